@@ -1,0 +1,69 @@
+"""charlm eval: score a text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[CHECKPOINT] TEXT",
+            help="An .npz file, a run's folder or name (default: the newest run), and the text.",
+        ),
+    ],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+) -> None:
+    """Say how well a model predicts a text, in nats and bits per character.
+
+    Example: charlm eval checkpoints/shakespeare chapter.txt
+    """
+    import tempfile
+
+    from charlm.storage.runs import weights
+
+    if len(arguments) > 2:
+        raise typer.BadParameter(f"expected [CHECKPOINT] TEXT, got {len(arguments)} arguments")
+    text = Path(arguments[-1])
+    path = weights(arguments[0] if len(arguments) == 2 else None, checkpoints)
+
+    from charlm.errors import TextError
+    from charlm.evaluation.score import carried, cold
+    from charlm.storage.weights import load_model
+    from charlm.text.corpus import IdFile, Share, encode
+
+    model, vocabulary, _, _ = load_model(path)
+    with tempfile.TemporaryDirectory() as folder:
+        flat = Path(folder) / "ids.bin"
+        info = encode(text, vocabulary, flat)
+        if not info.characters:
+            raise TextError(f"{text}: is empty; name a text to score")
+        ids = IdFile(flat, vocabulary.dtype)
+        share = Share(0, info.characters)
+        scores = {
+            "carried": carried(model, ids, share, vocabulary.start_id),
+            "cold": cold(model, ids, share, vocabulary.start_id),
+        }
+        ids.close()
+    if json:
+        import json as encoder
+
+        report = {"checkpoint": str(path), "text": str(text), "characters": info.characters}
+        for name, score in scores.items():
+            report[name] = {
+                "nats": score.nats,
+                "bits": score.bits,
+                "perplexity": score.perplexity,
+            }
+        print(encoder.dumps(report))
+        return
+    print(f"{text}: {info.characters:,} characters, scored by {path}")
+    labels = {"carried": "carried state", "cold": "cold windows of 256"}
+    for name, score in scores.items():
+        print(
+            f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
+            f"perplexity {score.perplexity:.3f}"
+        )

@@ -1,0 +1,308 @@
+"""charlm train: set up or resume a run, and show it learn."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charlm.commands.console import bold, dim, duration, say, size
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from charlm.config import Config
+    from charlm.training.start import Beginning
+    from charlm.training.trainer import Trainer
+
+_BEGAN = time.perf_counter()
+
+# Options that are other names for settings.
+_SETTINGS = {
+    "cell": "model.cell",
+    "layers": "model.layers",
+    "hidden": "model.hidden",
+    "batch_size": "train.batch_size",
+    "seq_len": "train.seq_len",
+    "dropout": "train.dropout",
+    "lr": "train.learning_rate",
+    "steps": "train.steps",
+    "epochs": "train.epochs",
+    "minutes": "train.minutes",
+    "seed": "train.seed",
+}
+
+
+def train(
+    text: Annotated[
+        Path | None, typer.Argument(help="The text to learn, UTF-8.  [default: data.path]")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the newest run, or with --name.")
+    ] = False,
+    preset: Annotated[
+        str | None, typer.Option(help="tiny, small, medium or large.  [default: small]")
+    ] = None,
+    cell: Annotated[str | None, typer.Option(help="lstm, gru or rnn.")] = None,
+    layers: Annotated[int | None, typer.Option(help="Recurrent layers.")] = None,
+    hidden: Annotated[int | None, typer.Option(help="Units a layer.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Streams read side by side.")] = None,
+    seq_len: Annotated[
+        str | None, typer.Option(help="Steps the gradient goes back; full for all.")
+    ] = None,
+    dropout: Annotated[float | None, typer.Option(help="Rate after every layer.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Updates; with --resume, the goal moves there.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the text.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="As many updates as this machine makes in that time.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The run's name.  [default: the text's stem]")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of config.yaml."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings file.  [default: ./config.yaml]")
+    ] = None,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the BLAS.  [default: its own]")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Learn a text, or go on learning it with --resume.
+
+    Example: charlm train data/shakespeare.txt --minutes 5
+    """
+    options = {key: value for key, value in locals().items() if key in _SETTINGS}
+    options = {key: value for key, value in options.items() if value is not None}
+    # Until there is a run to save, both signals just end the program, cleaning up on the way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if resume:
+        refused = {f"--{key.replace('_', '-')}": True for key in options if key != "steps"}
+        refused |= {"--preset": preset, "--set": set_, "--config": config}
+        if given := [key for key, value in refused.items() if value is not None]:
+            raise typer.BadParameter(
+                f"{given[0]} cannot change with --resume: a run goes on with the settings it "
+                "began with; only --steps, the goal, can move"
+            )
+        beginning = _resume(text, name, checkpoints, steps, threads)
+    else:
+        resolved, chosen = _resolve(text, preset, options, set_ or [], config)
+        _use_threads(threads)
+        from charlm.training.start import begin
+
+        beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
+    if not quiet:
+        _announce(beginning)
+    trainer = beginning.trainer
+    if trainer.progress.step >= trainer.steps:
+        if not quiet:
+            more = trainer.steps * 2
+            say(f"finished: all {trainer.steps:,} updates are made; --steps {more} would go on")
+        return
+    stopped_by = _run(trainer, quiet)
+    if stopped_by:
+        raise typer.Exit(128 + stopped_by)
+
+
+def _resolve(
+    text: Path | None, preset: str | None, options: dict[str, Any], sets: list[str], file: Path | None
+) -> tuple[Config, frozenset[str]]:
+    from charlm.config import Layer, read_yaml, resolve
+    from charlm.errors import ConfigError
+
+    layers = []
+    if file is not None or Path("config.yaml").exists():
+        layers.append(read_yaml(file or Path("config.yaml")))
+    for setting in sets:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set: must be KEY=VALUE, got {setting!r}")
+        layers.append(Layer("--set", {key: value}))
+    for option, value in options.items():
+        layers.append(Layer(f"--{option.replace('_', '-')}", {_SETTINGS[option]: value}))
+    lengths = [f"--{key}" for key in ("steps", "epochs", "minutes") if key in options]
+    if len(lengths) > 1:
+        raise typer.BadParameter(f"{' and '.join(lengths)} exclude each other; give one of them")
+    if preset is not None:
+        layers.append(Layer("--preset", {"preset": preset}))
+    if text is not None:
+        layers.append(Layer("TEXT", {"data.path": str(text)}))
+    return resolve(layers)
+
+
+def _use_threads(count: int | None) -> None:
+    from charlm import environment
+
+    environment.set_threads(count or environment.threads())
+
+
+def _resume(
+    text: Path | None, name: str | None, checkpoints: Path, steps: int | None, threads: int | None
+) -> Beginning:
+    from charlm.storage.archive import read_meta
+    from charlm.storage.runs import named, newest
+
+    run = newest(checkpoints) if name is None else named(checkpoints, name)
+    recorded = read_meta(run.last).get("threads")
+    _use_threads(threads or (recorded if isinstance(recorded, int) and recorded > 0 else None))
+    from charlm.training.start import resume
+
+    return resume(run, text, steps)
+
+
+def _announce(beginning: Beginning) -> None:
+    """Say what is about to happen."""
+    trainer = beginning.trainer
+    config, streams = trainer.config, trainer.streams
+    model, training = trainer.model, trainer.streams.share
+    width = trainer.model.input.D
+    way_in = "one-hot input" if trainer.model.one_hot else f"embedding of {width}"
+    kept = trainer.ids.size - training.size - trainer.validation.size
+    passes = trainer.steps / streams.chunks
+    say(
+        f"{bold('corpus')}  {trainer.text.path}: {trainer.ids.size:,} characters, "
+        f"{trainer.vocabulary.size} distinct; {training.size:,} to learn from, "
+        f"{trainer.validation.size:,} to validate" + (f", {kept:,} kept back" if kept else "")
+    )
+    say(
+        f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
+        f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
+        f"{size(trainer.nbytes)} while training"
+    )
+    plan = (
+        f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
+        f"{passes:.2g} passes over the text"
+    )
+    if beginning.pace:
+        expected = beginning.pace.total_s(trainer.steps, trainer.validate_every)
+        plan += f", about {duration(expected)}"
+    say(plan)
+    if trainer.run:
+        say(f"{bold('run')}     {trainer.run.folder}")
+    if trainer.progress.step:
+        say(f"{bold('resume')}  after update {trainer.progress.step:,}")
+    for note in beginning.notes:
+        say(f"{bold('note')}    {note}")
+
+
+def _run(trainer: Trainer, quiet: bool) -> int:
+    """Train, show it, and return the signal that ended it, or 0."""
+    caught = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if caught:
+            # Asked twice: leave at once. The last checkpoint is whole.
+            import os
+
+            os._exit(128 + number)
+        caught.append(number)
+        trainer.ask_to_stop()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    if quiet:
+        for _ in trainer.events():
+            pass
+    elif sys.stderr.isatty():
+        _show_bar(trainer)
+    else:
+        _show_lines(trainer)
+    return caught[0] if caught and trainer.progress.step < trainer.steps else 0
+
+
+def _show_bar(trainer: Trainer) -> None:
+    from tqdm import tqdm
+
+    from charlm.training.events import Done, Sampled, Started, Updated, Validated
+
+    loss, validation, characters, began = 0.0, "", 0, time.monotonic()
+    bar: tqdm[Any] | None = None
+    for event in trainer.events():
+        match event:
+            case Started():
+                bar = tqdm(
+                    total=event.steps,
+                    initial=event.step,
+                    unit="update",
+                    dynamic_ncols=True,
+                    smoothing=0.05,
+                    file=sys.stderr,
+                    bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
+                    " [{elapsed}<{remaining}{postfix}]",
+                )
+            case Updated() if bar is not None:
+                loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
+                characters += event.characters
+                speed = characters / (time.monotonic() - began)
+                bar.set_postfix_str(f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s", refresh=False)
+                bar.update()
+            case Validated() if bar is not None:
+                validation = f", validation {event.loss:.3f}"
+                tqdm.write(_validation_line(event), file=sys.stderr)
+                characters, began = 0, time.monotonic()
+            case Sampled():
+                tqdm.write(dim(_indented(event.text)), file=sys.stderr)
+            case Done():
+                if bar is not None:
+                    bar.close()
+                _close(trainer, event)
+            case _:
+                pass
+
+
+def _show_lines(trainer: Trainer) -> None:
+    from charlm.training.events import Done, Validated, Warned
+
+    for event in trainer.events():
+        match event:
+            case Validated():
+                say(_validation_line(event))
+            case Warned():
+                say(event.message)
+            case Done():
+                _close(trainer, event)
+            case _:
+                pass
+
+
+def _validation_line(event: Any) -> str:
+    mark = " (best)" if event.best else ""
+    return (
+        f"update {event.step:,}: loss {event.train_loss:.4f}, validation {event.loss:.4f}{mark}, "
+        f"{event.chars_per_s:,.0f} chars/s"
+    )
+
+
+def _indented(text: str) -> str:
+    lines = text.strip("\n").splitlines()
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _close(trainer: Trainer, event: Any) -> None:
+    run = trainer.run
+    assert run is not None
+    if event.interrupted:
+        say(f"stopped after update {event.step:,}, saved; go on with: charlm train --resume")
+        return
+    line = f"done: {event.step:,} updates in {duration(event.elapsed_s)}"
+    if event.best_loss is not None:
+        line += (
+            f", validation {event.best_loss:.4f} nats per character at update {event.best_step:,}"
+        )
+    say(line)
+    with suppress(ValueError):
+        say(f"checkpoints: {run.folder}; write with: charlm sample {run.folder.name}")

@@ -1,0 +1,378 @@
+"""Every setting of a training: its name, default, range and meaning, stated once.
+
+The dataclasses below are the configuration, the keys of the YAML file, the keys of `--set`, and
+the paths in error messages: `train.learning_rate` is all four. What is given is laid over the
+defaults in this order, each layer over the one before:
+
+    defaults  <  preset  <  ./config.yaml or --config FILE  <  --set KEY=VALUE  <  options
+
+`train.steps`, `train.epochs` and `train.minutes` say the same thing in three ways; the one given
+last counts.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from charlm.errors import ConfigError
+
+
+def _setting(
+    default: Any,
+    meaning: str,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
+    return field(default=default, metadata={"meaning": meaning, "bounds": bounds})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Say which text is learned, and which part of it is kept for checking."""
+
+    path: str = _setting("data/shakespeare.txt", "the text to learn, UTF-8")
+    validation: float = _setting(
+        0.1, "share of the text, before the test share, that is validated on", at_least=0, below=1
+    )
+    test: float = _setting(
+        0.0, "share at the text's end that training never reads", at_least=0, below=1
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Say what the network looks like."""
+
+    cell: Literal["lstm", "gru", "rnn"] = _setting("lstm", "lstm, gru or rnn (tanh)")
+    layers: int = _setting(2, "recurrent layers, one on the other", at_least=1, at_most=32)
+    hidden: int = _setting(256, "units a layer", at_least=1, at_most=16384)
+    embedding: int | Literal["auto", "one-hot"] = _setting(
+        "auto", "width of the learned embedding, one-hot for none, auto for charlm's choice",
+        at_least=1, at_most=16384,
+    )  # fmt: skip
+    forget_bias: float = _setting(1.0, "what the LSTM's forget bias starts at")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Say how the network learns, for how long, and what is kept on the way."""
+
+    batch_size: int = _setting(64, "streams of text read side by side", at_least=1)
+    seq_len: int | Literal["full"] = _setting(
+        64, "steps the gradient goes back; full for the whole stream", at_least=1
+    )
+    steps: int | None = _setting(1400, "updates", at_least=1)
+    epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
+    minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
+    dropout: float = _setting(
+        0.1, "rate between layers and before the output", at_least=0, below=1
+    )
+    embedding_dropout: float = _setting(0.1, "rate on the input", at_least=0, below=1)
+    optimizer: Literal["adam", "sgd"] = _setting("adam", "adam (AdamW with a weight decay) or sgd")
+    learning_rate: float = _setting(0.008, "the schedule's peak", above=0)
+    schedule: Literal["cosine", "constant"] = _setting("cosine", "after the warm-up")
+    warmup: int = _setting(100, "updates in which the rate rises to its peak", at_least=0)
+    final_rate: float = _setting(
+        0.02, "where the cosine ends, as a share of the peak", at_least=0, at_most=1
+    )
+    beta1: float = _setting(0.9, "adam: decay of the mean gradient", at_least=0, below=1)
+    beta2: float = _setting(0.99, "adam: decay of the mean square", at_least=0, below=1)
+    epsilon: float = _setting(1e-8, "adam: added to the root mean square", above=0)
+    momentum: float = _setting(0.0, "sgd: decay of the velocity", at_least=0, below=1)
+    weight_decay: float = _setting(
+        0.0, "adam: decoupled; sgd: added to the gradient", at_least=0
+    )
+    clip_norm: float = _setting(1.0, "longest gradient, as a global norm; 0 for any", at_least=0)
+    average: float = _setting(
+        0.99, "decay of the averaged weights that best.npz holds; 0 for none", at_least=0, below=1
+    )
+    validate_every: int | Literal["auto"] = _setting(
+        "auto", "updates between validations; auto for eight a run", at_least=1
+    )
+    save_every_s: float = _setting(60.0, "seconds between checkpoints, at the most", above=0)
+    sample_length: int = _setting(
+        200, "characters written at each validation; 0 for none", at_least=0
+    )
+    seed: int = _setting(0, "of weights, offsets, masks and samples", at_least=0)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hold one whole configuration."""
+
+    preset: str = "small"
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as the nested dictionary that the YAML file holds."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> "Config":
+        """Return a copy with keys such as `train__steps` changed; values are taken as they are."""
+        sections: dict[str, dict[str, Any]] = {}
+        for key, value in changes.items():
+            section, name = key.split("__")
+            sections.setdefault(section, {})[name] = value
+        return dataclasses.replace(
+            self,
+            **{
+                section: dataclasses.replace(getattr(self, section), **values)
+                for section, values in sections.items()
+            },
+        )
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "tiny": {
+        "model.hidden": 128,
+        "train.batch_size": 50,
+        "train.steps": 1800,
+        "train.dropout": 0.0,
+        "train.embedding_dropout": 0.0,
+        "train.learning_rate": 0.01,
+    },
+    "small": {},
+    "medium": {
+        "model.hidden": 512,
+        "train.steps": 3400,
+        "train.dropout": 0.3,
+        "train.embedding_dropout": 0.05,
+        "train.learning_rate": 0.006,
+    },
+    "large": {
+        "model.hidden": 768,
+        "train.steps": 4500,
+        "train.dropout": 0.4,
+        "train.embedding_dropout": 0.05,
+        "train.learning_rate": 0.004,
+    },
+}
+
+_SECTIONS = {"data": DataConfig, "model": ModelConfig, "train": TrainConfig}
+FIELDS: Mapping[str, dataclasses.Field[Any]] = {
+    f"{section}.{q.name}": q for section, cls in _SECTIONS.items() for q in dataclasses.fields(cls)
+}
+_TYPES = {
+    f"{section}.{name}": hint
+    for section, cls in _SECTIONS.items()
+    for name, hint in typing.get_type_hints(cls).items()
+}
+_UNIONS = (typing.Union, types.UnionType)
+_LENGTHS = ("train.steps", "train.epochs", "train.minutes")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Name where settings come from, for error messages, and hold them by their dotted keys."""
+
+    source: str
+    settings: Mapping[str, Any]
+
+
+def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
+    """Lay settings over the defaults.
+
+    Args:
+        layers: from the weakest to the strongest.
+
+    Returns:
+        The configuration, and the keys that some layer named.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is out of its range.
+    """
+    preset = "small"
+    for layer in layers:
+        if "preset" in layer.settings:
+            preset = layer.settings["preset"]
+            if not isinstance(preset, str) or preset not in PRESETS:
+                raise ConfigError(
+                    f"{layer.source}: preset must be one of {', '.join(PRESETS)}, got {preset!r}"
+                )
+    values: dict[str, Any] = {}
+    for layer in [Layer(f"preset {preset}", PRESETS[preset]), *layers]:
+        given = {
+            key: coerce(layer.source, key, value)
+            for key, value in layer.settings.items()
+            if key != "preset"
+        }
+        lengths = [key for key in _LENGTHS if given.get(key) is not None]
+        if len(lengths) > 1:
+            raise ConfigError(
+                f"{layer.source}: {' and '.join(lengths)} exclude each other; give one of them"
+            )
+        if lengths:
+            given = dict.fromkeys(_LENGTHS) | {q: v for q, v in given.items() if v is not None}
+        values |= given
+    sections = {
+        section: cls(**{q.name: values[f"{section}.{q.name}"]
+                        for q in dataclasses.fields(cls) if f"{section}.{q.name}" in values})
+        for section, cls in _SECTIONS.items()
+    }  # fmt: skip
+    config = Config(preset=preset, **sections)
+    if config.data.validation + config.data.test >= 1:
+        raise ConfigError(
+            "data.validation + data.test must stay below 1, got "
+            f"{config.data.validation} + {config.data.test}; leave something to learn from"
+        )
+    if all(getattr(config.train, key.removeprefix("train.")) is None for key in _LENGTHS):
+        raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")
+    return config, frozenset(key for layer in layers for key in layer.settings)
+
+
+def coerce(source: str, key: str, value: Any) -> Any:
+    """Turn a value from YAML or the command line into the setting's type.
+
+    Args:
+        source: where it was given, for the message.
+        key: the dotted key.
+        value: a YAML scalar, or the text behind `--set KEY=`.
+
+    Raises:
+        ConfigError: the key is unknown, or the value is of another type or out of range.
+    """
+    if key not in FIELDS:
+        raise ConfigError(f"{source}: unknown key '{key}'{nearest(key, FIELDS)}")
+    hint, bounds = _TYPES[key], FIELDS[key].metadata["bounds"]
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
+    words = [w for kind in kinds if typing.get_origin(kind) is Literal for w in typing.get_args(kind)]
+    if value in words and isinstance(value, str):
+        return value
+    if types.NoneType in kinds and (value is None or value in ("null", "none", "")):
+        return None
+    if str in kinds and isinstance(value, str) and value:
+        return value
+    number = _number(value, whole=int in kinds) if int in kinds or float in kinds else None
+    if number is None:
+        wanted = [f"one of {', '.join(words)}"] if words else []
+        wanted += ["a whole number"] if int in kinds else []
+        wanted += ["a number"] if float in kinds else []
+        wanted += ["a text"] if str in kinds else []
+        raise ConfigError(f"{source}: {key} must be {' or '.join(wanted)}, got {value!r}")
+    within = {
+        "at least": lambda bound: number >= bound,
+        "above": lambda bound: number > bound,
+        "at most": lambda bound: number <= bound,
+        "below": lambda bound: number < bound,
+    }
+    if not all(within[word](bound) for word, bound in bounds.items() if bound is not None):
+        asked = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        raise ConfigError(f"{source}: {key} must be {asked}, got {value!r}")
+    return number
+
+
+def _number(value: Any, *, whole: bool) -> int | float | None:
+    """Read a finite number; YAML 1.1 takes 1e-3 for a text, so texts are tried as well."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+        if whole:
+            return int(value) if float(int(number)) == number else None
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < float("inf") else None
+
+
+def nearest(word: str, words: typing.Iterable[str]) -> str:
+    """Return `; did you mean '...'?` where some word is close, else where to look."""
+    from difflib import get_close_matches
+
+    ends = {w.rpartition(".")[2]: w for w in words}
+    for candidates in (list(words), list(ends)):
+        close = get_close_matches(word.rpartition(".")[2] if candidates[0] in ends else word,
+                                  candidates, n=1, cutoff=0.6)  # fmt: skip
+        if close:
+            return f"; did you mean '{ends.get(close[0], close[0])}'?"
+    return "; config.yaml lists all keys"
+
+
+def read_yaml(path: Path) -> Layer:
+    """Read a configuration file.
+
+    Args:
+        path: a YAML file of `preset` and the sections `data`, `model`, `train`.
+
+    Returns:
+        Its settings by their dotted keys.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no such YAML.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{path}: {where}{getattr(error, 'problem', error)}") from None
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold keys and values, got {type(content).__name__}")
+    settings: dict[str, Any] = {}
+    for section, values in content.items():
+        if section == "preset":
+            settings["preset"] = values
+        elif section not in _SECTIONS:
+            raise ConfigError(
+                f"{path}: unknown key '{section}'{nearest(str(section), ['preset', *_SECTIONS])}"
+            )
+        elif isinstance(values, dict):
+            settings |= {f"{section}.{name}": value for name, value in values.items()}
+        elif values is not None:
+            raise ConfigError(f"{path}: '{section}' must hold keys and values, got {values!r}")
+    return Layer(str(path), settings)
+
+
+def from_dict(source: str, content: Mapping[str, Any]) -> Config:
+    """Rebuild a resolved configuration that a checkpoint holds.
+
+    Raises:
+        ConfigError: it has a key or a value that this version does not know.
+    """
+    settings = {
+        f"{section}.{name}": value
+        for section in _SECTIONS
+        for name, value in dict(content.get(section, {})).items()
+    }
+    given = {key: coerce(source, key, value) for key, value in settings.items()}
+    sections = {
+        section: cls(**{k.partition(".")[2]: v for k, v in given.items() if k.startswith(section)})
+        for section, cls in _SECTIONS.items()
+    }
+    return Config(preset=str(content.get("preset", "small")), **sections)
+
+
+def to_yaml(config: Config, *, commented: bool = False) -> str:
+    """Write a configuration with each setting's meaning beside it.
+
+    Args:
+        config: what to write.
+        commented: put every setting but the preset behind a `#`, as the shipped config.yaml does.
+    """
+    lines = [f"preset: {config.preset}"]
+    mark = "# " if commented else ""
+    for section, cls in _SECTIONS.items():
+        lines += ["", f"{mark}{section}:"]
+        for q in dataclasses.fields(cls):
+            value = getattr(getattr(config, section), q.name)
+            text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+            scalar = text.removesuffix("...\n").strip()
+            lines.append(f"{mark}  {q.name + ': ' + scalar:<34}  # {q.metadata['meaning']}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,41 @@
+"""Every exception that charlm raises on purpose.
+
+    CharlmError
+    ├── ConfigError              a setting is unknown, out of range, or at odds with another
+    ├── TextError                a text cannot be read, is not UTF-8, is too short, or has changed
+    │   └── UnknownCharacter     a text holds a character that the vocabulary lacks
+    ├── CheckpointError          a checkpoint is missing, damaged, foreign, or of another version
+    ├── RunError                 a run is missing, or cannot be made, resumed or saved
+    └── Diverged                 the loss or the gradient is no longer a finite number
+
+A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it as
+one line and exits with 1. `assert` is for what charlm itself guarantees, never for what it is given.
+"""
+
+
+class CharlmError(Exception):
+    """Say what went wrong, where, and what to do about it, in one line."""
+
+
+class ConfigError(CharlmError):
+    """Reject a setting."""
+
+
+class TextError(CharlmError):
+    """Reject a text."""
+
+
+class UnknownCharacter(TextError):
+    """Name a character that the vocabulary lacks, and its position."""
+
+
+class CheckpointError(CharlmError):
+    """Reject a checkpoint file."""
+
+
+class RunError(CharlmError):
+    """Reject a run's folder, or what was asked of it."""
+
+
+class Diverged(CharlmError):
+    """Stop a training whose loss or gradient became infinite or not a number."""

@@ -1,0 +1,116 @@
+"""The first room of the network: ids become columns, one-hot or learned.
+
+    one-hot       x[:, b] = e_id           D = V; the first layer's Wx holds a column a character
+    embedding     x[:, b] = E[:, id]       D chosen; the same, with a matrix of its own in front
+                  dE[:, id] += dx[:, b]
+
+A one-hot row costs a multiplication by zero in the first layer's product and no room of its own,
+which is cheaper for an alphabet; with thousands of characters the embedding is.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
+from charlm.nn.products import GRADIENT_COLUMNS
+
+# Standard deviation of what a character looks like to the first layer at the beginning. With a
+# tenth of it the first hundreds of updates are spent on telling the characters apart.
+_SPREAD = 0.3
+
+
+class Input(Protocol):
+    """Write columns for ids, and take their gradient back."""
+
+    D: int
+
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        """Attach to the parameters' block at `index`, where there is one."""
+
+    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
+        """Draw the initial weights."""
+
+    def forward(self, ids: Array, x: Array) -> None:
+        """Write the columns of (B,) ids into (D, B) x."""
+
+    def backward(self, ids: Array, dx: Array) -> None:
+        """Add the gradient of a chunk, (T, B) ids and (T, D, B) dx."""
+
+
+class OneHot:
+    """Write one-hot columns; their weights are the first layer's own."""
+
+    def __init__(self, V: int, first_Wx: str) -> None:
+        self.D = V
+        self.first_Wx = first_Wx
+
+    def blocks(self) -> list[Block]:
+        return []
+
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        pass
+
+    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
+        W = views[self.first_Wx]
+        W[...] = rng.normal(0.0, _SPREAD, W.shape)
+
+    def forward(self, ids: Array, x: Array) -> None:
+        x.fill(0)
+        x[ids, np.arange(ids.size)] = 1
+
+    def backward(self, ids: Array, dx: Array) -> None:
+        pass
+
+
+class Embedding:
+    """Look columns up in a learned (D, V) matrix."""
+
+    def __init__(self, V: int, D: int) -> None:
+        self.V, self.D = V, D
+
+    def blocks(self) -> list[Block]:
+        return [Block("embedding", self.D, {"W": self.V})]
+
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        self.E = parameters.blocks[index]
+        if gradient is not None:
+            dtype = self.E.dtype
+            self.dE = gradient.blocks[index]
+            room = min(self.V, GRADIENT_COLUMNS)
+            self.onehot = aligned_zeros(GRADIENT_COLUMNS * room, dtype).reshape(-1, room)
+            self.sums, self.picked = aligned_zeros(2 * self.D * room, dtype).reshape(2, -1)
+            self.dxs = aligned_zeros(self.D * GRADIENT_COLUMNS, dtype)
+
+    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
+        self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)
+
+    def forward(self, ids: Array, x: Array) -> None:
+        # clip: the ids are the vocabulary's own, and checking them would copy the columns once more.
+        np.take(self.E, ids, axis=1, out=x, mode="clip")
+
+    def backward(self, ids: Array, dx: Array) -> None:
+        T, B = ids.shape
+        steps = max(1, GRADIENT_COLUMNS // B)
+        for begin in range(0, T, steps):
+            for left in range(0, B, GRADIENT_COLUMNS):
+                self._add(
+                    ids[begin : begin + steps, left : left + GRADIENT_COLUMNS],
+                    dx[begin : begin + steps, :, left : left + GRADIENT_COLUMNS],
+                )
+
+    def _add(self, ids: Array, dx: Array) -> None:
+        """Sum dx by character as a product with one-hot rows, over the characters that occur."""
+        T, B = ids.shape
+        dxs = self.dxs[: self.D * T * B].reshape(self.D, T * B)
+        np.copyto(dxs.reshape(self.D, T, B), dx.transpose(1, 0, 2))
+        seen, where = np.unique(ids, return_inverse=True)
+        onehot = self.onehot.reshape(-1)[: T * B * seen.size].reshape(T * B, seen.size)
+        onehot.fill(0)
+        onehot[np.arange(T * B), where.ravel()] = 1
+        sums = self.sums[: self.D * seen.size].reshape(self.D, seen.size)
+        picked = self.picked[: self.D * seen.size].reshape(self.D, seen.size)
+        np.matmul(dxs, onehot, out=sums)
+        np.take(self.dE, seen, axis=1, out=picked, mode="clip")
+        picked += sums
+        self.dE[:, seen] = picked

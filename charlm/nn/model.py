@@ -1,0 +1,252 @@
+"""The whole network: ids -> columns -> L recurrent layers -> logits -> loss, and back.
+
+    ids (T, B) -> Input -> x (T, D, B) -> layer 0 -> h -> ... -> layer L-1 -> y -> Output -> loss
+                             * mask          * mask                  * mask
+
+The rooms below do the work; this one only passes each tape's result on to the next tape.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from charlm import randomness
+from charlm.config import ModelConfig
+from charlm.nn.dropout import draw_mask
+from charlm.nn.gru import GRU
+from charlm.nn.inputs import Embedding, OneHot
+from charlm.nn.lstm import LSTM
+from charlm.nn.output import Output, OutputTape
+from charlm.nn.parameters import Array, Parameters
+from charlm.nn.recurrent import RecurrentLayer, State, Tape
+from charlm.nn.rnn import RNN
+
+States: TypeAlias = list[State]
+
+# Measured at 2 x 256, 64 x 64: see docs/architecture.md.
+ONE_HOT_UP_TO = 0
+
+
+class ModelTape:
+    """Hold the workspace of the whole network for T steps of B streams.
+
+    Attributes:
+        layers: one tape a recurrent layer.
+        output: the output layer's.
+        masks: L+1 dropout masks, of the input, between layers and before the output; None is 1.
+        zero_dstates: what comes back from the next chunk where the gradient is cut.
+    """
+
+    def __init__(self, model: "Model", T: int, B: int) -> None:
+        self.T, self.B = T, B
+        self.layers: list[Tape] = [layer.tape(T, B) for layer in model.layers]
+        self.output: OutputTape = model.output.tape(T, B)
+        self.inputs = [tape.x for tape in self.layers] + [self.output.y]
+        self.masks: list[Array | None] = [None] * len(self.inputs)
+        self.zero_dstates = model.zero_state(B)
+
+    def draw_masks(self, rates: Sequence[float], rng: np.random.Generator) -> None:
+        """Draw the update's masks.
+
+        Args:
+            rates: L+1 dropout rates; 0 needs no mask.
+            rng: the update's generator.
+        """
+        for k, (rate, x) in enumerate(zip(rates, self.inputs, strict=True)):
+            if rate > 0:
+                mask = self.masks[k]
+                if mask is None:
+                    mask = self.masks[k] = np.empty(x.shape[1:], x.dtype)
+                draw_mask(rate, mask, rng)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of all arrays."""
+        masks = sum(mask.nbytes for mask in self.masks if mask is not None)
+        return sum(tape.nbytes for tape in self.layers) + self.output.nbytes + masks
+
+
+class Model:
+    """Hold the network's parameters and run it.
+
+    Args:
+        config: cell, layers, hidden units and embedding.
+        V: size of the vocabulary.
+        dtype: float32, or float64 for checks.
+        training: allocate the gradient too; without it the model only runs forward.
+
+    Attributes:
+        parameters: all weights; call `prepare` after changing them.
+        gradient: their gradient, of the last chunk.
+    """
+
+    def __init__(
+        self, config: ModelConfig, V: int, dtype: DTypeLike = np.float32, *, training: bool = True
+    ) -> None:
+        self.config, self.V = config, V
+        L, H = config.layers, config.hidden
+        width = config.embedding
+        if width == "auto":
+            width = "one-hot" if V <= ONE_HOT_UP_TO else H
+        first = f"{config.cell}.0.Wx"
+        self.one_hot = width == "one-hot"
+        self.input = OneHot(V, first) if self.one_hot else Embedding(V, int(width))
+        self.layers: list[RecurrentLayer] = []
+        for k in range(L):
+            D = H if k else self.input.D
+            needs_dx = k > 0 or not self.one_hot
+            self.layers.append(_layer(config, f"{config.cell}.{k}", D, H, needs_dx))
+        self.output = Output(H, V)
+
+        rooms = [self.input, *self.layers, self.output]
+        layouts = [room.blocks() for room in rooms]
+        self.parameters = Parameters((block for layout in layouts for block in layout), dtype)
+        self.gradient = self.parameters.twin() if training else None
+        index = 0
+        for room, layout in zip(rooms, layouts, strict=True):
+            room.bind(index, self.parameters, self.gradient)
+            index += len(layout)
+        self.products = [product for layer in self.layers for product in layer.products]
+        self.products.append(self.output.product)
+
+    def initialize(self, seed: int) -> None:
+        """Draw the initial weights."""
+        rng = randomness.generator(seed, randomness.INITIAL_WEIGHTS)
+        views = self.parameters.views
+        for layer in self.layers:
+            layer.initialize(views, rng)
+        self.input.initialize(views, rng)
+        self.output.initialize(views, rng)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Take over changed weights."""
+        for product in self.products:
+            product.prepare()
+
+    def tape(self, T: int, B: int) -> ModelTape:
+        """Allocate a workspace for chunks of T steps of B streams."""
+        return ModelTape(self, T, B)
+
+    def zero_state(self, B: int) -> States:
+        """Return the state at the beginning of a text, a tuple a layer."""
+        return [layer.zero_state(B) for layer in self.layers]
+
+    def forward(self, ids: Array, state: States, tape: ModelTape) -> States:
+        """Run a chunk up to the output layer's input.
+
+        Args:
+            ids: (T, B) characters.
+            state: what enters, from the chunk before or `zero_state`.
+            tape: the workspace, of the same T and B; its masks are applied.
+
+        Returns:
+            The state that leaves, as views valid until the tape's next forward.
+        """
+        x = tape.inputs[0]
+        for t in range(tape.T):
+            self.input.forward(ids[t], x[t])
+        if tape.masks[0] is not None:
+            np.multiply(x, tape.masks[0], out=x)
+        leaving = []
+        for k, layer in enumerate(self.layers):
+            leaving.append(layer.forward(state[k], tape.layers[k]))
+            h, above, mask = tape.layers[k].h[1:], tape.inputs[k + 1], tape.masks[k + 1]
+            if mask is None:
+                np.copyto(above, h)
+            else:
+                np.multiply(h, mask, out=above)
+        return leaving
+
+    def loss_and_gradient(
+        self, ids: Array, targets: Array, state: States, tape: ModelTape
+    ) -> tuple[float, States]:
+        """Run a chunk forward and back; the gradient is cut at the chunk's beginning.
+
+        Args:
+            ids: (T, B) characters.
+            targets: (T, B) the characters that came next.
+            state: what enters.
+            tape: the workspace, of the same T and B.
+
+        Returns:
+            loss: mean cross-entropy in nats per character.
+            state: what leaves, as views valid until the tape's next forward.
+        """
+        assert self.gradient is not None
+        leaving = self.forward(ids, state, tape)
+        self.gradient.flat.fill(0)
+        loss = self.output.loss_and_gradient(targets, tape.output)
+        dh = tape.output.y
+        for k in reversed(range(len(self.layers))):
+            if tape.masks[k + 1] is not None:
+                np.multiply(dh, tape.masks[k + 1], out=dh)
+            dh, _ = self.layers[k].backward(dh, tape.zero_dstates[k], tape.layers[k])
+        if tape.masks[0] is not None:
+            np.multiply(dh, tape.masks[0], out=dh)
+        self.input.backward(ids, dh)
+        return loss, leaving
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of parameters, gradient and the products' copies."""
+        gradient = 0 if self.gradient is None else self.gradient.flat.nbytes
+        copies = sum(product.nbytes for product in self.products)
+        return self.parameters.flat.nbytes + gradient + copies
+
+
+class Stepper:
+    """Run a model one step at a time, with no memory of the steps before but the state.
+
+    Args:
+        model: the network.
+        B: streams side by side.
+
+    Attributes:
+        state: the current state, as views; `reset` and the caller may write to it.
+    """
+
+    def __init__(self, model: Model, B: int) -> None:
+        self.model = model
+        tapes = [layer.tape(1, B, rolling=True) for layer in model.layers]
+        self.state: States = [tape.leaving for tape in tapes]
+        self._output = model.output.tape(1, B)
+        self._x = tapes[0].x[0]
+        above = [tape.x[0] for tape in tapes[1:]] + [self._output.y[0]]
+        self._way = [
+            (layer.step, tape.slots[0], tape.h[0], x)
+            for layer, tape, x in zip(model.layers, tapes, above, strict=True)
+        ]
+
+    def reset(self) -> None:
+        """Go back to the zero state."""
+        for layer in self.state:
+            for q in layer:
+                q.fill(0)
+
+    def step(self, ids: Array) -> Array:
+        """Read one character a stream.
+
+        Args:
+            ids: (B,) characters.
+
+        Returns:
+            (V, B) logits of the next character, valid until the next call and free to be changed.
+        """
+        self.model.input.forward(ids, self._x)
+        for step, slot, h, above in self._way:
+            step(slot)
+            np.copyto(above, h)
+        return self.model.output.forward(self._output, 0)
+
+
+def _layer(config: ModelConfig, name: str, D: int, H: int, needs_dx: bool) -> RecurrentLayer:
+    match config.cell:
+        case "lstm":
+            return LSTM(name, D, H, needs_dx=needs_dx, forget_bias=config.forget_bias)
+        case "gru":
+            return GRU(name, D, H, needs_dx=needs_dx)
+        case "rnn":
+            return RNN(name, D, H, needs_dx=needs_dx)

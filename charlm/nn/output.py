@@ -1,0 +1,91 @@
+"""The last room of the network: hidden states become probabilities, and a loss.
+
+    1a.  z = [W b] @ [y; 1]         logits
+    2a.  p = softmax(z)
+    2b.  nats = -ln p_target        the loss is their mean over the chunk
+
+A step's logits are turned into probabilities, into their gradient, and back into dy before the
+next step's are computed, so no array of T x V x B exists whatever V is.
+"""
+
+import numpy as np
+
+from charlm.nn.functions import cross_entropy, cross_entropy_backward
+from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
+from charlm.nn.products import Product
+
+
+class OutputTape:
+    """Hold the output layer's input, 4 (H + 1) B bytes a step in float32, and one step's logits.
+
+    Attributes:
+        y: (T, H, B) what the top layer sends up; `loss_and_gradient` puts dy in its place.
+    """
+
+    def __init__(self, T: int, B: int, H: int, V: int, dtype: np.dtype) -> None:
+        self.y1 = aligned_zeros(T * (H + 1) * B, dtype).reshape(T, H + 1, B)
+        self.y1[:, -1] = 1
+        self.y = self.y1[:, :H]
+        self.z = aligned_zeros(V * B, dtype).reshape(V, B)
+        self.steps = [(self.y1[t], self.y[t]) for t in range(T)]
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of all arrays."""
+        return self.y1.nbytes + self.z.nbytes
+
+
+class Output:
+    """Map H hidden units to V logits."""
+
+    def __init__(self, H: int, V: int) -> None:
+        self.H, self.V = H, V
+
+    def blocks(self) -> list[Block]:
+        return [Block("output", self.V, {"W": self.H, "b": 1})]
+
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        W = parameters.blocks[index]
+        dW = None if gradient is None else gradient.blocks[index]
+        self.product = Product(W, dW, slice(0, self.H))
+
+    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
+        """Draw small weights, so that the first loss is close to ln V."""
+        W = views["output.W"]
+        bound = np.sqrt(6.0 / (self.H + self.V))
+        W[...] = rng.uniform(-bound, bound, W.shape)
+        views["output.b"][...] = 0
+
+    def tape(self, T: int, B: int) -> OutputTape:
+        """Allocate a workspace for T steps of B streams."""
+        return OutputTape(T, B, self.H, self.V, self.product.W.dtype)
+
+    def forward(self, tape: OutputTape, t: int) -> Array:
+        """Return the logits of step t, (V, B), valid until the next call."""
+        self.product.forward(tape.steps[t][0], tape.z)
+        return tape.z
+
+    def loss_and_gradient(self, targets: Array, tape: OutputTape) -> float:
+        """Score a chunk and run back through this layer.
+
+        Args:
+            targets: (T, B) ids.
+            tape: holds y; holds dy in its place afterwards.
+
+        Returns:
+            The mean of the nats per character.
+        """
+        T, B = targets.shape
+        z, total = tape.z, 0.0
+        for t, (y1, y) in enumerate(tape.steps):
+            # 1a. z = [W b] @ [y; 1]
+            self.product.forward(y1, z)
+            # 2a, 2b. p = softmax(z); nats = -ln p_target
+            total += float(cross_entropy(z, targets[t]).sum(dtype=np.float64))
+            # 2a, 2b. dz = (p - [target]) / (T B)
+            cross_entropy_backward(z, targets[t], 1.0 / (T * B))
+            # 1a. dW += dz @ [y; 1]^T; dy = W^T @ dz
+            self.product.gradient(z, y1)
+            self.product.backward(z, y)
+        self.product.finish()
+        return total / (T * B)

@@ -1,0 +1,166 @@
+"""What the three cells share: a tape that remembers a chunk, and the loops over its steps.
+
+A tape is the workspace of one layer for T steps of B streams, allocated once and filled anew by
+every chunk. Index t of a state is the state that ENTERS step t, so states are T+1 long. A slot is
+everything one step needs, as views made beforehand: the loops below slice nothing.
+
+A rolling tape has one slot whose leaving state lies where its entering state lay. Sampling and
+evaluation run the very same step on it, for as many steps as they like.
+
+    forward      x_0..x_{T-1}, state  ->  h_1..h_T, state
+    backward     dh_1..dh_T, dstate   ->  dx_0..dx_{T-1}, dstate
+
+Truncated backpropagation is: carry the state from chunk to chunk, hand in zeros as `dstate` and
+drop the one that comes back.
+
+Sources: Werbos 1990, Backpropagation through time; Williams & Peng 1990 (truncated); Glorot &
+Bengio 2010 equation 16 (input weights); Saxe, McClelland & Ganguli 2014 (orthogonal recurrence).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from charlm.nn.parameters import Array, Block, Parameters
+from charlm.nn.products import Product
+
+State: TypeAlias = tuple[Array, ...]
+
+
+class Tape:
+    """Hold what one layer remembers of a chunk.
+
+    Attributes:
+        x: (T, D, B) the layer's input; `backward` puts dx in its place.
+        h: (T+1, H, B) hidden states; `backward` puts the gradient of those that enter a step in
+            their place, and leaves the last one alone.
+        entering: the state at step 0, as views.
+        leaving: the state after step T-1, as views.
+        slots: one tuple of views a step, made for the cell's `step` and `step_back`.
+        work: the cell's scratch arrays, shared by all steps.
+    """
+
+    x: Array
+    h: Array
+    entering: State
+    leaving: State
+    slots: Sequence[Any]
+    work: Sequence[Array]
+    arrays: Sequence[Array]
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of all arrays."""
+        return sum(q.nbytes for q in self.arrays)
+
+
+class RecurrentLayer(ABC):
+    """Run one cell over time.
+
+    Args:
+        name: the layer's name in the parameters, such as `lstm.0`.
+        D: width of the input.
+        H: hidden units.
+    """
+
+    STATES: ClassVar[tuple[str, ...]]
+    dtype: np.dtype[Any]
+    products: tuple[Product, ...]
+
+    def __init__(self, name: str, D: int, H: int) -> None:
+        self.name, self.D, self.H = name, D, H
+
+    @abstractmethod
+    def blocks(self) -> list[Block]:
+        """Lay out the cell's parameters."""
+
+    @abstractmethod
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        """Attach the layer to its blocks, which begin at `index`.
+
+        Where gradient is None the layer only runs forward.
+        """
+
+    @abstractmethod
+    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
+        """Draw the initial weights into the parameters' named views."""
+
+    @abstractmethod
+    def tape(self, T: int, B: int, *, rolling: bool = False) -> Tape:
+        """Allocate a workspace for T steps of B streams; T is 1 where it is rolling."""
+
+    @abstractmethod
+    def step(self, slot: Any) -> None:
+        """Run the cell for one time step."""
+
+    @abstractmethod
+    def step_back(self, slot: Any, dh: Array, work: Sequence[Array]) -> None:
+        """Undo one time step.
+
+        Args:
+            slot: the step's views; dx takes the place of x, and the gradient of the h that
+                entered takes the place of that h.
+            dh: (H, B) the whole gradient of the h that left.
+            work: the tape's scratch; other states' gradients live there from step to step.
+        """
+
+    def forward(self, state: State, tape: Tape) -> State:
+        """Run over `tape.x`, which the layer below has written.
+
+        Args:
+            state: the state that enters step 0; (H, B) arrays, h first.
+            tape: the workspace; holds the hidden states in `tape.h` afterwards.
+
+        Returns:
+            The state that leaves the last step, as views valid until the tape's next forward.
+        """
+        for entering, given in zip(tape.entering, state, strict=True):
+            np.copyto(entering, given)
+        for slot in tape.slots:
+            self.step(slot)
+        return tape.leaving
+
+    def backward(self, dh: Array, dstate: State, tape: Tape) -> tuple[Array, State]:
+        """Run back over the tape, and add the weights' gradient to the parameters' twin.
+
+        Args:
+            dh: (T, H, B) gradient of h_1..h_T from above; changed in place.
+            dstate: gradient of the state that left the last step, from the chunk after this one;
+                zeros cut the gradient there.
+            tape: the workspace that `forward` filled; it can be run back over once.
+
+        Returns:
+            dx: (T, D, B) gradient of the input, where `tape.x` was.
+            dstate: gradient of the state that entered, as views valid until the tape's next use.
+        """
+        dh_next, *others = dstate
+        for work, given in zip(tape.work, others, strict=False):
+            np.copyto(work, given)
+        for t in reversed(range(len(tape.slots))):
+            dh[t] += dh_next
+            self.step_back(tape.slots[t], dh[t], tape.work)
+            dh_next = tape.h[t]
+        for product in self.products:
+            product.finish()
+        return tape.x, (dh_next, *tape.work[: len(others)])
+
+    def zero_state(self, B: int) -> State:
+        """Return the state at the beginning of a text."""
+        return tuple(np.zeros((self.H, B), self.dtype) for _ in self.STATES)
+
+
+def draw_input_weights(W: Array, H: int, rng: np.random.Generator) -> None:
+    """Fill (gates H, D) input weights by Glorot and Bengio's rule, each gate's block alike."""
+    bound = np.sqrt(6.0 / (W.shape[1] + H))
+    W[...] = rng.uniform(-bound, bound, W.shape)
+
+
+def draw_recurrent_weights(W: Array, rng: np.random.Generator) -> None:
+    """Fill (gates H, H) recurrent weights with one random orthogonal matrix a gate."""
+    H = W.shape[1]
+    for top in range(0, W.shape[0], H):
+        q, r = np.linalg.qr(rng.standard_normal((H, H)))
+        # The signs make the draw uniform over all orthogonal matrices (Mezzadri 2007).
+        W[top : top + H] = q * np.sign(np.diag(r))

@@ -1,0 +1,102 @@
+"""The tanh RNN: one hidden state, overwritten at every step.
+
+    a   = [Wx Wh b] @ [x; h; 1]
+    h'  = tanh(a)
+
+The gradient goes back through Wh and tanh' at every step, so it vanishes or explodes with the
+length of the way.
+
+Source: Elman 1990; Goodfellow, Bengio & Courville 2016, equations 10.8 and 10.9.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
+from charlm.nn.products import Product
+from charlm.nn.recurrent import (
+    RecurrentLayer,
+    Tape,
+    draw_input_weights,
+    draw_recurrent_weights,
+)
+
+_ONE = np.array(1, np.float32)
+
+
+class Slot(NamedTuple):
+    """One step's views; h_next is the hidden state that leaves it."""
+
+    xh: Array  # (D+H+1, B) x, then h, then ones
+    a: Array  # (H, B) h', kept apart because `backward` overwrites the tape's h
+    h_next: Array
+    dxh: Array  # the rows of xh whose gradient is wanted
+
+
+class RNNTape(Tape):
+    """Hold an RNN layer's chunk: 4 (D + 2H + 1) B bytes a step in float32."""
+
+    def __init__(
+        self, T: int, B: int, D: int, H: int, wanted: slice, dtype: np.dtype, rolling: bool
+    ) -> None:
+        K = D + H + 1
+        xh = aligned_zeros((T + 1) * K * B, dtype).reshape(T + 1, K, B)
+        xh[:, -1] = 1
+        a = aligned_zeros(T * H * B, dtype).reshape(T, H, B)
+        last = 0 if rolling else T
+        self.x, self.h = xh[:T, :D], xh[:, D:-1]
+        self.entering, self.leaving = (self.h[0],), (self.h[last],)
+        self.slots = [
+            Slot(xh[t], a[t], self.h[min(t + 1, last)], xh[t, wanted]) for t in range(T)
+        ]
+        self.work = (aligned_zeros(H * B, dtype).reshape(H, B),)
+        self.arrays = [xh, a, *self.work]
+
+
+class RNN(RecurrentLayer):
+    """Run a tanh RNN layer; the state is (h,)."""
+
+    STATES: ClassVar = ("h",)
+
+    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True) -> None:
+        super().__init__(name, D, H)
+        self.wanted = slice(0 if needs_dx else D, D + H)
+
+    def blocks(self) -> list[Block]:
+        return [Block(self.name, self.H, {"Wx": self.D, "Wh": self.H, "b": 1})]
+
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        W = parameters.blocks[index]
+        self.dtype = W.dtype
+        dW = None if gradient is None else gradient.blocks[index]
+        self.product = Product(W, dW, self.wanted)
+        self.products = (self.product,)
+
+    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
+        draw_input_weights(views[f"{self.name}.Wx"], self.H, rng)
+        draw_recurrent_weights(views[f"{self.name}.Wh"], rng)
+        views[f"{self.name}.b"][...] = 0
+
+    def tape(self, T: int, B: int, *, rolling: bool = False) -> RNNTape:
+        return RNNTape(T, B, self.D, self.H, self.wanted, self.dtype, rolling)
+
+    def step(self, slot: Slot) -> None:
+        xh, a, h_next, _ = slot
+        # 1a. a = [Wx Wh b] @ [x; h; 1]
+        self.product.forward(xh, a)
+        # 2a. h' = tanh(a)
+        np.tanh(a, out=a)
+        np.copyto(h_next, a)
+
+    def step_back(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
+        xh, h_next, _, dxh = slot
+        (da,) = work
+        # 2a. da = dh * (1 - h'^2)
+        np.multiply(h_next, h_next, out=da)
+        np.subtract(_ONE, da, out=da)
+        da *= dh
+        # 1a. dW += da @ [x; h; 1]^T;  [dx; dh] = [Wx Wh]^T @ da
+        self.product.gradient(da, xh)
+        self.product.backward(da, dxh)

@@ -1,0 +1,146 @@
+"""Optimizers over one flat buffer: SGD with momentum, and Adam.
+
+They work block by block, so that what one line of the equations leaves is still in the cache when
+the next line reads it.
+
+An optimizer's state is a dictionary of flat arrays and one counter, saved and loaded as it is.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from charlm.config import TrainConfig
+from charlm.nn.parameters import Array
+
+BLOCK = 16384
+
+
+class Optimizer(ABC):
+    """Move a flat buffer of parameters against its gradient.
+
+    Args:
+        parameters: the buffer.
+        gradient: its twin.
+
+    Attributes:
+        state: the arrays that outlive an update, by name.
+        updates: how many updates there have been.
+    """
+
+    STATE: ClassVar[tuple[str, ...]]
+    SCRATCH: ClassVar[int]
+
+    def __init__(self, parameters: Array, gradient: Array) -> None:
+        self.parameters, self.gradient = parameters, gradient
+        self.state: dict[str, Array] = {name: np.zeros_like(parameters) for name in self.STATE}
+        self.updates = 0
+        block = min(BLOCK, parameters.size)
+        self._scratch = [np.empty(block, parameters.dtype) for _ in range(self.SCRATCH)]
+
+    def step(self, learning_rate: float) -> None:
+        """Make one update."""
+        self.updates += 1
+        arrays = [self.parameters, self.gradient, *self.state.values()]
+        for begin in range(0, self.parameters.size, BLOCK):
+            parts = [q[begin : begin + BLOCK] for q in arrays]
+            size = parts[0].size
+            self._update(learning_rate, *parts, *(u[:size] for u in self._scratch))
+
+    @abstractmethod
+    def _update(self, learning_rate: float, *arrays: Array) -> None:
+        """Update one block: parameters, gradient, state, scratch."""
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of the state."""
+        return sum(q.nbytes for q in self.state.values())
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with momentum.
+
+        dp = dp + weight_decay p
+        v  = momentum v + dp
+        p  = p - learning_rate v
+
+    Source: Sutskever et al. 2013, in PyTorch's form (the rate stands outside the velocity).
+    """
+
+    STATE = ("v",)
+    SCRATCH = 1
+
+    def __init__(
+        self, parameters: Array, gradient: Array, momentum: float = 0.0, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(parameters, gradient)
+        self.momentum, self.weight_decay = momentum, weight_decay
+
+    def _update(self, learning_rate: float, *arrays: Array) -> None:
+        p, dp, v, u = arrays
+        v *= self.momentum
+        v += dp
+        if self.weight_decay:
+            np.multiply(p, self.weight_decay, out=u)
+            v += u
+        np.multiply(v, learning_rate, out=u)
+        p -= u
+
+
+class Adam(Optimizer):
+    """Adam, with AdamW's decoupled weight decay.
+
+        p = p - learning_rate weight_decay p
+        m = beta1 m + (1 - beta1) dp
+        v = beta2 v + (1 - beta2) dp^2
+        p = p - learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
+
+    Sources: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
+    """
+
+    STATE = ("m", "v")
+    SCRATCH = 1
+
+    def __init__(
+        self,
+        parameters: Array,
+        gradient: Array,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, gradient)
+        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
+        self.weight_decay = weight_decay
+
+    def _update(self, learning_rate: float, *arrays: Array) -> None:
+        p, dp, m, v, u = arrays
+        if self.weight_decay:
+            p *= 1 - learning_rate * self.weight_decay
+        m *= self.beta1
+        np.multiply(dp, 1 - self.beta1, out=u)
+        m += u
+        v *= self.beta2
+        np.multiply(dp, dp, out=u)
+        u *= 1 - self.beta2
+        v += u
+        np.sqrt(v, out=u)
+        u /= math.sqrt(1 - self.beta2**self.updates)
+        u += self.epsilon
+        np.divide(m, u, out=u)
+        u *= learning_rate / (1 - self.beta1**self.updates)
+        p -= u
+
+
+def make_optimizer(parameters: Array, gradient: Array, train: TrainConfig) -> Optimizer:
+    """Make the optimizer that the configuration names."""
+    match train.optimizer:
+        case "adam":
+            return Adam(
+                parameters, gradient, train.beta1, train.beta2, train.epsilon, train.weight_decay
+            )
+        case "sgd":
+            return SGD(parameters, gradient, train.momentum, train.weight_decay)

@@ -1,0 +1,87 @@
+"""A checkpoint: one .npz file of named arrays and a description, without pickle.
+
+    last.npz    all that a resume needs     parameters, optimizer, average, carried state
+    best.npz    all that sampling needs     one set of weights
+
+An .npz is a ZIP archive of .npy members, here stored uncompressed, each with its CRC-32; the
+member `meta.json` describes the rest: format, step, resolved configuration, vocabulary, versions.
+NumPy's own `np.load` opens it too.
+
+Saving replaces the file as a whole: a crash at any instant leaves the checkpoint before.
+Loading believes no size that it has not checked against the file's.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from charlm.nn.parameters import Array
+from charlm.storage.archive import FORMAT, META, OpenArchive, parse_meta
+from charlm.storage.atomic import replacing
+
+# The earliest date that a ZIP archive can name: equal checkpoints are equal files.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint file holds."""
+
+    path: Path
+    arrays: Mapping[str, Array]
+    meta: Mapping[str, Any]
+
+
+def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    """Write a checkpoint, and put it in the place of the one before.
+
+    Args:
+        path: the file.
+        arrays: name -> contiguous array.
+        meta: anything that JSON can hold; the format version is added.
+
+    Raises:
+        OSError: it cannot be written; the file that was there is untouched.
+    """
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        text = json.dumps({"format": FORMAT, **meta}, ensure_ascii=False, indent=1)
+        archive.writestr(zipfile.ZipInfo(META, _EPOCH), text)
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            with archive.open(info, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of a later format.
+    """
+    with OpenArchive(path) as archive:
+        meta = parse_meta(path, archive)
+        arrays = {}
+        for info in archive.infolist():
+            if info.filename != META:
+                name = info.filename.removesuffix(".npy")
+                with archive.open(info) as member:
+                    arrays[name] = _read_array(member, info.file_size)
+        return Checkpoint(path, arrays, meta)
+
+
+def _read_array(member: IO[bytes], size: int) -> Array:
+    version = np.lib.format.read_magic(member)
+    if version != (1, 0):
+        raise ValueError(f"'{member.name}' has .npy version {version}")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+    if dtype.hasobject or fortran:
+        raise ValueError(f"'{member.name}' is no plain array")
+    count = 1
+    for length in shape:
+        count *= length
+    if count * dtype.itemsize != size - member.tell():
+        raise ValueError(f"'{member.name}' does not have the size it names, {shape}")
+    return np.frombuffer(bytearray(member.read()), dtype).reshape(shape)

@@ -1,0 +1,131 @@
+"""A run's folder, and how to find one.
+
+    checkpoints/<run>/
+        config.yaml     the resolved settings, for people
+        ids.bin         the text as ids
+        last.npz        the newest checkpoint, to resume from
+        best.npz        the weights with the lowest validation loss, to sample from
+        history.jsonl   one line a reading; a resume adds {"resume": step}
+
+Nothing is ever written over another run: a name that is taken gets -2, -3, and so on.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from charlm.errors import CheckpointError, RunError
+
+
+class Run:
+    """Name the files of one run.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = folder / "config.yaml"
+        self.ids = folder / "ids.bin"
+        self.last = folder / "last.npz"
+        self.best = folder / "best.npz"
+        self.history = folder / "history.jsonl"
+
+    def record(self, entry: Mapping[str, Any]) -> None:
+        """Append a line to the history."""
+        with self.history.open("a+b") as file:
+            # A line torn by a crash is left to itself; the next one begins anew.
+            if file.tell() and not _ends_line(self.history):
+                file.write(b"\n")
+            file.write(json.dumps(entry).encode() + b"\n")
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"
+
+
+def create(checkpoints: Path, name: str) -> Run:
+    """Make a new run's folder, under the first free name of `name`, `name-2`, ...
+
+    Raises:
+        RunError: the name is no file name, or the folder cannot be made.
+    """
+    if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
+        raise RunError(f"--name: must be a folder's name, got {name!r}; leave out / and \\")
+    number = 1
+    while True:
+        folder = checkpoints / (name if number == 1 else f"{name}-{number}")
+        try:
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            return Run(folder)
+        except FileExistsError:
+            if not checkpoints.is_dir():
+                raise RunError(f"{checkpoints}: is no folder; name another") from None
+            number += 1
+        except OSError as error:
+            raise RunError(f"{folder}: cannot be made ({error.strerror or error})") from None
+
+
+def newest(checkpoints: Path) -> Run:
+    """Find the run that was saved last.
+
+    Raises:
+        RunError: there is none.
+    """
+    saved = []
+    for last in checkpoints.glob("*/last.npz"):
+        saved.append((last.stat().st_mtime_ns, last.parent))
+    if not saved:
+        raise RunError(f"{checkpoints}: holds no run yet; start one with: charlm train TEXT")
+    return Run(max(saved)[1])
+
+
+def named(checkpoints: Path, name: str) -> Run:
+    """Find a run by its name.
+
+    Raises:
+        RunError: there is none of this name.
+    """
+    run = Run(checkpoints / name)
+    if not run.last.exists():
+        names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
+        have = f"there are {', '.join(names)}" if names else "there is none yet"
+        raise RunError(f"{run.folder}: holds no run; {have}")
+    return run
+
+
+def weights(where: str | None, checkpoints: Path) -> Path:
+    """Find the checkpoint to sample from or to score.
+
+    Args:
+        where: a checkpoint file, a run's folder or a run's name; the newest run where None.
+        checkpoints: the folder of all runs.
+
+    Returns:
+        The file itself, or the run's `best.npz`, or its `last.npz` where there is no best yet.
+
+    Raises:
+        RunError: there is no run.
+        CheckpointError: there is no such file.
+    """
+    if where is None:
+        run = newest(checkpoints)
+    elif Path(where).is_file():
+        return Path(where)
+    elif Path(where).is_dir():
+        run = Run(Path(where))
+    else:
+        run = Run(checkpoints / where)
+        if not run.folder.is_dir():
+            raise CheckpointError(
+                f"{where}: no such checkpoint; name an .npz file, a run's folder or a run"
+            )
+    for path in (run.best, run.last):
+        if path.exists():
+            return path
+    raise CheckpointError(f"{run.folder}: holds neither best.npz nor last.npz; name another")

@@ -1,0 +1,214 @@
+"""Begin a training, or go on with one: from settings and a text to a trainer.
+
+    begin     text -> vocabulary -> ids.bin -> B and T that fit -> steps -> Trainer
+    resume    last.npz -> the same text? -> Trainer, put back where it was
+"""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from charlm import environment
+from charlm.config import Config, to_yaml
+from charlm.errors import CheckpointError, RunError, TextError
+from charlm.storage import runs
+from charlm.storage.checkpoint import Checkpoint, load
+from charlm.storage.runs import Run
+from charlm.storage.weights import read_config
+from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
+from charlm.text.streams import fit
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.planning import Pace, measure, steps_within
+from charlm.training.trainer import Trainer
+
+# A shorter run is over before its length could be estimated.
+_WORTH_TIMING = 50
+
+
+@dataclass
+class Beginning:
+    """Hold a trainer that is ready to go, and what there is to say about it.
+
+    Attributes:
+        trainer: ready for `events`.
+        pace: what was timed; None where the run is too short to time.
+        notes: one line each.
+    """
+
+    trainer: Trainer
+    pace: Pace | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def begin(
+    config: Config,
+    given: frozenset[str],
+    checkpoints: Path,
+    name: str | None = None,
+    spent_s: float = 0.0,
+) -> Beginning:
+    """Set a new run up in a folder of its own.
+
+    Args:
+        config: the settings.
+        given: the keys somebody chose; the others may shrink to fit a short text.
+        checkpoints: the folder of all runs.
+        name: the run's; the text's stem where None.
+        spent_s: seconds already spent out of `train.minutes`.
+
+    Raises:
+        TextError: the text cannot be read, or is too short.
+        RunError: the run's folder cannot be made.
+    """
+    began = time.perf_counter() - spent_s
+    path = Path(config.data.path)
+    counts, sha256 = scan(path)
+    vocabulary = Vocabulary.of_counts(counts)
+    config, notes = _fit(config, given, int(counts.sum()))
+    run = runs.create(checkpoints, path.stem if name is None else name)
+    try:
+        text = encode(path.absolute(), vocabulary, run.ids)
+        if text.sha256 != sha256:
+            raise TextError(f"{path}: changed while it was being read; start again")
+        ids = IdFile(run.ids, vocabulary.dtype)
+        config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
+        run.config.write_text(to_yaml(config), encoding="utf-8")
+        return Beginning(Trainer(config, vocabulary, text, ids, run), pace, notes)
+    except OSError as error:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise RunError(f"{run.folder}: cannot be written ({error.strerror or error})") from None
+    except BaseException:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        raise
+
+
+def resume(run: Run, text_path: Path | None = None, steps: int | None = None) -> Beginning:
+    """Go on with a run from its last checkpoint.
+
+    Args:
+        run: the run.
+        text_path: where its text is now, if it moved.
+        steps: a new goal; the schedule stretches with it.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        TextError: the text is not the one the run began with.
+    """
+    checkpoint = load(run.last)
+    config, vocabulary = read_config(checkpoint)
+    notes = _version_notes(checkpoint.meta)
+    text, text_notes = _same_text(run, checkpoint, vocabulary, text_path)
+    notes += text_notes
+    if steps is not None and steps != config.train.steps:
+        notes.append(
+            f"the goal moved from {config.train.steps:,} to {steps:,} updates, and the "
+            "learning rate's schedule with it"
+        )
+        config = config.replace(train__steps=steps)
+        run.config.write_text(to_yaml(config), encoding="utf-8")
+    ids = IdFile(run.ids, vocabulary.dtype)
+    trainer = Trainer(config, vocabulary, text, ids, run)
+    trainer.restore(checkpoint)
+    return Beginning(trainer, None, notes)
+
+
+def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config, list[str]]:
+    """Shrink B and T to a short text, and turn `full` and epochs into numbers."""
+    train = config.train
+    N = shares(characters, config.data.validation, config.data.test)[0].size
+    B, T, notes = train.batch_size, train.seq_len, []
+    full = T == "full"
+    fitted_B, fitted_T = fit(
+        N,
+        B,
+        1 if full else int(T),
+        B_may_shrink="train.batch_size" not in given,
+        T_may_shrink="train.seq_len" not in given,
+    )
+    if full:
+        fitted_T = max(1, N // fitted_B)
+        notes.append(f"full backpropagation: {fitted_T:,} steps, a whole stream")
+    elif (fitted_B, fitted_T) != (B, T):
+        notes.append(
+            f"the text is short: {fitted_B} streams of {fitted_T} steps instead of {B} of {T}"
+        )
+    if fitted_B * fitted_T > N or N < 2:
+        raise TextError(
+            f"{config.data.path}: {characters:,} characters are too short, batch_size={fitted_B} x "
+            f"seq_len={fitted_T} needs at least "
+            f"{int(fitted_B * fitted_T / (1 - config.data.validation - config.data.test)) + 1:,}; "
+            "lower either"
+        )
+    config = config.replace(train__batch_size=fitted_B, train__seq_len=fitted_T)
+    if train.epochs is not None:
+        chunks = N // fitted_B // fitted_T
+        steps = max(1, round(train.epochs * chunks))
+        config = config.replace(train__steps=steps, train__epochs=None)
+    return config, notes
+
+
+def _set_steps(
+    config: Config,
+    vocabulary: Vocabulary,
+    text: TextInfo,
+    ids: IdFile,
+    began: float,
+    notes: list[str],
+) -> tuple[Config, Pace | None]:
+    """Turn minutes into steps, and time what is long enough to be asked about."""
+    minutes, steps = config.train.minutes, config.train.steps
+    if minutes is None and steps is not None and steps < _WORTH_TIMING:
+        return config, None
+    timed = config.replace(train__steps=steps or 10**6, train__minutes=None)
+    pace = measure(timed, vocabulary, text, ids)
+    if minutes is not None:
+        every = config.train.validate_every
+        left = minutes * 60 - (time.perf_counter() - began)
+        steps = steps_within(left, pace, None if every == "auto" else every)
+        notes.append(f"{minutes:g} minutes are {steps:,} updates here; the same with --steps {steps}")
+    return timed.replace(train__steps=steps), pace
+
+
+def _same_text(
+    run: Run, checkpoint: Checkpoint, vocabulary: Vocabulary, moved_to: Path | None
+) -> tuple[TextInfo, list[str]]:
+    """Make sure that the run's ids are those it began with, from the text if need be."""
+    try:
+        text = TextInfo(**checkpoint.meta["text"])
+    except (KeyError, TypeError):
+        raise CheckpointError(f"{run.last}: names no text; the file is damaged") from None
+    path, notes = moved_to or Path(text.path), []
+    if path.exists() or moved_to:
+        sha256 = scan(path)[1]
+        if sha256 != text.sha256:
+            raise TextError(
+                f"{path}: is not the text that this run learns (its SHA-256 differs); "
+                "name the right one, or start a new run without --resume"
+            )
+        text = TextInfo(str(path.absolute()), text.characters, text.sha256, text.ids_sha256)
+    intact = run.ids.exists() and file_sha256(run.ids) == text.ids_sha256
+    if not intact:
+        if not path.exists():
+            raise TextError(
+                f"{path}: no such file, and {run.ids} is damaged or missing; "
+                "name where the text is now: charlm train TEXT --resume"
+            )
+        encode(path, vocabulary, run.ids)
+        notes.append(f"{run.ids} was missing or damaged, and was made again from the text")
+    elif not path.exists():
+        notes.append(f"{path} is gone; going on with the run's own copy, {run.ids}")
+    return text, notes
+
+
+def _version_notes(meta: Mapping[str, Any]) -> list[str]:
+    """Say what differs from the machine that wrote the checkpoint; the result may then too."""
+    now: dict[str, Any] = {**environment.versions(), "threads": environment.threads()}
+    then: dict[str, Any] = {**meta.get("versions", {}), "threads": meta.get("threads")}
+    changed = [f"{key} {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
+    if not changed:
+        return []
+    return [f"not the same as before: {', '.join(changed)}; the result may differ in its last bits"]
+

@@ -1,0 +1,287 @@
+"""Truncated backpropagation through time, as an iterator of events.
+
+    update n:  read chunk n -> forward and back -> check -> clip -> optimizer -> average
+
+The loop draws no bar and prints nothing. What update n does follows from the checkpoint before it
+and from n alone, so a resumed run ends with the numbers of the run that was never interrupted.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from charlm import environment, randomness
+from charlm.config import Config
+from charlm.errors import Diverged
+from charlm.evaluation import score
+from charlm.generation.filters import Filters
+from charlm.generation.sampler import sample
+from charlm.nn.model import Model, States
+from charlm.nn.parameters import Array
+from charlm.optim.averaging import Average
+from charlm.optim.clipping import clip, global_norm
+from charlm.optim.optimizers import make_optimizer
+from charlm.optim.schedules import learning_rate
+from charlm.storage.checkpoint import Checkpoint, save
+from charlm.storage.runs import Run
+from charlm.storage.weights import array, pack, unpack
+from charlm.text.corpus import IdFile, TextInfo, shares
+from charlm.text.streams import Streams
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.events import (
+    Done,
+    Event,
+    Sampled,
+    Saved,
+    Started,
+    Updated,
+    Validated,
+)
+
+_VALIDATIONS = 8
+_READINGS = 200
+# A validation reads at most this much of the share, so that a long text costs no more than a
+# short one; `charlm eval` reads everything.
+VALIDATION_CHARACTERS = 200_000
+
+
+@dataclass
+class Progress:
+    """Count what a resumed run has to go on counting.
+
+    Attributes:
+        step: updates made.
+        best_loss: lowest validation loss.
+        best_step: when that was.
+        loss_sum: sum of the losses since the last validation.
+        loss_count: how many.
+        elapsed_s: seconds spent.
+    """
+
+    step: int = 0
+    best_loss: float | None = None
+    best_step: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    elapsed_s: float = 0.0
+
+
+class Trainer:
+    """Train one model on one text.
+
+    Args:
+        config: resolved: `train.steps` and `train.seq_len` are numbers.
+        vocabulary: the text's.
+        text: which text it is.
+        ids: the text as ids.
+        run: where to save; None saves nothing.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        vocabulary: Vocabulary,
+        text: TextInfo,
+        ids: IdFile,
+        run: Run | None,
+    ) -> None:
+        train = config.train
+        assert train.steps is not None and isinstance(train.seq_len, int)
+        self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
+        self.steps, self.ids = train.steps, ids
+        training, validation, _ = shares(ids.size, config.data.validation, config.data.test)
+        self.streams = Streams(ids, training, train.batch_size, train.seq_len, train.seed)
+        size = min(validation.size, VALIDATION_CHARACTERS)
+        self.validation = validation._replace(end=validation.begin + size)
+
+        self.model = Model(config.model, vocabulary.size)
+        assert self.model.gradient is not None
+        self.model.initialize(train.seed)
+        parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
+        self.tape = self.model.tape(train.seq_len, train.batch_size)
+        self.rates = [train.embedding_dropout, *[train.dropout] * config.model.layers]
+        self.optimizer = make_optimizer(parameters, self.gradient, train)
+        # The model that is validated, sampled from and kept: the averaged one where on.
+        self.shown, self.average = self.model, None
+        if train.average:
+            self.shown = Model(config.model, vocabulary.size, training=False)
+            np.copyto(self.shown.parameters.flat, parameters)
+            self.average = Average(self.shown.parameters.flat, train.average)
+        self.zero_state = self.model.zero_state(train.batch_size)
+        self.state: States = self.zero_state
+        self.progress = Progress()
+        self.stop_asked = False
+
+    @property
+    def validate_every(self) -> int:
+        """Return the number of updates between validations."""
+        every = self.config.train.validate_every
+        return max(25, math.ceil(self.steps / _VALIDATIONS)) if every == "auto" else every
+
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of all arrays that training holds."""
+        shown = 0 if self.shown is self.model else self.shown.nbytes
+        return self.model.nbytes + self.tape.nbytes + self.optimizer.nbytes + shown
+
+    def ask_to_stop(self) -> None:
+        """Let `events` save and end after the update that is being made."""
+        self.stop_asked = True
+
+    def update(self) -> Updated:
+        """Make one update.
+
+        Raises:
+            Diverged: the loss or the gradient is not finite; no parameter has moved.
+        """
+        n, train = self.progress.step, self.config.train
+        chunk = self.streams.chunk(n)
+        self.tape.draw_masks(
+            self.rates, randomness.generator(train.seed, randomness.DROPOUT_MASKS, n)
+        )
+        entering = self.zero_state if chunk.fresh else self.state
+        loss, self.state = self.model.loss_and_gradient(
+            chunk.inputs, chunk.targets, entering, self.tape
+        )
+        norm, rate = global_norm(self.gradient), learning_rate(n, train)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            what = "loss" if not math.isfinite(loss) else "gradient"
+            raise Diverged(
+                f"train: the {what} is no longer finite at update {n + 1}, got loss {loss:.4g} and "
+                f"gradient norm {norm:.4g} at learning rate {rate:.3g}; "
+                "start again with a lower --lr"
+            )
+        clip(self.gradient, norm, train.clip_norm)
+        self.optimizer.step(rate)
+        if self.average:
+            self.average.update(n, self.model.parameters.flat)
+        self.model.prepare()
+        self.progress.step += 1
+        self.progress.loss_sum += loss
+        self.progress.loss_count += 1
+        return Updated(n + 1, loss, rate, norm, chunk.targets.size)
+
+    def validate(self) -> float:
+        """Score the validation share: nats per character, state carried."""
+        if self.shown is not self.model:
+            self.shown.prepare()
+        start = self.vocabulary.start_id
+        return score.carried(self.shown, self.ids, self.validation, start).nats
+
+    def events(self) -> Iterator[Event]:
+        """Train to the goal, and tell what happens.
+
+        Raises:
+            Diverged: as `update`.
+            OSError: a checkpoint could not be written.
+        """
+        p, readings = self.progress, max(1, self.steps // _READINGS)
+        began = time.monotonic() - p.elapsed_s
+        validated_at, characters = time.monotonic(), 0
+        yield Started(p.step, self.steps)
+        saved_at = time.monotonic()
+        if p.step == 0:
+            yield from self._save()
+        while p.step < self.steps and not self.stop_asked:
+            updated = self.update()
+            characters += updated.characters
+            yield updated
+            reading: dict[str, Any] = {}
+            if p.step % readings == 0:
+                reading = {"loss": updated.loss, "learning_rate": updated.learning_rate,
+                           "norm": updated.norm}  # fmt: skip
+            p.elapsed_s = time.monotonic() - began
+            due = p.step % self.validate_every == 0 or p.step == self.steps
+            if due and self.validation.size:
+                chars_per_s = characters / (time.monotonic() - validated_at)
+                validated = self._validate(chars_per_s)
+                reading |= {"train_loss": validated.train_loss, "validation": validated.loss}
+                yield validated
+                if self.config.train.sample_length:
+                    yield Sampled(p.step, self._sample())
+                validated_at, characters = time.monotonic(), 0
+            if reading and self.run:
+                self.run.record({"step": p.step, **reading, "elapsed_s": round(p.elapsed_s, 2)})
+            late = time.monotonic() - saved_at > self.config.train.save_every_s
+            if due or late or self.stop_asked:
+                yield from self._save()
+                saved_at = time.monotonic()
+        p.elapsed_s = time.monotonic() - began
+        yield Done(p.step, p.step < self.steps, p.best_loss, p.best_step, p.elapsed_s)
+
+    def _validate(self, chars_per_s: float) -> Validated:
+        p = self.progress
+        loss, train_loss = self.validate(), p.loss_sum / p.loss_count
+        best = p.best_loss is None or loss < p.best_loss
+        if best:
+            p.best_loss, p.best_step = loss, p.step
+            if self.run:
+                save(self.run.best, pack(self.shown.parameters), self._meta("best"))
+        p.loss_sum, p.loss_count = 0.0, 0
+        return Validated(p.step, loss, train_loss, best, chars_per_s)
+
+    def _sample(self) -> str:
+        train = self.config.train
+        return "".join(
+            sample(
+                self.shown,
+                self.vocabulary,
+                Filters(),
+                length=train.sample_length,
+                seed=train.seed,
+                n=self.progress.step,
+            )
+        )
+
+    def _save(self) -> Iterator[Event]:
+        if self.run:
+            save(self.run.last, self._arrays(), self._meta("last"))
+            yield Saved(self.progress.step, self.run.last)
+
+    def _arrays(self) -> dict[str, Array]:
+        """Return everything that a resume needs, by the names of `last.npz`."""
+        parameters = self.model.parameters
+        arrays = pack(parameters)
+        for name, flat in self.optimizer.state.items():
+            arrays |= pack(parameters.over(flat), f"optimizer.{name}/")
+        if self.average:
+            arrays |= pack(self.shown.parameters, "average/")
+        for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
+            for name, q in zip(layer.STATES, state, strict=True):
+                arrays[f"state/{k}.{name}"] = np.ascontiguousarray(q)
+        return arrays
+
+    def _meta(self, kind: str) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "config": self.config.as_dict(),
+            "vocabulary": self.vocabulary.as_dict(),
+            "text": self.text.as_dict(),
+            "progress": vars(self.progress).copy(),
+            "threads": environment.threads(),
+            "versions": environment.versions(),
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to where a `last.npz` was saved.
+
+        Raises:
+            CheckpointError: it does not hold what this model needs.
+        """
+        parameters = self.model.parameters
+        unpack(checkpoint, parameters)
+        self.model.prepare()
+        for name, flat in self.optimizer.state.items():
+            unpack(checkpoint, parameters.over(flat), f"optimizer.{name}/")
+        if self.average:
+            unpack(checkpoint, self.shown.parameters, "average/")
+        self.state = self.model.zero_state(self.config.train.batch_size)
+        for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
+            for name, q in zip(layer.STATES, state, strict=True):
+                array(checkpoint, f"state/{k}.{name}", q)
+        self.progress = Progress(**checkpoint.meta["progress"])
+        self.optimizer.updates = self.progress.step
