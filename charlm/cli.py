@@ -1,9 +1,9 @@
 """The command line: names the commands, and turns errors into one line and an exit code.
 
-    0    well
-    1    a CharlmError: one line on stderr
-    2    wrong usage
-    130  Ctrl-C, 143 SIGTERM: training has saved first
+0    well
+1    a CharlmError: one line on stderr
+2    wrong usage
+130  Ctrl-C, 143 SIGTERM: training has saved first
 """
 
 import sys

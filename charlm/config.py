@@ -74,10 +74,10 @@ class TrainConfig:
     steps: int | None = _setting(1400, "updates", at_least=1)
     epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
     minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
-    dropout: float = _setting(
-        0.1, "rate between layers and before the output", at_least=0, below=1
+    dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
+    embedding_dropout: float | None = _setting(
+        None, "rate on the input; null for the same", at_least=0, below=1
     )
-    embedding_dropout: float = _setting(0.1, "rate on the input", at_least=0, below=1)
     optimizer: Literal["adam", "sgd"] = _setting("adam", "adam (AdamW with a weight decay) or sgd")
     learning_rate: float = _setting(0.008, "the schedule's peak", above=0)
     schedule: Literal["cosine", "constant"] = _setting("cosine", "after the warm-up")
@@ -89,9 +89,7 @@ class TrainConfig:
     beta2: float = _setting(0.99, "adam: decay of the mean square", at_least=0, below=1)
     epsilon: float = _setting(1e-8, "adam: added to the root mean square", above=0)
     momentum: float = _setting(0.0, "sgd: decay of the velocity", at_least=0, below=1)
-    weight_decay: float = _setting(
-        0.0, "adam: decoupled; sgd: added to the gradient", at_least=0
-    )
+    weight_decay: float = _setting(0.0, "adam: decoupled; sgd: added to the gradient", at_least=0)
     clip_norm: float = _setting(1.0, "longest gradient, as a global norm; 0 for any", at_least=0)
     average: float = _setting(
         0.99, "decay of the averaged weights that best.npz holds; 0 for none", at_least=0, below=1
@@ -140,7 +138,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "train.batch_size": 50,
         "train.steps": 1800,
         "train.dropout": 0.0,
-        "train.embedding_dropout": 0.0,
         "train.learning_rate": 0.01,
     },
     "small": {},
@@ -216,12 +213,7 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
         if lengths:
             given = dict.fromkeys(_LENGTHS) | {q: v for q, v in given.items() if v is not None}
         values |= given
-    sections = {
-        section: cls(**{q.name: values[f"{section}.{q.name}"]
-                        for q in dataclasses.fields(cls) if f"{section}.{q.name}" in values})
-        for section, cls in _SECTIONS.items()
-    }  # fmt: skip
-    config = Config(preset=preset, **sections)
+    config = Config(preset=preset, **_sections(values))
     if config.data.validation + config.data.test >= 1:
         raise ConfigError(
             "data.validation + data.test must stay below 1, got "
@@ -230,6 +222,15 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
     if all(getattr(config.train, key.removeprefix("train.")) is None for key in _LENGTHS):
         raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")
     return config, frozenset(key for layer in layers for key in layer.settings)
+
+
+def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the sections from dotted keys; what is missing takes its default."""
+    named: dict[str, dict[str, Any]] = {section: {} for section in _SECTIONS}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        named[section][name] = value
+    return {section: cls(**named[section]) for section, cls in _SECTIONS.items()}
 
 
 def coerce(source: str, key: str, value: Any) -> Any:
@@ -247,7 +248,9 @@ def coerce(source: str, key: str, value: Any) -> Any:
         raise ConfigError(f"{source}: unknown key '{key}'{nearest(key, FIELDS)}")
     hint, bounds = _TYPES[key], FIELDS[key].metadata["bounds"]
     kinds = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
-    words = [w for kind in kinds if typing.get_origin(kind) is Literal for w in typing.get_args(kind)]
+    words = [
+        w for kind in kinds if typing.get_origin(kind) is Literal for w in typing.get_args(kind)
+    ]
     if value in words and isinstance(value, str):
         return value
     if types.NoneType in kinds and (value is None or value in ("null", "none", "")):
@@ -268,7 +271,9 @@ def coerce(source: str, key: str, value: Any) -> Any:
         "below": lambda bound: number < bound,
     }
     if not all(within[word](bound) for word, bound in bounds.items() if bound is not None):
-        asked = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        asked = " and ".join(
+            f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None
+        )
         raise ConfigError(f"{source}: {key} must be {asked}, got {value!r}")
     return number
 
@@ -352,11 +357,7 @@ def from_dict(source: str, content: Mapping[str, Any]) -> Config:
         for name, value in dict(content.get(section, {})).items()
     }
     given = {key: coerce(source, key, value) for key, value in settings.items()}
-    sections = {
-        section: cls(**{k.partition(".")[2]: v for k, v in given.items() if k.startswith(section)})
-        for section, cls in _SECTIONS.items()
-    }
-    return Config(preset=str(content.get("preset", "small")), **sections)
+    return Config(preset=str(content.get("preset", "small")), **_sections(given))
 
 
 def to_yaml(config: Config, *, commented: bool = False) -> str:

@@ -8,8 +8,9 @@
     ├── RunError                 a run is missing, or cannot be made, resumed or saved
     └── Diverged                 the loss or the gradient is no longer a finite number
 
-A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it as
-one line and exits with 1. `assert` is for what charlm itself guarantees, never for what it is given.
+A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it
+as one line and exits with 1. `assert` is for what charlm itself guarantees, never for what it is
+given.
 """
 
 

@@ -23,7 +23,9 @@ def sample(
     min_p: Annotated[
         float | None, typer.Option(help="Leave out what is less likely than this share of the top.")
     ] = None,
-    length: Annotated[int, typer.Option("--length", "-n", min=0, help="Characters to write.")] = 500,
+    length: Annotated[
+        int, typer.Option("--length", "-n", min=0, help="Characters to write.")
+    ] = 500,
     start: Annotated[
         str | None, typer.Option(help="What the text begins with; - reads it from stdin.")
     ] = None,

@@ -91,7 +91,9 @@ def train(
     # Until there is a run to save, both signals just end the program, cleaning up on the way.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if resume:
-        refused = {f"--{key.replace('_', '-')}": True for key in options if key != "steps"}
+        refused: dict[str, Any] = {
+            f"--{key.replace('_', '-')}": True for key in options if key != "steps"
+        }
         refused |= {"--preset": preset, "--set": set_, "--config": config}
         if given := [key for key, value in refused.items() if value is not None]:
             raise typer.BadParameter(
@@ -119,7 +121,11 @@ def train(
 
 
 def _resolve(
-    text: Path | None, preset: str | None, options: dict[str, Any], sets: list[str], file: Path | None
+    text: Path | None,
+    preset: str | None,
+    options: dict[str, Any],
+    sets: list[str],
+    file: Path | None,
 ) -> tuple[Config, frozenset[str]]:
     from charlm.config import Layer, read_yaml, resolve
     from charlm.errors import ConfigError
@@ -201,7 +207,7 @@ def _announce(beginning: Beginning) -> None:
 
 def _run(trainer: Trainer, quiet: bool) -> int:
     """Train, show it, and return the signal that ended it, or 0."""
-    caught = []
+    caught: list[int] = []
 
     def stop(number: int, _: FrameType | None) -> None:
         if caught:
@@ -248,7 +254,9 @@ def _show_bar(trainer: Trainer) -> None:
                 loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
                 characters += event.characters
                 speed = characters / (time.monotonic() - began)
-                bar.set_postfix_str(f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s", refresh=False
+                )
                 bar.update()
             case Validated() if bar is not None:
                 validation = f", validation {event.loss:.3f}"

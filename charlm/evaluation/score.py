@@ -51,9 +51,7 @@ class Score:
         return math.exp(self.nats)
 
 
-def carried(
-    model: Model, ids: IdFile, share: Share, start_id: int, pieces: int = PIECES
-) -> Score:
+def carried(model: Model, ids: IdFile, share: Share, start_id: int, pieces: int = PIECES) -> Score:
     """Score a text with the state carried.
 
     Args:
@@ -87,9 +85,7 @@ def cold(model: Model, ids: IdFile, share: Share, start_id: int) -> Score:
         # The stepper's width is fixed: the last windows are filled up with empty ones.
         some = np.pad(some, (0, _WINDOWS_AT_ONCE - some.size), constant_values=share.size)
         stepper.reset()
-        nats += _read(
-            stepper, ids, share, start_id, some, np.minimum(some + WINDOW, share.size)
-        )
+        nats += _read(stepper, ids, share, start_id, some, np.minimum(some + WINDOW, share.size))
     return Score(nats / share.size, share.size)
 
 

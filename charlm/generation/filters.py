@@ -2,7 +2,7 @@
 
     temperature   p = softmax(z / temperature); 0 puts everything on the likeliest character
     top-k         keep the k likeliest
-    top-p         keep the likeliest whose probabilities, before the last of them, sum to less than p
+    top-p         keep the likeliest, until their probabilities sum to p
     min-p         keep those at least min_p times as likely as the likeliest
 
 They are applied in this order, each to what the ones before left.

@@ -1,6 +1,6 @@
 """Start text -> an iterator of characters.
 
-    read the start text -> weigh the logits -> draw -> read what was drawn -> weigh ...
+read the start text -> weigh the logits -> draw -> read what was drawn -> weigh ...
 """
 
 from collections.abc import Iterator

@@ -24,7 +24,7 @@ def softmax(z: Array) -> Array:
     top = z.max(axis=0)
     z -= top
     np.exp(z, out=z)
-    total = z.sum(axis=0)
+    total: Array = z.sum(axis=0)
     z /= total
     np.log(total, out=total)
     total += top

@@ -86,7 +86,7 @@ class Embedding:
         self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)
 
     def forward(self, ids: Array, x: Array) -> None:
-        # clip: the ids are the vocabulary's own, and checking them would copy the columns once more.
+        # clip: the ids are the vocabulary's own; checking them would copy the columns once more.
         np.take(self.E, ids, axis=1, out=x, mode="clip")
 
     def backward(self, ids: Array, dx: Array) -> None:

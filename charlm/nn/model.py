@@ -148,8 +148,8 @@ class Model:
         x = tape.inputs[0]
         for t in range(tape.T):
             self.input.forward(ids[t], x[t])
-        if tape.masks[0] is not None:
-            np.multiply(x, tape.masks[0], out=x)
+        if (mask := tape.masks[0]) is not None:
+            np.multiply(x, mask, out=x)
         leaving = []
         for k, layer in enumerate(self.layers):
             leaving.append(layer.forward(state[k], tape.layers[k]))
@@ -181,11 +181,11 @@ class Model:
         loss = self.output.loss_and_gradient(targets, tape.output)
         dh = tape.output.y
         for k in reversed(range(len(self.layers))):
-            if tape.masks[k + 1] is not None:
-                np.multiply(dh, tape.masks[k + 1], out=dh)
+            if (mask := tape.masks[k + 1]) is not None:
+                np.multiply(dh, mask, out=dh)
             dh, _ = self.layers[k].backward(dh, tape.zero_dstates[k], tape.layers[k])
-        if tape.masks[0] is not None:
-            np.multiply(dh, tape.masks[0], out=dh)
+        if (mask := tape.masks[0]) is not None:
+            np.multiply(dh, mask, out=dh)
         self.input.backward(ids, dh)
         return loss, leaving
 

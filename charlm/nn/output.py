@@ -76,16 +76,16 @@ class Output:
             The mean of the nats per character.
         """
         T, B = targets.shape
-        z, total = tape.z, 0.0
+        z, nats = tape.z, 0.0
         for t, (y1, y) in enumerate(tape.steps):
             # 1a. z = [W b] @ [y; 1]
             self.product.forward(y1, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target
-            total += float(cross_entropy(z, targets[t]).sum(dtype=np.float64))
+            nats += float(cross_entropy(z, targets[t]).sum(dtype=np.float64))
             # 2a, 2b. dz = (p - [target]) / (T B)
             cross_entropy_backward(z, targets[t], 1.0 / (T * B))
             # 1a. dW += dz @ [y; 1]^T; dy = W^T @ dz
             self.product.gradient(z, y1)
             self.product.backward(z, y)
         self.product.finish()
-        return total / (T * B)
+        return nats / float(T * B)

@@ -48,9 +48,7 @@ class RNNTape(Tape):
         last = 0 if rolling else T
         self.x, self.h = xh[:T, :D], xh[:, D:-1]
         self.entering, self.leaving = (self.h[0],), (self.h[last],)
-        self.slots = [
-            Slot(xh[t], a[t], self.h[min(t + 1, last)], xh[t, wanted]) for t in range(T)
-        ]
+        self.slots = [Slot(xh[t], a[t], self.h[min(t + 1, last)], xh[t, wanted]) for t in range(T)]
         self.work = (aligned_zeros(H * B, dtype).reshape(H, B),)
         self.arrays = [xh, a, *self.work]
 

@@ -60,7 +60,13 @@ class OpenArchive:
                 raise CheckpointError(
                     f"{self.path}: cannot be read ({error.strerror or error})"
                 ) from None
-            case zipfile.BadZipFile() | ValueError() | KeyError() | EOFError() | NotImplementedError():
+            case (
+                zipfile.BadZipFile()
+                | ValueError()
+                | KeyError()
+                | EOFError()
+                | NotImplementedError()
+            ):
                 raise CheckpointError(
                     f"{self.path}: cannot be read ({error}); the file is damaged or no checkpoint"
                 ) from None
@@ -77,7 +83,6 @@ def parse_meta(path: Path, archive: zipfile.ZipFile) -> Mapping[str, Any]:
         raise CheckpointError(f"{path}: is no checkpoint of charlm's (it names no format)")
     if meta["format"] > FORMAT:
         raise CheckpointError(
-            f"{path}: has format {meta['format']}, this charlm reads up to {FORMAT}; "
-            "update charlm"
+            f"{path}: has format {meta['format']}, this charlm reads up to {FORMAT}; update charlm"
         )
     return meta

@@ -77,9 +77,7 @@ def newest(checkpoints: Path) -> Run:
     Raises:
         RunError: there is none.
     """
-    saved = []
-    for last in checkpoints.glob("*/last.npz"):
-        saved.append((last.stat().st_mtime_ns, last.parent))
+    saved = [(q.stat().st_mtime_ns, q.parent) for q in checkpoints.glob("*/last.npz")]
     if not saved:
         raise RunError(f"{checkpoints}: holds no run yet; start one with: charlm train TEXT")
     return Run(max(saved)[1])

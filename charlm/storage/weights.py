@@ -1,7 +1,7 @@
 """Parameters <-> the named arrays of a checkpoint.
 
-    lstm.0.Wx               a weight
-    average/lstm.0.Wx       the same place in another flat buffer of the same layout
+lstm.0.Wx               a weight
+average/lstm.0.Wx       the same place in another flat buffer of the same layout
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """A text file -> ids in a flat file, encoded once, read piece by piece.
 
     text file --read_pieces--> characters --scan--> counts -> vocabulary
-                                          --encode--> ids.bin: V <= 256: 1 byte a character, else 2 or 4
+                                          --encode--> ids.bin, 1, 2 or 4 bytes a character
 
 The text is cut into shares by position: training first, then validation, then test. Nothing here
 holds a whole text in memory.
@@ -51,9 +51,9 @@ class TextInfo:
 
 
 def read_pieces(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
-    """Read a text a piece at a time.
+    r"""Read a text a piece at a time.
 
-    A byte order mark is skipped; `\\r\\n` becomes `\\n` and a lone `\\r` stays.
+    A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays.
 
     Args:
         path: a UTF-8 file.
@@ -157,13 +157,17 @@ class IdFile:
     def read_into(self, begin: int, ids: Ids) -> None:
         """Fill a contiguous array of the file's type with the ids from `begin` on."""
         self._file.seek(begin * self.dtype.itemsize)
-        got = self._file.readinto(memoryview(ids).cast("B"))
+        got = self._file.readinto(ids.data)
         if got != ids.nbytes:
             raise TextError(f"{self._file.name}: ends early; it was cut while in use")
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
 
 
 def shares(characters: int, validation: float, test: float) -> tuple[Share, Share, Share]:

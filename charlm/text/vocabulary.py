@@ -1,7 +1,7 @@
-"""Characters <-> ids. An id is a character's rank by code point, so it never depends on the process.
+"""Characters <-> ids. An id is a rank by code point: it never depends on the process.
 
-    code points  --table-->  ids            one lookup in an array a character, whatever V is
-    ids  --symbols-->  characters
+code points  --table-->  ids            one lookup in an array a character, whatever V is
+ids  --symbols-->  characters
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """How long will it take? Time a few updates on a throwaway copy, and do the sum.
 
-    total = steps x update + validations x validation
+total = steps x update + validations x validation
 """
 
 import math
@@ -35,7 +35,8 @@ def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: IdFile)
     """Time some updates, and a part of a validation, on a copy that is thrown away."""
     trainer = Trainer(config, vocabulary, text, ids, run=None)
     trainer.update()
-    timed, began = [], time.perf_counter()
+    timed: list[float] = []
+    began = time.perf_counter()
     while len(timed) < _UPDATES and time.perf_counter() - began < _SECONDS:
         update_began = time.perf_counter()
         trainer.update()

@@ -1,7 +1,7 @@
 """Begin a training, or go on with one: from settings and a text to a trainer.
 
-    begin     text -> vocabulary -> ids.bin -> B and T that fit -> steps -> Trainer
-    resume    last.npz -> the same text? -> Trainer, put back where it was
+begin     text -> vocabulary -> ids.bin -> B and T that fit -> steps -> Trainer
+resume    last.npz -> the same text? -> Trainer, put back where it was
 """
 
 import shutil
@@ -168,7 +168,9 @@ def _set_steps(
         every = config.train.validate_every
         left = minutes * 60 - (time.perf_counter() - began)
         steps = steps_within(left, pace, None if every == "auto" else every)
-        notes.append(f"{minutes:g} minutes are {steps:,} updates here; the same with --steps {steps}")
+        notes.append(
+            f"{minutes:g} minutes are {steps:,} updates here; the same with --steps {steps}"
+        )
     return timed.replace(train__steps=steps), pace
 
 
@@ -211,4 +213,3 @@ def _version_notes(meta: Mapping[str, Any]) -> list[str]:
     if not changed:
         return []
     return [f"not the same as before: {', '.join(changed)}; the result may differ in its last bits"]
-

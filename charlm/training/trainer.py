@@ -10,13 +10,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from charlm import environment, randomness
 from charlm.config import Config
-from charlm.errors import Diverged
+from charlm.errors import Diverged, RunError
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import sample
@@ -90,7 +91,8 @@ class Trainer:
         run: Run | None,
     ) -> None:
         train = config.train
-        assert train.steps is not None and isinstance(train.seq_len, int)
+        assert train.steps is not None
+        assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids = train.steps, ids
         training, validation, _ = shares(ids.size, config.data.validation, config.data.test)
@@ -103,7 +105,10 @@ class Trainer:
         self.model.initialize(train.seed)
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
         self.tape = self.model.tape(train.seq_len, train.batch_size)
-        self.rates = [train.embedding_dropout, *[train.dropout] * config.model.layers]
+        on_input = train.embedding_dropout
+        self.rates = [train.dropout] * (1 + config.model.layers)
+        if on_input is not None:
+            self.rates[0] = on_input
         self.optimizer = make_optimizer(parameters, self.gradient, train)
         # The model that is validated, sampled from and kept: the averaged one where on.
         self.shown, self.average = self.model, None
@@ -177,7 +182,7 @@ class Trainer:
 
         Raises:
             Diverged: as `update`.
-            OSError: a checkpoint could not be written.
+            RunError: a checkpoint could not be written.
         """
         p, readings = self.progress, max(1, self.steps // _READINGS)
         began = time.monotonic() - p.elapsed_s
@@ -220,7 +225,7 @@ class Trainer:
         if best:
             p.best_loss, p.best_step = loss, p.step
             if self.run:
-                save(self.run.best, pack(self.shown.parameters), self._meta("best"))
+                self._write(self.run.best, pack(self.shown.parameters), "best")
         p.loss_sum, p.loss_count = 0.0, 0
         return Validated(p.step, loss, train_loss, best, chars_per_s)
 
@@ -239,8 +244,17 @@ class Trainer:
 
     def _save(self) -> Iterator[Event]:
         if self.run:
-            save(self.run.last, self._arrays(), self._meta("last"))
+            self._write(self.run.last, self._arrays(), "last")
             yield Saved(self.progress.step, self.run.last)
+
+    def _write(self, path: Path, arrays: dict[str, Array], kind: str) -> None:
+        try:
+            save(path, arrays, self._meta(kind))
+        except OSError as error:
+            raise RunError(
+                f"{path}: cannot be saved ({error.strerror or error}); the checkpoint before is "
+                "whole, go on from it with: charlm train --resume"
+            ) from None
 
     def _arrays(self) -> dict[str, Array]:
         """Return everything that a resume needs, by the names of `last.npz`."""
