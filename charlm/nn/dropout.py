@@ -25,3 +25,19 @@ def draw_mask(rate: float, mask: Array, rng: np.random.Generator) -> None:
     rng.random(out=mask, dtype=mask.dtype)
     np.less(mask, keep, out=mask)
     mask /= keep
+
+
+def apply_mask(mask: Array | None, q: Array, out: Array) -> None:
+    """Write the masked q.
+
+    Args:
+        mask: (H, B), the same at every step; None keeps everything.
+        q: (T, H, B) hidden states on the way up, or their gradient on the way down.
+        out: (T, H, B) output; may be q.
+    """
+    if mask is not None:
+        # Step by step: over (T, H, B) at once NumPy would go through buffers of its own.
+        for q_t, out_t in zip(q, out, strict=True):
+            np.multiply(q_t, mask, out=out_t)
+    elif out is not q:
+        np.copyto(out, q)

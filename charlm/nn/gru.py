@@ -117,10 +117,8 @@ class GRU(RecurrentLayer):
         Wx, Wh = parameters.blocks[index : index + 2]
         dWx, dWh = (None, None) if gradient is None else gradient.blocks[index : index + 2]
         self.dtype = Wx.dtype
-        scale = np.ones(3 * self.H, Wx.dtype)
-        scale[: 2 * self.H] = 0.5
-        self.product_x = Product(Wx, dWx, slice(0, self.D), scale)
-        self.product_h = Product(Wh, dWh, slice(0, self.H), scale)
+        self.product_x = Product(Wx, dWx, slice(0, self.D), halved=2 * self.H)
+        self.product_h = Product(Wh, dWh, slice(0, self.H), halved=2 * self.H)
         self.products = (self.product_x, self.product_h)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:

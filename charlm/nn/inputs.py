@@ -37,9 +37,15 @@ class Input(Protocol):
     def backward(self, ids: Array, dx: Array) -> None:
         """Add the gradient of a chunk, (T, B) ids and (T, D, B) dx."""
 
+    @property
+    def nbytes(self) -> int:
+        """Return the bytes of scratch arrays."""
+
 
 class OneHot:
     """Write one-hot columns; their weights are the first layer's own."""
+
+    nbytes = 0
 
     def __init__(self, V: int, first_Wx: str) -> None:
         self.D = V
@@ -66,6 +72,8 @@ class OneHot:
 class Embedding:
     """Look columns up in a learned (D, V) matrix."""
 
+    nbytes = 0
+
     def __init__(self, V: int, D: int) -> None:
         self.V, self.D = V, D
 
@@ -81,6 +89,8 @@ class Embedding:
             self.onehot = aligned_zeros(GRADIENT_COLUMNS * room, dtype).reshape(-1, room)
             self.sums, self.picked = aligned_zeros(2 * self.D * room, dtype).reshape(2, -1)
             self.dxs = aligned_zeros(self.D * GRADIENT_COLUMNS, dtype)
+            scratch = (self.onehot, self.sums, self.picked, self.dxs)
+            self.nbytes = sum(q.nbytes for q in scratch)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)

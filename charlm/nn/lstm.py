@@ -109,10 +109,8 @@ class LSTM(RecurrentLayer):
     def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
         W = parameters.blocks[index]
         self.dtype = W.dtype
-        scale = np.ones(4 * self.H, W.dtype)
-        scale[: 3 * self.H] = 0.5
         dW = None if gradient is None else gradient.blocks[index]
-        self.product = Product(W, dW, self.wanted, scale)
+        self.product = Product(W, dW, self.wanted, halved=3 * self.H)
         self.products = (self.product,)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike
 
 from charlm import randomness
 from charlm.config import ModelConfig
-from charlm.nn.dropout import draw_mask
+from charlm.nn.dropout import apply_mask, draw_mask
 from charlm.nn.gru import GRU
 from charlm.nn.inputs import Embedding, OneHot
 from charlm.nn.lstm import LSTM
@@ -148,16 +148,11 @@ class Model:
         x = tape.inputs[0]
         for t in range(tape.T):
             self.input.forward(ids[t], x[t])
-        if (mask := tape.masks[0]) is not None:
-            np.multiply(x, mask, out=x)
+        apply_mask(tape.masks[0], x, x)
         leaving = []
         for k, layer in enumerate(self.layers):
             leaving.append(layer.forward(state[k], tape.layers[k]))
-            h, above, mask = tape.layers[k].h[1:], tape.inputs[k + 1], tape.masks[k + 1]
-            if mask is None:
-                np.copyto(above, h)
-            else:
-                np.multiply(h, mask, out=above)
+            apply_mask(tape.masks[k + 1], tape.layers[k].h[1:], tape.inputs[k + 1])
         return leaving
 
     def loss_and_gradient(
@@ -181,11 +176,9 @@ class Model:
         loss = self.output.loss_and_gradient(targets, tape.output)
         dh = tape.output.y
         for k in reversed(range(len(self.layers))):
-            if (mask := tape.masks[k + 1]) is not None:
-                np.multiply(dh, mask, out=dh)
+            apply_mask(tape.masks[k + 1], dh, dh)
             dh, _ = self.layers[k].backward(dh, tape.zero_dstates[k], tape.layers[k])
-        if (mask := tape.masks[0]) is not None:
-            np.multiply(dh, mask, out=dh)
+        apply_mask(tape.masks[0], dh, dh)
         self.input.backward(ids, dh)
         return loss, leaving
 
@@ -194,7 +187,7 @@ class Model:
         """Return the bytes of parameters, gradient and the products' copies."""
         gradient = 0 if self.gradient is None else self.gradient.flat.nbytes
         copies = sum(product.nbytes for product in self.products)
-        return self.parameters.flat.nbytes + gradient + copies
+        return self.parameters.flat.nbytes + gradient + copies + self.input.nbytes
 
 
 class Stepper:

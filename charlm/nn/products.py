@@ -26,16 +26,16 @@ class Product:
         W: (M, K) the block, a view into the parameters.
         dW: (M, K) its gradient, or None for a model that only runs forward.
         wanted: the columns of W for whose inputs `backward` yields a gradient.
-        scale: (M,) factors that `forward` applies to the rows of W; 1 where None.
+        halved: how many of the first rows `forward` halves, for a sigmoid made of a tanh.
     """
 
     def __init__(
-        self, W: Array, dW: Array | None, wanted: slice, scale: Array | None = None
+        self, W: Array, dW: Array | None, wanted: slice, halved: int = 0
     ) -> None:
         self.weights = W
         self.dW = dW
         self.wanted = wanted
-        self.scale = None if scale is None else scale[:, np.newaxis]
+        self.halved = halved
         self.W = _zeros(W.shape, W)
         if dW is not None:
             self.WT = _zeros((W[:, wanted].shape[1], W.shape[0]), W)
@@ -52,10 +52,9 @@ class Product:
 
     def prepare(self) -> None:
         """Renew the copies; call this whenever the weights have changed."""
-        if self.scale is None:
-            np.copyto(self.W, self.weights)
-        else:
-            np.multiply(self.weights, self.scale, out=self.W)
+        top = self.halved
+        np.multiply(self.weights[:top], 0.5, out=self.W[:top])
+        np.copyto(self.W[top:], self.weights[top:])
         if self.dW is not None:
             np.copyto(self.WT, self.weights[:, self.wanted].T)
 
@@ -72,7 +71,7 @@ class Product:
         """Write W^T @ da into dx, for the wanted columns of W.
 
         Args:
-            da: (M, B) gradient of W @ x, the rows' scale not applied.
+            da: (M, B) gradient of W @ x, nothing halved.
             dx: (wanted, B) output.
         """
         np.matmul(self.WT, da, out=dx)

@@ -41,13 +41,14 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
     Args:
         path: the file.
         arrays: name -> contiguous array.
-        meta: anything that JSON can hold; the format version is added.
+        meta: anything that JSON can hold; the format version and the arrays' names are added.
 
     Raises:
         OSError: it cannot be written; the file that was there is untouched.
     """
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        text = json.dumps({"format": FORMAT, **meta}, ensure_ascii=False, indent=1)
+        listed = {"format": FORMAT, **meta, "arrays": list(arrays)}
+        text = json.dumps(listed, ensure_ascii=False, indent=1)
         archive.writestr(zipfile.ZipInfo(META, _EPOCH), text)
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
@@ -69,6 +70,9 @@ def load(path: Path) -> Checkpoint:
                 name = info.filename.removesuffix(".npy")
                 with archive.open(info) as member:
                     arrays[name] = _read_array(member, info.file_size)
+        # A damaged table of contents can hide a member without any CRC noticing.
+        if list(arrays) != meta.get("arrays"):
+            raise ValueError("its members are not those it lists")
         return Checkpoint(path, arrays, meta)
 
 

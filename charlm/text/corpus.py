@@ -63,7 +63,7 @@ def read_pieces(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
         TextError: it is no readable UTF-8 file; names the byte where it stops being one.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    held, offset = "", 0
+    held, offset, first = "", 0, True
     try:
         with _open(path) as file:
             while piece := file.read(_PIECE_BYTES):
@@ -73,9 +73,9 @@ def read_pieces(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
                     text = decoder.decode(piece)
                 except UnicodeDecodeError as error:
                     raise _not_utf8(path, error, offset - pending) from None
-                if offset == 0:
-                    text = text.removeprefix("\ufeff")
                 offset += len(piece)
+                if first and text:
+                    text, first = text.removeprefix("\ufeff"), False
                 text = held + text
                 # The \n of a \r\n may open the next piece.
                 held = "\r" if text.endswith("\r") else ""

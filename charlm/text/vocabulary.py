@@ -36,7 +36,6 @@ class Vocabulary:
         codes = code_points(symbols)
         self._table = np.full(int(codes[-1]) + 2, self.size, np.uint32)
         self._table[codes] = np.arange(self.size)
-        self._symbols = np.array(list(symbols))
         self.start_id = symbols.index(start)
 
     @classmethod
@@ -76,7 +75,7 @@ class Vocabulary:
 
     def decode(self, ids: Ids) -> str:
         """Turn ids into characters."""
-        return "".join(self._symbols[ids])
+        return "".join(self.symbols[k] for k in ids)
 
     def as_dict(self) -> dict[str, str]:
         """Return what a checkpoint holds."""

@@ -1,0 +1,63 @@
+"""What the tests share: small texts, small settings, and the program in this process."""
+
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from charlm import cli
+from charlm.config import Layer, resolve
+from charlm.text.corpus import IdFile, encode, scan
+from charlm.text.vocabulary import Vocabulary
+
+VERSE = (
+    "FIRST:\nThe river rose before the bell was rung,\nand no man crossed it but the ferryman.\n\n"
+    "SECOND:\nThen who, good neighbour, brought thy letter hither,\nand dry, and with the seal "
+    "unbroken on it?\n\n"
+)
+SMALL = {"model.hidden": 12, "train.batch_size": 4, "train.seq_len": 8, "train.steps": 12}
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    """4,000 characters of verse."""
+    path = tmp_path / "verse.txt"
+    path.write_text((VERSE * 30)[:4000], encoding="utf-8", newline="")
+    return path
+
+
+def settings(path: Path, **changes):
+    """Return a small configuration for a text; keys as in `train__steps`."""
+    given = SMALL | {"data.path": str(path)}
+    given |= {key.replace("__", "."): value for key, value in changes.items()}
+    return resolve([Layer("test", given)])
+
+
+def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, IdFile]:
+    """Encode a text beside the test's other files."""
+    vocabulary = Vocabulary.of_counts(scan(path)[0])
+    encode(path, vocabulary, folder / "test-ids.bin")
+    return vocabulary, IdFile(folder / "test-ids.bin", vocabulary.dtype)
+
+
+@pytest.fixture
+def charlm(tmp_path, monkeypatch, capsys):
+    """Run the program in this process, in an empty folder: returns exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["charlm", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,144 @@
+"""Checkpoints: what is saved is loaded; what is damaged is refused; a crash damages nothing."""
+
+import errno
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from charlm.errors import CheckpointError
+from charlm.storage import atomic
+from charlm.storage.archive import read_meta
+from charlm.storage.checkpoint import load, save
+
+ARRAYS = {"lstm.0.Wx": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0)}
+META = {"kind": "best", "vocabulary": {"symbols": "ab한🙂"}}
+WRITTEN = {"format": 1, **META, "arrays": list(ARRAYS)}
+
+
+@pytest.fixture
+def path(tmp_path):
+    save(tmp_path / "c.npz", ARRAYS, META)
+    return tmp_path / "c.npz"
+
+
+def test_what_is_saved_is_loaded(path):
+    checkpoint = load(path)
+    assert checkpoint.meta == WRITTEN == read_meta(path)
+    assert list(checkpoint.arrays) == list(ARRAYS)
+    for name, q in ARRAYS.items():
+        assert checkpoint.arrays[name].dtype == q.dtype
+        assert np.array_equal(checkpoint.arrays[name], q)
+
+
+def test_numpy_opens_it_too(path):
+    with np.load(path, allow_pickle=False) as content:
+        assert np.array_equal(content["lstm.0.Wx"], ARRAYS["lstm.0.Wx"])
+
+
+def test_equal_checkpoints_are_equal_files(path, tmp_path):
+    save(tmp_path / "d.npz", ARRAYS, META)
+    assert path.read_bytes() == (tmp_path / "d.npz").read_bytes()
+
+
+def test_every_truncation_is_refused(path):
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CheckpointError, match="damaged"):
+            load(path)
+
+
+def test_every_flipped_byte_is_refused_or_harmless(path):
+    whole = bytearray(path.read_bytes())
+    for k in range(len(whole)):
+        whole[k] ^= 0x55
+        path.write_bytes(whole)
+        whole[k] ^= 0x55
+        try:
+            checkpoint = load(path)
+        except CheckpointError:
+            continue
+        assert checkpoint.meta == WRITTEN
+        for name, q in ARRAYS.items():
+            assert np.array_equal(checkpoint.arrays[name], q)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such checkpoint"),
+        (b"", "damaged or no checkpoint"),
+        (b"not a zip at all", "damaged or no checkpoint"),
+    ],
+)
+def test_what_is_no_archive(tmp_path, content, message):
+    path = tmp_path / "x.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message):
+        load(path)
+    with pytest.raises(CheckpointError, match="is a folder"):
+        load(tmp_path)
+
+
+def test_foreign_npz(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros(3))
+    with pytest.raises(CheckpointError, match="is no checkpoint of charlm's"):
+        load(tmp_path / "x.npz")
+
+
+def rewrite(path, meta=None, members=(), compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("meta.json", json.dumps(meta or {"format": 1}))
+        for name, content in members:
+            archive.writestr(name, content)
+
+
+def test_later_format(tmp_path):
+    rewrite(tmp_path / "x.npz", {"format": 2})
+    with pytest.raises(CheckpointError, match="has format 2, this charlm reads up to 1"):
+        load(tmp_path / "x.npz")
+
+
+def test_pickle_and_huge_shapes_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 1000000), }"
+    huge = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
+    rewrite(path, members=[("a.npy", huge)])
+    with pytest.raises(CheckpointError, match="does not have the size it names"):
+        load(path)
+    np.save(tmp_path / "o.npy", np.array([{}], object), allow_pickle=True)
+    rewrite(path, members=[("a.npy", (tmp_path / "o.npy").read_bytes())])
+    with pytest.raises(CheckpointError, match="is no plain array"):
+        load(path)
+    rewrite(path, members=[("a.npy", b"0" * 10**6)], compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="damaged"):
+        load(path)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_failed_save_leaves_the_one_before(path, monkeypatch, call):
+    whole = path.read_bytes()
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, call, fail)
+    with pytest.raises(OSError, match="No space"):
+        save(path, {"other": np.ones(3)}, {})
+    assert path.read_bytes() == whole
+    assert [q.name for q in path.parent.iterdir()] == ["c.npz"], "the temporary file is gone"
+
+
+def test_save_is_synced_before_it_is_renamed(path, monkeypatch):
+    calls = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            atomic.os, name, lambda *a, name=name, real=real: (calls.append(name), real(*a))[1]
+        )
+    save(path, ARRAYS, META)
+    assert calls == ["fsync", "replace", "fsync"]

@@ -1,0 +1,72 @@
+"""Every gradient against central differences, and every planted bug caught by that."""
+
+import inspect
+import textwrap
+
+import numpy as np
+import pytest
+from checks import GATE, LAYERS, layer_errors, network_errors
+
+from charlm.nn.recurrent import RecurrentLayer
+
+CELLS = list(LAYERS)
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cell_alone(cell, T, seed):
+    errors = layer_errors(cell, T, np.random.default_rng(seed))
+    assert max(errors.values()) < GATE, errors
+
+
+@pytest.mark.parametrize("T", [1, 2, 5])
+@pytest.mark.parametrize("embedding", [4, "one-hot"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_whole_network(cell, embedding, T):
+    errors = network_errors(cell, T, np.random.default_rng(T), embedding)
+    assert max(errors.values()) < GATE, errors
+
+
+# A line of the way back, and a mistake in its place. Several keep the loss falling.
+BUGS = [
+    ("lstm", "step_back", "u *= o", "pass", "the output gate is forgotten in dc"),
+    ("lstm", "step_back", "dc += u", "dc[...] = u", "dc of the step after is dropped"),
+    ("lstm", "step_back", "dc *= f", "pass", "dc passes the forget gate unchanged"),
+    ("lstm", "step_back", "da_f *= c\n", "da_f *= c_next\n", "the forget gate sees the new c"),
+    ("lstm", "step_back", "da_i *= g", "da_i *= i", "the input gate's factor is wrong"),
+    ("lstm", "step_back", "da_o *= tanh_c", "da_o *= c_next", "tanh is missing in do"),
+    ("lstm", "step_back", "np.subtract(_ONE, da_g, out=da_g)", "pass", "tanh' is g^2"),
+    ("lstm", "step_back", "da_sigmoids *= sigmoids", "pass", "sigmoid' is 1 - s"),
+    ("gru", "step_back", "np.multiply(r, dax_n, out=dah_n)", "dah_n[...] = dax_n", "r is missing"),
+    ("gru", "step_back", "h += u", "pass", "the direct way of dh is missing"),
+    ("gru", "step_back", "dax_r *= ah_n", "dax_r *= n", "dr takes n for Wh h"),
+    ("rnn", "step_back", "np.subtract(_ONE, da, out=da)", "pass", "tanh' is h^2"),
+    ("lstm", "backward", "dh[t] += dh_next", "pass", "dh of the step after is dropped"),
+    ("rnn", "backward", "dh_next = tape.h[t]", "dh_next = tape.h[t + 1]", "dh is a step late"),
+    ("gru", "backward", "tape.slots[t]", "tape.slots[0]", "every step uses the first one's tape"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "method", "line", "bug", "what"), BUGS, ids=[q[4] for q in BUGS])
+def test_planted_bug_is_caught(cell, method, line, bug, what):
+    layer_class = LAYERS[cell]
+    original = getattr(layer_class, method)
+    source = textwrap.dedent(inspect.getsource(original))
+    assert source.count(line) >= 1, f"the line is gone: {line}"
+    module = inspect.getmodule(original)
+    unpacked = source.replace("c, _, tanh_c, _, dxh = slot", "c, c_next, tanh_c, _, dxh = slot")
+    namespace = dict(vars(module))
+    exec(unpacked.replace(line, bug), namespace)
+    broken = type("Broken", (layer_class,), {method: namespace[method]})
+    worst = {T: max(layer_errors(cell, T, np.random.default_rng(0), broken).values()) for T in (2, 5)}
+    assert max(worst.values()) > 1e-3, f"{what}: passes the gradient check, {worst}"
+
+
+def test_unmutated_source_passes():
+    """The mutation machinery itself breaks nothing."""
+    source = textwrap.dedent(inspect.getsource(RecurrentLayer.backward))
+    namespace = dict(vars(inspect.getmodule(RecurrentLayer)))
+    exec(source, namespace)
+    same = type("Same", (LAYERS["lstm"],), {"backward": namespace["backward"]})
+    assert max(layer_errors("lstm", 5, np.random.default_rng(0), same).values()) < GATE

@@ -1,0 +1,138 @@
+"""The rooms of the network that are no cells: parameters, products, inputs, dropout, output."""
+
+import math
+
+import numpy as np
+import pytest
+
+from charlm.config import ModelConfig
+from charlm.nn.dropout import draw_mask
+from charlm.nn.functions import cross_entropy, cross_entropy_backward, softmax
+from charlm.nn.inputs import Embedding
+from charlm.nn.model import Model
+from charlm.nn.parameters import Block, Parameters
+from charlm.nn.products import GRADIENT_COLUMNS, Product
+
+BLOCKS = [Block("embedding", 3, {"W": 5}), Block("lstm.0", 8, {"Wx": 3, "Wh": 2, "b": 1})]
+
+
+def test_names_are_views_of_one_buffer():
+    parameters = Parameters(BLOCKS)
+    assert parameters.size == 15 + 48
+    shapes = {name: view.shape for name, view in parameters.views.items()}
+    assert shapes == {
+        "embedding.W": (3, 5), "lstm.0.Wx": (8, 3), "lstm.0.Wh": (8, 2), "lstm.0.b": (8,),
+    }  # fmt: skip
+    for k, view in enumerate(parameters.views.values(), 1):
+        view[...] = k
+    assert sorted(set(parameters.flat.tolist())) == [0, 1, 2, 3, 4], "0 is the padding"
+    assert all(block.ctypes.data % 64 == 0 for block in parameters.blocks)
+    assert all(q.flags.c_contiguous for q in parameters.copies().values())
+    other = parameters.over(parameters.flat.copy())
+    other.views["lstm.0.b"][...] = 9
+    assert parameters.views["lstm.0.b"][0] == 4
+
+
+@pytest.mark.parametrize("B", [1, 100, GRADIENT_COLUMNS, GRADIENT_COLUMNS + 1])
+def test_products(B):
+    rng = np.random.default_rng(0)
+    W, dW = rng.normal(size=(6, 4)), np.zeros((6, 4))
+    scale = np.array([0.5, 0.5, 1, 1, 1, 1])
+    product = Product(W, dW, slice(1, 3), halved=2)
+    product.prepare()
+    a, dx, expected = np.empty((6, B)), np.empty((2, B)), np.zeros((6, 4))
+    for _ in range(7):
+        x, da = rng.normal(size=(4, B)), rng.normal(size=(6, B))
+        product.forward(x, a)
+        product.backward(da, dx)
+        product.gradient(da, x)
+        expected += da @ x.T
+        assert a == pytest.approx(scale[:, None] * (W @ x))
+        assert dx == pytest.approx(W[:, 1:3].T @ da)
+    product.finish()
+    product.finish()
+    assert dW == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("V", "T", "B"), [(7, 3, 4), (900, 5, 300), (700, 2, 1100)])
+def test_embedding_gradient(V, T, B):
+    """With many characters and with few, in groups of steps and of streams."""
+    rng, D = np.random.default_rng(0), 3
+    embedding = Embedding(V, D)
+    parameters = Parameters(embedding.blocks(), np.float64)
+    gradient = parameters.twin()
+    embedding.bind(0, parameters, gradient)
+    ids, dx = rng.integers(0, V, (T, B)), rng.normal(size=(T, D, B))
+    embedding.backward(ids, dx)
+    expected = np.zeros((D, V))
+    for t in range(T):
+        for b in range(B):
+            expected[:, ids[t, b]] += dx[t, :, b]
+    assert gradient.blocks[0] == pytest.approx(expected)
+
+
+def test_softmax_of_large_logits():
+    z = np.array([[1000.0, -1000.0], [1001.0, -1000.0]])
+    total = softmax(z)
+    e = math.e
+    assert z == pytest.approx(np.array([[1 / (1 + e), 0.5], [e / (1 + e), 0.5]]))
+    assert total == pytest.approx([1000 + math.log(1 + e), -1000 + math.log(2)])
+
+
+def test_cross_entropy():
+    z = np.log(np.array([[0.2, 0.5], [0.3, 0.25], [0.5, 0.25]])) + 3
+    targets = np.array([1, 0])
+    assert cross_entropy(z, targets) == pytest.approx([-math.log(0.3), -math.log(0.5)])
+    cross_entropy_backward(z, targets, 2.0)
+    assert z == pytest.approx(2 * np.array([[0.2, -0.5], [-0.7, 0.25], [0.5, 0.25]]))
+
+
+def test_dropout_masks():
+    mask = np.empty((300, 300), np.float32)
+    draw_mask(0.3, mask, np.random.default_rng(0))
+    assert np.unique(mask) == pytest.approx([0, 1 / 0.7])
+    assert np.mean(mask == 0) == pytest.approx(0.3, abs=0.01)
+    assert mask.mean() == pytest.approx(1, abs=0.02)
+
+
+def test_dropout_is_locked_and_spares_the_carried_state():
+    config = ModelConfig(layers=2, hidden=6, embedding=5)
+    model = Model(config, 7, np.float64)
+    model.initialize(0)
+    T, B = 4, 3
+    ids = np.random.default_rng(0).integers(0, 7, (T, B))
+    bare, masked = model.tape(T, B), model.tape(T, B)
+    masked.draw_masks([0, 0.5, 0.5], np.random.default_rng(1))
+    zeros = model.zero_state(B)
+    model.forward(ids, zeros, bare)
+    model.forward(ids, zeros, masked)
+    below, mask = masked.layers[0].h, masked.masks[1]
+    assert np.array_equal(below, bare.layers[0].h), "the first layer's own states are whole"
+    for t in range(T):
+        assert np.array_equal(masked.layers[1].x[t], below[t + 1] * mask), "one mask, every step"
+    assert masked.masks[0] is None
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("embedding", ["auto", "one-hot"])
+@pytest.mark.parametrize("V", [20, 65, 1000])
+def test_first_loss_is_that_of_guessing(cell, embedding, V):
+    config = ModelConfig(cell=cell, hidden=96, embedding=embedding)
+    rng, losses = np.random.default_rng(0), []
+    for seed in range(2):
+        model = Model(config, V)
+        model.initialize(seed)
+        ids, targets = rng.integers(0, V, (2, 20, 32))
+        loss, _ = model.loss_and_gradient(ids, targets, model.zero_state(32), model.tape(20, 32))
+        losses.append(loss)
+    assert np.mean(losses) == pytest.approx(math.log(V), rel=0.01), losses
+
+
+def test_weights_depend_on_the_seed_alone():
+    flats = []
+    for seed in (3, 3, 4):
+        model = Model(ModelConfig(hidden=8), 9)
+        model.initialize(seed)
+        flats.append(model.parameters.flat)
+    assert np.array_equal(flats[0], flats[1])
+    assert not np.array_equal(flats[0], flats[2])

@@ -1,0 +1,89 @@
+"""Clipping, schedules, averaging and optimizers against their formulas, one number at a time."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.config import TrainConfig
+from charlm.optim.averaging import Average
+from charlm.optim.clipping import clip, global_norm
+from charlm.optim.optimizers import BLOCK, SGD, Adam
+from charlm.optim.schedules import learning_rate
+
+
+def test_clip_keeps_the_direction():
+    gradient = np.array([3.0, 4.0])
+    clip(gradient, global_norm(gradient), 1.0)
+    assert gradient == pytest.approx([0.6, 0.8])
+    clip(gradient, global_norm(gradient), 2.0)
+    assert gradient == pytest.approx([0.6, 0.8])
+    clip(gradient, global_norm(gradient), 0)
+    assert gradient == pytest.approx([0.6, 0.8])
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_norm_of_what_is_not_finite_is_not(bad):
+    assert not math.isfinite(global_norm(np.array([1.0, bad], np.float32)))
+
+
+@given(steps=st.integers(1, 3000), warmup=st.integers(0, 500))
+def test_cosine_with_warmup(steps, warmup):
+    train = TrainConfig(steps=steps, warmup=warmup, learning_rate=0.5, final_rate=0.1)
+    rates = [learning_rate(n, train) for n in range(steps)]
+    rise = min(warmup, steps // 5)
+    assert all(0 < rate <= 0.5 for rate in rates)
+    assert all(a < b for a, b in zip(rates[:rise], rates[1:rise], strict=False))
+    assert all(a >= b for a, b in zip(rates[rise:], rates[rise + 1 :], strict=False))
+    if steps > rise + 1:
+        assert rates[-1] == pytest.approx(0.05), "it ends at the final rate"
+
+
+def test_cosine_half_way():
+    train = TrainConfig(steps=101, warmup=0, learning_rate=1.0, final_rate=0.2)
+    assert learning_rate(50, train) == pytest.approx(0.6)
+    assert learning_rate(25, train) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
+
+
+def test_constant():
+    train = TrainConfig(steps=50, warmup=4, learning_rate=1.0, schedule="constant")
+    assert [learning_rate(n, train) for n in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+
+
+def test_average_of_a_few_updates():
+    mean = np.zeros(3)
+    average = Average(mean, 0.5)
+    expected = 0.0
+    for n, value in enumerate([1.0, 4.0, 9.0, 2.0]):
+        average.update(n, np.full(3, value))
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * value
+    assert mean == pytest.approx([expected] * 3)
+
+
+@pytest.mark.parametrize("size", [1, BLOCK, 2 * BLOCK + 5])
+def test_adam_by_the_book(size):
+    rng = np.random.default_rng(0)
+    p, expected = np.ones(size), np.ones(size)
+    dp, m, v = np.zeros(size), np.zeros(size), np.zeros(size)
+    adam = Adam(p, dp, beta1=0.8, beta2=0.9, epsilon=1e-3, weight_decay=0.1)
+    for t in range(1, 4):
+        dp[:] = rng.normal(size=size)
+        adam.step(0.01)
+        expected -= 0.01 * 0.1 * expected
+        m = 0.8 * m + 0.2 * dp
+        v = 0.9 * v + 0.1 * dp**2
+        expected -= 0.01 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-3)
+    assert p == pytest.approx(expected, rel=1e-12)
+
+
+def test_sgd_by_the_book():
+    p, dp, v, expected = np.ones(3), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.ones(3)
+    sgd = SGD(p, dp, momentum=0.5, weight_decay=0.1)
+    for _ in range(3):
+        sgd.step(0.2)
+        v = 0.5 * v + dp + 0.1 * expected
+        expected = expected - 0.2 * v
+    assert p == pytest.approx(expected)

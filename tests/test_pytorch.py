@@ -1,0 +1,144 @@
+"""The same numbers as PyTorch, in float64: outputs, gradients, and ten updates."""
+
+import numpy as np
+import pytest
+from checks import LAYERS, relative_error
+
+from charlm.config import ModelConfig
+from charlm.nn.model import Model
+from charlm.optim.clipping import clip, global_norm
+from charlm.optim.optimizers import SGD, Adam
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
+
+CLOSE = 1e-9
+V, B, T, H, L = 11, 3, 6, 5, 2
+MODULES = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
+# charlm's LSTM gates are i, f, o, g; PyTorch's are i, f, g, o.
+ORDER = {"lstm": [0, 1, 3, 2], "gru": [0, 1, 2], "rnn": [0]}
+
+
+class Peer(torch.nn.Module):
+    """An embedding, a recurrent stack and a linear layer, filled with charlm's weights."""
+
+    def __init__(self, cell, model):
+        super().__init__()
+        self.cell = cell
+        self.embedding = torch.nn.Embedding(V, 4, dtype=torch.float64)
+        self.recurrent = MODULES[cell](4, H, L, dtype=torch.float64)
+        self.output = torch.nn.Linear(H, V, dtype=torch.float64)
+        with torch.no_grad():
+            for name, ours in self.pairs(model.parameters):
+                self.get_parameter(name).copy_(torch.from_numpy(ours))
+            if cell != "gru":  # charlm has one bias; the second is frozen at zero
+                for k in range(L):
+                    second = self.get_parameter(f"recurrent.bias_hh_l{k}")
+                    second.zero_()
+                    second.requires_grad_(False)
+
+    def pairs(self, parameters):
+        """Yield PyTorch's name and charlm's array in PyTorch's layout."""
+        views = parameters.views
+        yield "embedding.weight", views["embedding.W"].T.copy()
+        biases = {"bx": "bias_ih", "bh": "bias_hh"} if self.cell == "gru" else {"b": "bias_ih"}
+        for k in range(L):
+            for part, theirs in {"Wx": "weight_ih", "Wh": "weight_hh", **biases}.items():
+                view = views[f"{self.cell}.{k}.{part}"]
+                gates = view.reshape(-1, H, *view.shape[1:])[ORDER[self.cell]]
+                yield f"recurrent.{theirs}_l{k}", gates.reshape(view.shape).copy()
+        yield "output.weight", views["output.W"].copy()
+        yield "output.bias", views["output.b"].copy()
+
+    def forward(self, ids, state):
+        y, state = self.recurrent(self.embedding(ids), state)
+        return self.output(y), state
+
+
+def make(cell, seed=0):
+    rng = np.random.default_rng(seed)
+    model = Model(ModelConfig(cell=cell, layers=L, hidden=H, embedding=4), V, np.float64)
+    model.initialize(seed)
+    model.parameters.flat[:] += rng.normal(0, 0.1, model.parameters.flat.size)
+    model.prepare()
+    return model, Peer(cell, model), rng
+
+
+def torch_state(state):
+    """Stack charlm's (H, B) states a layer into PyTorch's (L, B, H)."""
+    stacked = [torch.from_numpy(np.stack([q.T for q in part])) for part in zip(*state, strict=True)]
+    return tuple(stacked) if len(stacked) == 2 else stacked[0]
+
+
+@pytest.mark.parametrize("cell", list(LAYERS))
+def test_outputs_and_gradients(cell):
+    model, peer, rng = make(cell)
+    ids, targets = rng.integers(0, V, (2, T, B))
+    state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in q) for q in model.zero_state(B)]
+    logits, leaving = peer(torch.from_numpy(ids), torch_state(state))
+    loss = torch.nn.functional.cross_entropy(
+        logits.reshape(-1, V), torch.from_numpy(targets).reshape(-1)
+    )
+    loss.backward()
+
+    tape = model.tape(T, B)
+    ours = model.forward(ids, state, tape)
+    for t in range(T):
+        z = model.output.forward(tape.output, t)
+        assert relative_error(z, logits[t].detach().numpy().T) < CLOSE
+    for mine, theirs in zip(torch_state(ours), leaving, strict=True):
+        assert relative_error(mine.numpy(), theirs.detach().numpy()) < CLOSE
+    our_loss, _ = model.loss_and_gradient(ids, targets, state, tape)
+    assert abs(our_loss - loss.item()) < CLOSE
+    for name, dq in peer.pairs(model.gradient):
+        assert relative_error(dq, peer.get_parameter(name).grad.numpy()) < CLOSE, name
+
+
+OPTIMIZERS = {
+    "sgd": (lambda p, d: SGD(p, d), lambda p: torch.optim.SGD(p, lr=0.1)),
+    "momentum": (
+        lambda p, d: SGD(p, d, momentum=0.9, weight_decay=0.01),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    ),
+    "adam": (lambda p, d: Adam(p, d), lambda p: torch.optim.Adam(p, lr=0.1)),
+    "adamw": (
+        lambda p, d: Adam(p, d, beta2=0.99, weight_decay=0.1),
+        lambda p: torch.optim.AdamW(p, lr=0.1, betas=(0.9, 0.99), weight_decay=0.1),
+    ),
+}
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+@pytest.mark.parametrize("cell", list(LAYERS))
+def test_ten_updates_with_clipping(cell, optimizer):
+    model, peer, rng = make(cell)
+    ours, theirs = OPTIMIZERS[optimizer]
+    mine = ours(model.parameters.flat, model.gradient.flat)
+    trainable = [q for q in peer.parameters() if q.requires_grad]
+    other = theirs(trainable)
+    tape, state, peer_state = model.tape(T, B), model.zero_state(B), None
+    clipped = 0
+    for _ in range(10):
+        ids, targets = rng.integers(0, V, (2, T, B))
+        _, state = model.loss_and_gradient(ids, targets, state, tape)
+        norm = global_norm(model.gradient.flat)
+        clipped += norm > 0.3
+        clip(model.gradient.flat, norm, 0.3)
+        mine.step(0.1)
+        model.prepare()
+
+        logits, peer_state = peer(torch.from_numpy(ids), peer_state)
+        carried = peer_state if isinstance(peer_state, tuple) else (peer_state,)
+        detached = tuple(q.detach() for q in carried)
+        peer_state = detached if len(detached) == 2 else detached[0]
+        other.zero_grad()
+        torch.nn.functional.cross_entropy(
+            logits.reshape(-1, V), torch.from_numpy(targets).reshape(-1)
+        ).backward()
+        # PyTorch divides by norm + 1e-6, so its own clipping would differ by that much.
+        length = torch.sqrt(sum((q.grad**2).sum() for q in trainable)).item()
+        for q in trainable:
+            q.grad *= min(1.0, 0.3 / length)
+        other.step()
+    assert clipped > 0
+    for name, q in peer.pairs(model.parameters):
+        assert relative_error(q, peer.get_parameter(name).detach().numpy()) < CLOSE, name

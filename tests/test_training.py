@@ -1,0 +1,339 @@
+"""Training learns, resumes to the bit, stops at what is not finite, and allocates nothing."""
+
+import dataclasses
+import json
+import math
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import VERSE, open_ids, settings
+
+from charlm.config import to_yaml
+from charlm.errors import CheckpointError, Diverged, RunError, TextError
+from charlm.nn.functions import cross_entropy
+from charlm.nn.model import Stepper
+from charlm.storage import runs
+from charlm.storage.checkpoint import load
+from charlm.storage.runs import Run
+from charlm.storage.weights import load_model
+from charlm.text.corpus import TextInfo
+from charlm.training import start, trainer
+from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
+from charlm.training.planning import Pace, steps_within
+from charlm.training.start import begin, resume
+from charlm.training.trainer import Trainer
+
+EXACT = {"train__dropout": 0.2, "train__average": 0.9, "train__validate_every": 5}
+
+
+def new_trainer(path, folder, **changes):
+    config, _ = settings(path, **changes)
+    vocabulary, ids = open_ids(path, folder)
+    return Trainer(config, vocabulary, TextInfo(str(path), ids.size, "", ""), ids, None)
+
+
+def train(path, checkpoints, name, **changes):
+    beginning = begin(*settings(path, **changes), checkpoints, name)
+    return beginning.trainer, list(beginning.trainer.events())
+
+
+def readings(run):
+    """Return the history as {step: reading}, clock readings left out."""
+    entries = {}
+    for line in run.history.read_text().splitlines():
+        entry = json.loads(line)
+        if "step" in entry:
+            entry.pop("elapsed_s")
+            entries[entry["step"]] = entry
+    return entries
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_memorises_a_short_text(tmp_path, cell):
+    path = tmp_path / "short.txt"
+    path.write_text(VERSE[:200])
+    t = new_trainer(path, tmp_path, model__cell=cell, model__hidden=64, train__batch_size=1,
+                    train__seq_len=40, train__steps=400, train__dropout=0.0, train__average=0.0,
+                    data__validation=0.0, train__learning_rate=0.01)  # fmt: skip
+    for _ in range(400):
+        t.update()
+    # The text follows on itself in training, so it is read once before all of it is scored.
+    ids = np.array([[t.vocabulary.symbols.index(c)] for c in VERSE[:200]])
+    stepper, nats = Stepper(t.model, 1), 0.0
+    for lap in range(2):
+        for k in range(200):
+            z = stepper.step(ids[k])
+            nats += lap * float(cross_entropy(z, ids[(k + 1) % 200])[0])
+    assert nats / 200 < 0.05
+
+
+def test_events_come_in_order(text_file, tmp_path):
+    t, events = train(text_file, tmp_path / "runs", "a", train__validate_every=5)
+    kinds = [type(event) for event in events]
+    assert kinds[:2] == [Started, Saved]
+    assert kinds[-1] is Done
+    assert kinds.count(Updated) == 12
+    at = [event.step for event in events if isinstance(event, Validated)]
+    assert at == [5, 10, 12]
+    assert [event.step for event in events if isinstance(event, Saved)] == [0, 5, 10, 12]
+    assert all(len(event.text) == 200 for event in events if isinstance(event, Sampled))
+    assert t.run is not None
+    names = sorted(q.name for q in t.run.folder.iterdir())
+    assert names == ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
+    assert sorted(readings(t.run)) == list(range(1, 13))
+    assert t.run.config.read_text() == to_yaml(t.config)
+
+
+def test_best_holds_the_averaged_weights_of_the_best_validation(text_file, tmp_path):
+    t, events = train(text_file, tmp_path, "a", train__steps=30, train__validate_every=10)
+    scores = {event.step: event.loss for event in events if isinstance(event, Validated)}
+    model, vocabulary, config, meta = load_model(t.run.best)
+    assert meta["progress"]["best_loss"] == min(scores.values())
+    assert meta["progress"]["step"] == min(scores, key=scores.get) == 30
+    assert np.array_equal(model.parameters.flat, t.shown.parameters.flat)
+    assert not np.array_equal(model.parameters.flat, t.model.parameters.flat)
+    assert vocabulary.symbols == t.vocabulary.symbols
+    assert config == t.config
+    last = load_model(t.run.last).model
+    assert np.array_equal(last.parameters.flat, t.shown.parameters.flat)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("stop_at", [1, 5, 7, 11])
+def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
+    """Dropout and averaging on, across an epoch's end: equal to the last bit, losses too."""
+    changes = EXACT | {"model__cell": cell, "train__seq_len": 90, "data__validation": 0.3}
+    whole, events = train(text_file, tmp_path, "whole", **changes)
+    assert whole.streams.chunks == 7
+    losses = {event.step: event.loss for event in events if isinstance(event, Updated)}
+
+    stopped = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    resumed_losses = {}
+    for event in stopped.events():
+        if isinstance(event, Updated):
+            resumed_losses[event.step] = event.loss
+            if event.step == stop_at:
+                stopped.ask_to_stop()
+    assert stopped.progress.step == stop_at
+    again = resume(Run(tmp_path / "stopped")).trainer
+    for event in again.events():
+        if isinstance(event, Updated):
+            resumed_losses[event.step] = event.loss
+    assert resumed_losses == losses
+    assert readings(again.run) == readings(whole.run)
+    for name in ("last", "best"):
+        one, other = load(getattr(whole.run, name)), load(getattr(again.run, name))
+        assert list(one.arrays) == list(other.arrays)
+        for key, q in one.arrays.items():
+            assert np.array_equal(q, other.arrays[key]), key
+        clocks = {"elapsed_s": 0}
+        assert one.meta["progress"] | clocks == other.meta["progress"] | clocks
+
+
+def test_optimizer_with_momentum_resumes_too(text_file, tmp_path):
+    changes = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__average": 0.0}
+    whole, _ = train(text_file, tmp_path, "whole", **changes)
+    stopped = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    for event in stopped.events():
+        if isinstance(event, Updated) and event.step == 4:
+            stopped.ask_to_stop()
+    again = resume(Run(tmp_path / "stopped")).trainer
+    list(again.events())
+    assert np.array_equal(again.model.parameters.flat, whole.model.parameters.flat)
+
+
+def test_a_moved_goal_is_said(text_file, tmp_path):
+    train(text_file, tmp_path, "a")
+    beginning = resume(Run(tmp_path / "a"), steps=20)
+    assert any("the goal moved from 12 to 20" in note for note in beginning.notes)
+    list(beginning.trainer.events())
+    assert beginning.trainer.progress.step == 20
+    assert resume(Run(tmp_path / "a")).trainer.steps == 20
+
+
+def test_a_text_that_changed_is_refused(text_file, tmp_path):
+    train(text_file, tmp_path / "runs", "a")
+    run = Run(tmp_path / "runs" / "a")
+    moved = tmp_path / "moved.txt"
+    shutil.copy(text_file, moved)
+    text_file.write_text(text_file.read_text() + "x")
+    with pytest.raises(TextError, match="is not the text that this run learns"):
+        resume(run)
+    assert resume(run, moved).trainer.text.path == str(moved)
+    text_file.unlink()
+    assert any("going on with the run's own copy" in note for note in resume(run).notes)
+    run.ids.write_bytes(b"damaged")
+    with pytest.raises(TextError, match="damaged or missing; name where the text is now"):
+        resume(run)
+    beginning = resume(run, moved)
+    assert any("made again from the text" in note for note in beginning.notes)
+    with pytest.raises(TextError, match="no such file"):
+        resume(run, tmp_path / "nowhere.txt")
+
+
+def test_other_versions_are_said(text_file, tmp_path, monkeypatch):
+    train(text_file, tmp_path, "a")
+    monkeypatch.setattr(start.environment, "threads", lambda: 77)
+    (note,) = resume(Run(tmp_path / "a")).notes
+    assert "threads" in note
+    assert "-> 77" in note
+
+
+def test_checkpoint_of_another_shape_is_refused(text_file, tmp_path):
+    train(text_file, tmp_path, "a")
+    t = new_trainer(text_file, tmp_path, model__hidden=13)
+    with pytest.raises(CheckpointError, match=r"on disk, float32 \(13, 30\) expected|expected"):
+        t.restore(load(tmp_path / "a" / "last.npz"))
+
+
+def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
+    t = begin(*settings(text_file), tmp_path, "a").trainer
+    events = t.events()
+    for event in events:
+        if isinstance(event, Updated) and event.step == 3:
+            break
+    t.model.parameters.views["lstm.1.b"][0] = np.nan
+    t.model.prepare()
+    before, moments = t.model.parameters.flat.copy(), t.optimizer.state["m"].copy()
+    with pytest.raises(Diverged, match=r"the loss is no longer finite at update 4, .* lower --lr"):
+        list(events)
+    assert np.array_equal(before, t.model.parameters.flat, equal_nan=True)
+    assert np.array_equal(moments, t.optimizer.state["m"])
+    assert load(t.run.last).meta["progress"]["step"] == 0, "what isn't finite is never saved"
+
+
+def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
+    t = begin(*settings(text_file), tmp_path, "a").trainer
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(trainer, "save", full)
+    with pytest.raises(RunError, match=r"last.npz: cannot be saved \(No space left on device\)"):
+        list(t.events())
+
+
+def test_update_allocates_nothing_that_grows(tmp_path):
+    """Peak over a later update, in bytes, at sizes whose arrays hold 16 to 1,000 KiB each."""
+    path = tmp_path / "text.txt"
+    path.write_text("abcdefghijklmnopqrstuvwxyz \n" * 2000)
+    for cell in ("lstm", "gru", "rnn"):
+        for B, T, H in ((16, 16, 64), (64, 64, 64), (32, 32, 256)):
+            t = new_trainer(path, tmp_path, model__cell=cell, model__hidden=H,
+                            train__batch_size=B, train__seq_len=T, train__dropout=0.1)  # fmt: skip
+            for _ in range(3):
+                t.update()
+            tracemalloc.start()
+            t.update()
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < 64 << 10, (cell, B, T, H, peak)
+
+
+def test_memory_is_counted(tmp_path, text_file):
+    """What `nbytes` says is what tracemalloc sees."""
+    vocabulary, ids = open_ids(text_file, tmp_path)
+    config, _ = settings(text_file, model__hidden=128, train__batch_size=16, train__seq_len=32)
+    tracemalloc.start()
+    t = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
+    t.update()
+    traced = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert t.nbytes == pytest.approx(traced, rel=0.03)
+
+
+def test_short_text_shrinks_streams_then_steps(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("A tale of two thousand characters.\n" * 58)
+    config, _ = settings(path, train__steps=3)
+    untouched = dataclasses.replace(config.train, batch_size=64, seq_len=64)
+    config = dataclasses.replace(config, train=untouched)
+    beginning = begin(config, frozenset(), tmp_path, "a")
+    t = beginning.trainer
+    assert (t.streams.B, t.streams.T) == (4, 64)
+    assert beginning.notes == ["the text is short: 4 streams of 64 steps instead of 64 of 64"]
+    list(t.events())
+    with pytest.raises(TextError, match=r"2,030 characters are too short, batch_size=64 x seq_len=64"):
+        begin(config, frozenset({"train.batch_size", "train.seq_len"}), tmp_path, "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_full_backpropagation(text_file, tmp_path):
+    config, given = settings(text_file, train__seq_len="full", train__steps=2)
+    t = begin(config, given, tmp_path, "a").trainer
+    assert t.streams.T == 3600 // 4
+    assert t.streams.chunks == 1
+    list(t.events())
+
+
+def test_epochs_become_steps(text_file, tmp_path):
+    config, given = settings(text_file, train__steps=None, train__epochs=1.5)
+    t = begin(config, given, tmp_path, "a").trainer
+    assert t.steps == round(1.5 * (3600 // 4 // 8))
+    assert t.config.train.epochs is None
+
+
+def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(start, "measure", lambda *_: Pace(update_s=0.5, validation_s=1.0))
+    config, given = settings(text_file, train__steps=None, train__minutes=1.0)
+    beginning = begin(config, given, tmp_path, "a")
+    steps = beginning.trainer.steps
+    assert steps == pytest.approx((60 - 1 - 8) / 0.5, abs=4)
+    assert any(f"the same with --steps {steps}" in note for note in beginning.notes)
+    assert beginning.trainer.config.train.minutes is None
+    assert Pace(0.5, 1.0).total_s(steps, math.ceil(steps / 8)) < 60
+
+
+def test_steps_within_counts_validations():
+    assert steps_within(101, Pace(1.0, 5.0), 10) == 66
+    assert steps_within(0, Pace(1.0, 5.0), None) == 1
+
+
+def test_no_validation_share(text_file, tmp_path):
+    t, events = train(text_file, tmp_path, "a", data__validation=0.0)
+    assert not any(isinstance(event, Validated) for event in events)
+    assert not t.run.best.exists()
+    assert runs.weights("a", tmp_path) == t.run.last
+    assert events[-1].best_loss is None
+
+
+def test_failed_beginning_leaves_no_folder(text_file, tmp_path, monkeypatch):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(start, "encode", fail)
+    with pytest.raises(KeyboardInterrupt):
+        begin(*settings(text_file), tmp_path / "runs", "a")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_history_survives_a_torn_line(tmp_path):
+    run = Run(tmp_path)
+    run.record({"step": 1})
+    with run.history.open("a") as file:
+        file.write('{"step": 2, "lo')
+    run.record({"step": 3})
+    assert run.history.read_text() == '{"step": 1}\n{"step": 2, "lo\n{"step": 3}\n'
+
+
+def test_newest_run(tmp_path):
+    with pytest.raises(RunError, match="holds no run yet"):
+        runs.newest(tmp_path)
+    for age, name in enumerate(["old", "new"]):
+        run = runs.create(tmp_path, name)
+        run.last.touch()
+        import os
+
+        os.utime(run.last, (1000 + age, 1000 + age))
+    assert runs.newest(tmp_path).folder.name == "new"
+    assert runs.create(tmp_path, "new").folder.name == "new-2"
+    assert runs.create(tmp_path, "new").folder.name == "new-3"
+    with pytest.raises(RunError, match="there are new, old"):
+        runs.named(tmp_path, "other")
+    for bad in ("", "a/b", ".."):
+        with pytest.raises(RunError, match="must be a folder's name"):
+            runs.create(tmp_path, bad)
+    assert isinstance(tmp_path, Path)
