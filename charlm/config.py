@@ -57,7 +57,7 @@ class ModelConfig:
     layers: int = _setting(2, "recurrent layers, one on the other", at_least=1, at_most=32)
     hidden: int = _setting(256, "units a layer", at_least=1, at_most=16384)
     embedding: int | Literal["auto", "one-hot"] = _setting(
-        "auto", "width of the learned embedding, one-hot for none, auto for charlm's choice",
+        "auto", "width of the learned embedding; auto for hidden, one-hot for none",
         at_least=1, at_most=16384,
     )  # fmt: skip
     forget_bias: float = _setting(1.0, "what the LSTM's forget bias starts at")
@@ -71,7 +71,7 @@ class TrainConfig:
     seq_len: int | Literal["full"] = _setting(
         64, "steps the gradient goes back; full for the whole stream", at_least=1
     )
-    steps: int | None = _setting(1400, "updates", at_least=1)
+    steps: int | None = _setting(1200, "updates", at_least=1)
     epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
     minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
     dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
@@ -136,7 +136,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": {
         "model.hidden": 128,
         "train.batch_size": 50,
-        "train.steps": 1800,
+        "train.steps": 1100,
         "train.dropout": 0.0,
         "train.learning_rate": 0.01,
     },

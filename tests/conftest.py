@@ -14,7 +14,7 @@ from charlm.text.vocabulary import Vocabulary
 VERSE = (
     "FIRST:\nThe river rose before the bell was rung,\nand no man crossed it but the ferryman.\n\n"
     "SECOND:\nThen who, good neighbour, brought thy letter hither,\nand dry, and with the seal "
-    "unbroken on it?\n\n"
+    "unbroken on it?\n\nFIRST:\nA heron, it may be.\n\n"
 )
 SMALL = {"model.hidden": 12, "train.batch_size": 4, "train.seq_len": 8, "train.steps": 12}
 

@@ -112,7 +112,11 @@ def test_tape_can_be_used_again(cell):
 
 def test_lstm_starts_with_an_open_forget_gate():
     layer = LAYERS["lstm"]("lstm.0", 3, 4, forget_bias=1.5)
-    views = {"lstm.0.Wx": np.empty((16, 3)), "lstm.0.Wh": np.empty((16, 4)), "lstm.0.b": np.ones(16)}
+    views = {
+        "lstm.0.Wx": np.empty((16, 3)),
+        "lstm.0.Wh": np.empty((16, 4)),
+        "lstm.0.b": np.ones(16),
+    }
     layer.initialize(views, np.random.default_rng(0))
     assert views["lstm.0.b"].tolist() == [0] * 4 + [1.5] * 4 + [0] * 8
     for gate in range(4):

@@ -59,7 +59,9 @@ def test_planted_bug_is_caught(cell, method, line, bug, what):
     namespace = dict(vars(module))
     exec(unpacked.replace(line, bug), namespace)
     broken = type("Broken", (layer_class,), {method: namespace[method]})
-    worst = {T: max(layer_errors(cell, T, np.random.default_rng(0), broken).values()) for T in (2, 5)}
+    worst = {
+        T: max(layer_errors(cell, T, np.random.default_rng(0), broken).values()) for T in (2, 5)
+    }
     assert max(worst.values()) > 1e-3, f"{what}: passes the gradient check, {worst}"
 
 

@@ -1,5 +1,6 @@
 """Clipping, schedules, averaging and optimizers against their formulas, one number at a time."""
 
+import itertools
 import math
 
 import numpy as np
@@ -35,8 +36,8 @@ def test_cosine_with_warmup(steps, warmup):
     rates = [learning_rate(n, train) for n in range(steps)]
     rise = min(warmup, steps // 5)
     assert all(0 < rate <= 0.5 for rate in rates)
-    assert all(a < b for a, b in zip(rates[:rise], rates[1:rise], strict=False))
-    assert all(a >= b for a, b in zip(rates[rise:], rates[rise + 1 :], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(rates[:rise]))
+    assert all(a >= b for a, b in itertools.pairwise(rates[rise:]))
     if steps > rise + 1:
         assert rates[-1] == pytest.approx(0.05), "it ends at the final rate"
 

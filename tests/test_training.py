@@ -57,7 +57,7 @@ def test_memorises_a_short_text(tmp_path, cell):
     path.write_text(VERSE[:200])
     t = new_trainer(path, tmp_path, model__cell=cell, model__hidden=64, train__batch_size=1,
                     train__seq_len=40, train__steps=400, train__dropout=0.0, train__average=0.0,
-                    data__validation=0.0, train__learning_rate=0.01)  # fmt: skip
+                    data__validation=0.0, train__learning_rate=0.02)  # fmt: skip
     for _ in range(400):
         t.update()
     # The text follows on itself in training, so it is read once before all of it is scored.
@@ -256,7 +256,9 @@ def test_short_text_shrinks_streams_then_steps(tmp_path):
     assert (t.streams.B, t.streams.T) == (4, 64)
     assert beginning.notes == ["the text is short: 4 streams of 64 steps instead of 64 of 64"]
     list(t.events())
-    with pytest.raises(TextError, match=r"2,030 characters are too short, batch_size=64 x seq_len=64"):
+    with pytest.raises(
+        TextError, match=r"2,030 characters is too short, batch_size=64 x seq_len=64"
+    ):
         begin(config, frozenset({"train.batch_size", "train.seq_len"}), tmp_path, "b")
     assert not (tmp_path / "b").exists()
 

@@ -37,4 +37,6 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Return bytes as `61 MB`."""
+    if count < 1e7:
+        return f"{count / 1e6:.1f} MB"
     return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

@@ -25,9 +25,6 @@ from charlm.nn.rnn import RNN
 
 States: TypeAlias = list[State]
 
-# Measured at 2 x 256, 64 x 64: see docs/architecture.md.
-ONE_HOT_UP_TO = 0
-
 
 class ModelTape:
     """Hold the workspace of the whole network for T steps of B streams.
@@ -87,12 +84,9 @@ class Model:
     ) -> None:
         self.config, self.V = config, V
         L, H = config.layers, config.hidden
-        width = config.embedding
-        if width == "auto":
-            width = "one-hot" if V <= ONE_HOT_UP_TO else H
-        first = f"{config.cell}.0.Wx"
+        width = H if config.embedding == "auto" else config.embedding
         self.one_hot = width == "one-hot"
-        self.input = OneHot(V, first) if self.one_hot else Embedding(V, int(width))
+        self.input = OneHot(V, f"{config.cell}.0.Wx") if self.one_hot else Embedding(V, int(width))
         self.layers: list[RecurrentLayer] = []
         for k in range(L):
             D = H if k else self.input.D

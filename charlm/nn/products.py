@@ -29,9 +29,7 @@ class Product:
         halved: how many of the first rows `forward` halves, for a sigmoid made of a tanh.
     """
 
-    def __init__(
-        self, W: Array, dW: Array | None, wanted: slice, halved: int = 0
-    ) -> None:
+    def __init__(self, W: Array, dW: Array | None, wanted: slice, halved: int = 0) -> None:
         self.weights = W
         self.dW = dW
         self.wanted = wanted

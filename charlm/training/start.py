@@ -137,7 +137,7 @@ def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config
         )
     if fitted_B * fitted_T > N or N < 2:
         raise TextError(
-            f"{config.data.path}: {characters:,} characters are too short, batch_size={fitted_B} x "
+            f"{config.data.path}: {characters:,} characters is too short, batch_size={fitted_B} x "
             f"seq_len={fitted_T} needs at least "
             f"{int(fitted_B * fitted_T / (1 - config.data.validation - config.data.test)) + 1:,}; "
             "lower either"

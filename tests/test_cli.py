@@ -1,0 +1,356 @@
+"""The program as a user meets it: what it says, where it says it, and how it ends."""
+
+import fcntl
+import json
+import os
+import pty
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.storage.checkpoint import load
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
+
+
+@pytest.fixture
+def trained(charlm, text_file):
+    """A finished run of 30 updates, named verse."""
+    code, _, err = charlm("train", text_file, *SMALL)
+    assert code == 0, err
+    return charlm
+
+
+def spawn(folder: Path, *arguments: object, **options):
+    """Start the program as a process of its own."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "charlm", *map(str, arguments)],
+        cwd=folder, env=environment, text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
+    )  # fmt: skip
+
+
+def test_train_says_what_it_does(charlm, text_file, tmp_path):
+    code, out, err = charlm("train", text_file, *SMALL)
+    assert (code, out) == (0, "")
+    lines = err.splitlines()
+    assert lines[0] == (
+        f"corpus  {text_file}: 4,000 characters, 38 distinct; 3,600 to learn from, 400 to validate"
+    )
+    assert re.fullmatch(
+        r"model   lstm, 2 layers of 12 units, embedding of 12: 3,350 parameters, \d\.\d MB while "
+        "training",
+        lines[1],
+    ), lines[1]
+    assert lines[2] == "plan    30 updates of 4 streams x 8 steps, 0.27 passes over the text"
+    assert lines[3] == "run     checkpoints/verse"
+    pattern = r"update \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
+    assert [bool(re.fullmatch(pattern, line)) for line in lines[4:6]] == [True, True]
+    assert re.fullmatch(
+        r"done: 30 updates in \d+ s, validation \d\.\d{4} nats per character at update \d+",
+        lines[6],
+    )
+    assert lines[7] == "checkpoints: checkpoints/verse; write with: charlm sample verse"
+    assert len(lines) == 8
+    assert "\x1b" not in err
+    assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()
+
+
+def test_plan_tells_the_time(charlm, text_file):
+    _, _, err = charlm("train", text_file, *SMALL[:-1], 60)
+    assert re.search(r"^plan .* passes over the text, about \d+ s$", err, re.M), err
+
+
+def test_quiet_says_nothing(charlm, text_file):
+    assert charlm("train", text_file, *SMALL, "--quiet") == (0, "", "")
+
+
+def test_second_run_gets_its_own_folder(trained, text_file, tmp_path):
+    before = (tmp_path / "checkpoints/verse/last.npz").read_bytes()
+    _, _, err = trained("train", text_file, *SMALL, "--seed", 5)
+    assert "run     checkpoints/verse-2" in err
+    assert (tmp_path / "checkpoints/verse/last.npz").read_bytes() == before
+
+
+def test_resume(trained, text_file):
+    code, _, err = trained("train", "--resume")
+    assert code == 0
+    assert "finished: all 30 updates are made; --steps 60 would go on" in err
+    code, _, err = trained("train", "--resume", "--steps", 40)
+    assert code == 0
+    assert "resume  after update 30" in err
+    assert "note    the goal moved from 30 to 40 updates, and the learning rate's schedule" in err
+    assert "done: 40 updates" in err
+    code, _, err = trained("train", "--resume", "--hidden", 24)
+    assert code == 2
+    assert "--hidden cannot change with --resume" in " ".join(err.replace("│", "").split())
+    text_file.write_text("something else altogether\n" * 100)
+    code, _, err = trained("train", "--resume", "--name", "verse")
+    assert code == 1
+    assert "is not the text that this run learns (its SHA-256 differs)" in err
+
+
+def test_minutes_are_kept(charlm, text_file):
+    began = time.monotonic()
+    code, _, err = charlm("train", text_file, *SMALL[:-2], "--minutes", 0.1)
+    assert code == 0
+    assert time.monotonic() - began < 3 * 6
+    (steps,) = re.findall(r"0.1 minutes are [\d,]+ updates here; the same with --steps (\d+)", err)
+    assert f"done: {int(steps):,} updates" in err
+
+
+def test_config_file_and_set(charlm, text_file, tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        f"data: {{path: {text_file.name}}}\nmodel: {{cell: gru, hidden: 9}}\ntrain: {{steps: 3}}\n"
+    )
+    _, _, err = charlm("train", "--set", "model.hidden=8", "--batch-size", "4")
+    assert "gru, 2 layers of 8 units" in err
+    other = tmp_path / "other.yaml"
+    other.write_text("train: {steps: 2, batch_size: 2}\n")
+    _, _, err = charlm("train", text_file, "--config", other, "--hidden", 7)
+    assert "lstm, 2 layers of 7 units" in err
+    assert "plan    2 updates of 2 streams" in err
+
+
+def test_sample(trained):
+    code, out, err = trained("sample", "--length", 40, "--seed", 3)
+    assert code == 0
+    assert len(out) == 40
+    assert err == "checkpoints/verse/best.npz, seed 3\n"
+    assert trained("sample", "verse", "--length", 40, "--seed", 3)[1] == out
+    assert trained("sample", "checkpoints/verse", "--length", 40, "--seed", 3)[1] == out
+    assert trained("sample", "checkpoints/verse/best.npz", "--length", 40, "--seed", 3)[1] == out
+    assert trained("sample", "checkpoints/verse/last.npz", "--length", 40, "--seed", 3)[0] == 0
+    assert trained("sample", "--length", 40, "--seed", 4)[1] != out
+    greedy = [trained("sample", "--temp", 0, "--length", 40)[1] for _ in range(2)]
+    assert greedy[0] == greedy[1]
+    _, out, _ = trained("sample", "--start", "The river", "--length", 10)
+    assert out.startswith("The river")
+    assert len(out) == 19
+    _, out, _ = trained("sample", "--stop", "e", "--length", 5000)
+    assert out.endswith("e")
+    assert out.count("e") == 1
+
+
+def test_start_from_stdin(trained, tmp_path):
+    process = spawn(tmp_path, "sample", "--start", "-", "--length", 5, stdin=subprocess.PIPE)
+    out, err = process.communicate("The river\n")
+    assert process.returncode == 0, err
+    assert out.startswith("The river\n")
+    assert len(out) == 15
+
+
+def test_sample_into_head_and_ctrl_c(trained, tmp_path):
+    process = spawn(tmp_path, "sample", "--length", 10**9)
+    assert len(process.stdout.read(20)) == 20
+    process.stdout.close()
+    assert (process.wait(20), process.stderr.read().count("\n")) == (0, 1)
+    process.stderr.close()
+    process = spawn(tmp_path, "sample", "--length", 10**9)
+    process.stdout.read(20)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_eval(trained, text_file):
+    code, out, _ = trained("eval", text_file)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == f"{text_file}: 4,000 characters, scored by checkpoints/verse/best.npz"
+    assert re.fullmatch(
+        r"  carried state +\d\.\d{4} nats  \d\.\d{4} bits  perplexity \d+\.\d{3}", lines[1]
+    )
+    assert lines[2].startswith("  cold windows of 256  ")
+    code, out, _ = trained("eval", "verse", text_file, "--json")
+    report = json.loads(out)
+    assert report["characters"] == 4000
+    for name in ("carried", "cold"):
+        assert report[name]["bits"] == pytest.approx(report[name]["nats"] / np.log(2))
+        assert report[name]["perplexity"] == pytest.approx(np.exp(report[name]["nats"]))
+
+
+def test_validation_is_what_eval_says(charlm, text_file, tmp_path):
+    _, _, err = charlm("train", text_file, *SMALL)
+    (validation,) = re.findall(r"validation (\d\.\d{4}) nats", err)
+    held_out = tmp_path / "held-out.txt"
+    held_out.write_text(text_file.read_text()[3600:], newline="")
+    _, out, _ = charlm("eval", held_out)
+    assert f"carried state        {validation} nats" in out
+
+
+ERRORS = [
+    (["train", "nope.txt"], "nope.txt: no such file; name a text to learn from"),
+    (["train", "folder"], "folder: is a folder; name a file in it"),
+    (["train", "empty.txt"], "empty.txt: is empty; name a text to learn from"),
+    (["train", "latin.txt"],
+     "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); convert it "
+     "first, for example with iconv -f latin1 -t utf-8"),
+    (["train", "one.txt"],
+     "one.txt: 1 characters is too short, batch_size=1 x seq_len=1 needs at least 2; lower either"),
+    (["train", "verse.txt", "--batch-size", "64", "--seq-len", "64"],
+     "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552; "
+     "lower either"),
+    (["train", "verse.txt", "--set", "train.batchsize=3"],
+     "--set: unknown key 'train.batchsize'; did you mean 'train.batch_size'?"),
+    (["train", "verse.txt", "--set", "train.batch_size"],
+     "--set: must be KEY=VALUE, got 'train.batch_size'"),
+    (["train", "verse.txt", "--lr", "-1"],
+     "--lr: train.learning_rate must be above 0, got -1.0"),
+    (["train", "verse.txt", "--preset", "huge"],
+     "--preset: preset must be one of tiny, small, medium, large, got 'huge'"),
+    (["train", "verse.txt", "--config", "no.yaml"],
+     "no.yaml: cannot be read (No such file or directory)"),
+    (["train", "verse.txt", "--name", "a/b"],
+     "--name: must be a folder's name, got 'a/b'; leave out / and \\"),
+    (["train", "verse.txt", "--checkpoints", "verse.txt"], "verse.txt: is no folder; name another"),
+    (["train", "--resume"], "checkpoints: holds no run yet; start one with: charlm train TEXT"),
+    (["train", "--resume", "--name", "x"], "checkpoints/x: holds no run; there is none yet"),
+    (["sample"], "checkpoints: holds no run yet; start one with: charlm train TEXT"),
+    (["sample", "x"], "x: no such checkpoint; name an .npz file, a run's folder or a run"),
+    (["sample", "folder"], "folder: holds neither best.npz nor last.npz; name another"),
+    (["sample", "verse.txt"],
+     "verse.txt: cannot be read (File is not a zip file); the file is damaged or no checkpoint"),
+    (["sample", "foreign.npz"],
+     "foreign.npz: is no checkpoint of charlm's (it has no meta.json)"),
+    (["eval", "verse.txt"], "checkpoints: holds no run yet; start one with: charlm train TEXT"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(q[0]) for q in ERRORS])
+def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.txt").touch()
+    (tmp_path / "one.txt").write_text("x")
+    (tmp_path / "latin.txt").write_bytes("café au lait".encode("latin-1"))
+    np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
+    code, out, err = charlm(*arguments)
+    assert (code, out, err) == (1, "", f"charlm: {message}\n")
+
+
+SAMPLE_ERRORS = [
+    (["--start", "abcé"],
+     "--start: character 'é' (U+00E9) at position 3 is not in this checkpoint's 38-character "
+     "vocabulary; leave it out, or train on a text that has it"),
+    (["--temp", "-1"], "--temp: must be at least 0, got -1.0"),
+    (["--top-k", "0"], "--top-k: must be at least 1, got 0"),
+    (["--top-p", "2"], "--top-p: must be above 0 and at most 1, got 2.0"),
+    (["--min-p", "2"], "--min-p: must be from 0 to 1, got 2.0"),
+]  # fmt: skip
+
+
+def test_sample_errors(trained, tmp_path):
+    for arguments, message in SAMPLE_ERRORS:
+        code, out, err = trained("sample", *arguments)
+        assert (code, out, err.splitlines()[-1]) == (1, "", f"charlm: {message}")
+    best = tmp_path / "checkpoints/verse/best.npz"
+    content = bytearray(best.read_bytes())
+    content[content.index(b"NUMPY") + 300] ^= 1
+    best.write_bytes(content)
+    code, out, err = trained("sample")
+    assert (code, out) == (1, "")
+    assert "checkpoints/verse/best.npz: cannot be read (Bad CRC-32 for file" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nope"], ["nope"], ["train", "--hidden", "x"], ["train", "--steps", "3", "--epochs", "2"],
+     ["eval"], ["eval", "a", "b", "c"], ["sample", "--length", "-1"]],
+)  # fmt: skip
+def test_wrong_usage(charlm, arguments):
+    code, out, err = charlm(*arguments)
+    assert (code, out) == (2, "")
+    assert "Usage" in err or "usage" in err
+
+
+def test_ctrl_c_and_sigterm_save(text_file, tmp_path):
+    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "1000000"]
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        name = number.name
+        process = spawn(tmp_path, "train", text_file, *options, "--name", name,
+                        "--set", "train.validate_every=20")  # fmt: skip
+        for line in process.stderr:
+            if line.startswith("update"):
+                break
+        process.send_signal(number)
+        rest = process.stderr.read()
+        assert process.wait(30) == code
+        process.stdout.close()
+        process.stderr.close()
+        assert "saved; go on with: charlm train --resume" in rest, rest
+        step = load(tmp_path / "checkpoints" / name / "last.npz").meta["progress"]["step"]
+        assert f"stopped after update {step:,}," in rest
+
+
+def test_kill_loses_at_most_what_came_after_the_last_checkpoint(text_file, tmp_path):
+    """SIGKILL at random updates, ten times; what is left ends as the uninterrupted run does."""
+    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "160",
+               "--dropout", "0.2", "--set", "train.validate_every=10"]  # fmt: skip
+    whole = spawn(tmp_path, "train", text_file, *options, "--name", "whole")
+    whole.communicate()
+    generator, kills = random.Random(0), 0
+    process = spawn(tmp_path, "train", text_file, *options, "--name", "killed")
+    while kills < 10:
+        for line in process.stderr:
+            if line.startswith("update"):
+                time.sleep(generator.random() * 0.03)
+                break
+        process.kill()
+        process.communicate()
+        kills += 1
+        process = spawn(tmp_path, "train", "--resume", "--name", "killed")
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    one, other = (load(tmp_path / "checkpoints" / q / "last.npz") for q in ("whole", "killed"))
+    assert other.meta["progress"]["step"] == 160
+    for name, q in one.arrays.items():
+        assert np.array_equal(q, other.arrays[name]), name
+
+
+def in_a_terminal(folder: Path, *arguments: object, **environment: str) -> str:
+    """Run the program on a terminal, and return what that shows."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "charlm", *map(str, arguments)],
+        cwd=folder, stderr=slave, stdout=slave, stdin=slave,
+        env={k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")}
+        | {"PYTHONPATH": str(ROOT), "TERM": "xterm", **environment},
+    )  # fmt: skip
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    process.wait()
+    os.close(master)
+    return shown.decode()
+
+
+def test_on_a_terminal_there_is_a_bar(text_file, tmp_path):
+    shown = in_a_terminal(tmp_path, "train", text_file, *SMALL)
+    assert re.search(r"30/30 \[.*loss \d\.\d{3}, validation \d\.\d{3}, [\d,]+ chars/s\]", shown), (
+        shown
+    )
+    assert "\x1b[2m" in shown, "the sample steps back"
+    plain = in_a_terminal(tmp_path, "train", text_file, *SMALL, NO_COLOR="1")
+    assert "30/30" in plain
+    assert "\x1b[2m" not in plain
+    assert "\x1b[1m" not in plain

@@ -1,0 +1,147 @@
+"""Settings: one statement of each, in code, file, command line and error message."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from charlm.config import (
+    FIELDS,
+    PRESETS,
+    Config,
+    Layer,
+    coerce,
+    from_dict,
+    read_yaml,
+    resolve,
+    to_yaml,
+)
+from charlm.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_shipped_file_shows_every_key_with_its_default():
+    shipped = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    head, _, body = shipped.partition("\npreset:")
+    assert all(line.startswith("#") for line in head.splitlines() if line)
+    assert "preset:" + body == to_yaml(Config(), commented=True)
+    assert yaml.safe_load(shipped) == {"preset": "small"}
+
+
+def test_defaults_are_the_small_preset():
+    assert resolve([])[0] == Config() == resolve([Layer("x", {"preset": "small"})])[0]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_and_yaml_round_trip(preset, tmp_path):
+    config, _ = resolve([Layer("x", {"preset": preset})])
+    path = tmp_path / "c.yaml"
+    path.write_text(to_yaml(config), encoding="utf-8")
+    assert resolve([read_yaml(path)])[0] == config
+    assert from_dict("x", config.as_dict()) == config
+
+
+def test_later_layers_win():
+    layers = [
+        Layer("file", {"preset": "tiny", "train.seed": 1, "model.layers": 3}),
+        Layer("--set", {"train.seed": "2"}),
+    ]
+    config, given = resolve(layers)
+    assert (config.model.hidden, config.model.layers, config.train.seed) == (128, 3, 2)
+    assert given == {"preset", "train.seed", "model.layers"}
+
+
+def test_the_last_length_counts():
+    config, _ = resolve(
+        [Layer("file", {"train.epochs": 3}), Layer("--minutes", {"train.minutes": 2})]
+    )
+    assert (config.train.steps, config.train.epochs, config.train.minutes) == (None, None, 2)
+    config, _ = resolve([Layer("file", {"train.minutes": 3, "train.steps": None})])
+    assert (config.train.steps, config.train.minutes) == (None, 3)
+    with pytest.raises(ConfigError, match=r"train.steps and train.epochs exclude each other"):
+        resolve([Layer("file", {"train.epochs": 3, "train.steps": 2})])
+    with pytest.raises(ConfigError, match="none is set"):
+        resolve([Layer("file", {"train.steps": None})])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "result"),
+    [
+        ("train.learning_rate", "1e-3", 0.001),
+        ("train.learning_rate", 1, 1.0),
+        ("train.steps", "30", 30),
+        ("train.steps", 30.0, 30),
+        ("train.seq_len", "full", "full"),
+        ("train.seq_len", "32", 32),
+        ("train.embedding_dropout", "null", None),
+        ("model.embedding", "one-hot", "one-hot"),
+        ("model.embedding", 16, 16),
+        ("data.path", "a.txt", "a.txt"),
+    ],
+)
+def test_values_take_the_settings_type(key, value, result):
+    got = coerce("x", key, value)
+    assert got == result
+    assert type(got) is type(result)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.batchsize", 3, "--set: unknown key 'train.batchsize'; did you mean 'train.batch_size'?"),
+        ("hidden", 3, "--set: unknown key 'hidden'; did you mean 'model.hidden'?"),
+        ("zzz", 3, "--set: unknown key 'zzz'; config.yaml lists all keys"),
+        ("train.dropout", 1, "--set: train.dropout must be at least 0 and below 1, got 1"),
+        ("train.steps", 2.5, "--set: train.steps must be a whole number, got 2.5"),
+        ("train.steps", True, "--set: train.steps must be a whole number, got True"),
+        ("train.steps", 0, "--set: train.steps must be at least 1, got 0"),
+        ("train.learning_rate", "fast", "--set: train.learning_rate must be a number, got 'fast'"),
+        ("train.learning_rate", "nan", "--set: train.learning_rate must be a number, got 'nan'"),
+        ("train.seq_len", "all", "--set: train.seq_len must be one of full or a whole number, got 'all'"),
+        ("model.cell", "LSTM", "--set: model.cell must be one of lstm, gru, rnn, got 'LSTM'"),
+        ("data.path", 3, "--set: data.path must be a text, got 3"),
+    ],
+)  # fmt: skip
+def test_refused_values(key, value, message):
+    with pytest.raises(ConfigError) as error:
+        coerce("--set", key, value)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "train: {batchsize: 3}",
+            "unknown key 'train.batchsize'; did you mean 'train.batch_size'?",
+        ),
+        ("trian: {}", "unknown key 'trian'; did you mean 'train'?"),
+        ("- 1", "must hold keys and values, got list"),
+        ("train: 3", "'train' must hold keys and values, got 3"),
+        ("a: [", "line 1: "),
+        ("preset: huge", "preset must be one of tiny, small, medium, large, got 'huge'"),
+        ("data: {validation: 0.6, test: 0.5}", "data.validation + data.test must stay below 1"),
+        ("train: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+    ],
+)
+def test_refused_files(tmp_path, content, message):
+    path = tmp_path / "config.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as error:
+        resolve([read_yaml(path)])
+    assert message in str(error.value)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(ConfigError, match=r"nope.yaml: cannot be read \(No such file"):
+        read_yaml(tmp_path / "nope.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"data: {path: caf\xe9}")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 16\)"):
+        read_yaml(tmp_path / "latin.yaml")
+    (tmp_path / "empty.yaml").write_bytes(b"")
+    assert read_yaml(tmp_path / "empty.yaml").settings == {}
+
+
+def test_every_setting_says_what_it_means():
+    assert all(q.metadata["meaning"] for q in FIELDS.values())
