@@ -7,14 +7,18 @@ import math
 import time
 from dataclasses import dataclass
 
+import numpy as np
+
 from charlm.config import Config
-from charlm.evaluation.score import carried
+from charlm.evaluation.score import PIECES, WARM
+from charlm.nn.functions import cross_entropy
+from charlm.nn.model import Stepper
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
-from charlm.training.trainer import Trainer
+from charlm.training.trainer import VALIDATIONS, Trainer
 
 _UPDATES = 6
-_SECONDS = 3.0
+_STEPS = 200
 # What the last checkpoint and leaving the program take, as far as it is worth planning for.
 _LEAVING_S = 1.0
 
@@ -31,23 +35,39 @@ class Pace:
         return steps * self.update_s + math.ceil(steps / validate_every) * self.validation_s
 
 
-def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: IdFile) -> Pace:
-    """Time some updates, and a part of a validation, on a copy that is thrown away."""
+def measure(
+    config: Config, vocabulary: Vocabulary, text: TextInfo, ids: IdFile, seconds: float
+) -> Pace:
+    """Time updates, and some steps of a validation, on a copy that is thrown away.
+
+    Args:
+        config: resolved, but for the number of steps.
+        vocabulary: the text's.
+        text: which text it is.
+        ids: the text as ids.
+        seconds: what the timing may take; a few updates are timed in any case, unless one alone
+            takes longer than that.
+    """
     trainer = Trainer(config, vocabulary, text, ids, run=None)
+    # The first update meets cold caches and fresh memory.
     trainer.update()
-    timed: list[float] = []
-    began = time.perf_counter()
-    while len(timed) < _UPDATES and time.perf_counter() - began < _SECONDS:
-        update_began = time.perf_counter()
+    updates, began = 0, time.perf_counter()
+    while True:
         trainer.update()
-        timed.append(time.perf_counter() - update_began)
-    validation, validation_s = trainer.validation, 0.0
-    if validation.size:
-        part = validation._replace(end=validation.begin + max(1, validation.size // 10))
-        began = time.perf_counter()
-        characters = carried(trainer.shown, ids, part, vocabulary.start_id).characters
-        validation_s = (time.perf_counter() - began) * validation.size / characters
-    return Pace(sum(timed) / len(timed), validation_s)
+        updates += 1
+        spent = time.perf_counter() - began
+        if spent > seconds or (updates >= _UPDATES and spent > seconds / 2):
+            break
+    update_s = spent / updates
+
+    stepper = Stepper(trainer.shown, PIECES)
+    read = np.zeros(PIECES, np.intp)
+    began = time.perf_counter()
+    for _ in range(_STEPS):
+        cross_entropy(stepper.step(read), read)
+    step_s = (time.perf_counter() - began) / _STEPS
+    steps = WARM + trainer.validation.size / PIECES if trainer.validation.size else 0
+    return Pace(update_s, step_s * steps)
 
 
 def steps_within(seconds: float, pace: Pace, validate_every: int | None) -> int:
@@ -60,6 +80,6 @@ def steps_within(seconds: float, pace: Pace, validate_every: int | None) -> int:
     """
     left = seconds - _LEAVING_S
     if validate_every is None:
-        left -= 8 * pace.validation_s
+        left -= VALIDATIONS * pace.validation_s
         return max(1, int(left / pace.update_s))
     return max(1, int(left / (pace.update_s + pace.validation_s / validate_every)))

@@ -26,6 +26,7 @@ from charlm.training.trainer import Trainer
 
 # A shorter run is over before its length could be estimated.
 _WORTH_TIMING = 50
+_LONGEST_TIMING_S = 4.0
 
 
 @dataclass
@@ -163,7 +164,9 @@ def _set_steps(
     if minutes is None and steps is not None and steps < _WORTH_TIMING:
         return config, None
     timed = config.replace(train__steps=steps or 10**6, train__minutes=None)
-    pace = measure(timed, vocabulary, text, ids)
+    # A fiftieth of the time goes into planning it, within bounds.
+    seconds = _LONGEST_TIMING_S if minutes is None else minutes * 60 / 50
+    pace = measure(timed, vocabulary, text, ids, min(seconds, _LONGEST_TIMING_S))
     if minutes is not None:
         every = config.train.validate_every
         left = minutes * 60 - (time.perf_counter() - began)

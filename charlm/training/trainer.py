@@ -43,7 +43,7 @@ from charlm.training.events import (
     Validated,
 )
 
-_VALIDATIONS = 8
+VALIDATIONS = 8
 _READINGS = 200
 # A validation reads at most this much of the share, so that a long text costs no more than a
 # short one; `charlm eval` reads everything.
@@ -125,7 +125,7 @@ class Trainer:
     def validate_every(self) -> int:
         """Return the number of updates between validations."""
         every = self.config.train.validate_every
-        return max(25, math.ceil(self.steps / _VALIDATIONS)) if every == "auto" else every
+        return max(25, math.ceil(self.steps / VALIDATIONS)) if every == "auto" else every
 
     @property
     def nbytes(self) -> int:
