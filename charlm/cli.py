@@ -1,7 +1,7 @@
 """The command line: names the commands, and turns errors into one line and an exit code.
 
 0    well
-1    a CharlmError: one line on stderr
+1    a CharlmError, or an error of the system's: one line on stderr
 2    wrong usage
 130  Ctrl-C, 143 SIGTERM: training has saved first
 """
@@ -33,4 +33,8 @@ def main() -> None:
         app(prog_name="charlm")
     except CharlmError as error:
         print(f"charlm: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"charlm: {where}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)

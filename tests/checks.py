@@ -91,10 +91,10 @@ def network_errors(cell, T, rng, embedding=4, dropout=0.3, B=3, H=5, L=2, V=7, m
     model = model or Model(config, V, np.float64)
     model.initialize(0)
     model.parameters.flat[:] += rng.normal(0, 0.3, model.parameters.flat.size)
-    tape = model.tape(T, B)
+    tape = model.tape(T, B, [dropout] * (L + 1))
     ids, targets = rng.integers(0, V, (2, T, B))
     state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in q) for q in model.zero_state(B)]
-    tape.draw_masks([dropout] * (L + 1), rng)
+    tape.draw_masks(rng)
 
     def loss():
         model.prepare()

@@ -6,7 +6,8 @@ import pytest
 from checks import LAYERS, prepare, random_layer, relative_error
 
 from charlm.config import ModelConfig
-from charlm.nn.model import Model, Stepper
+from charlm.nn.model import Model
+from charlm.nn.stepper import Stepper
 
 CELLS = list(LAYERS)
 ROUNDING = 1e-12

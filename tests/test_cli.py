@@ -61,7 +61,7 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
         r"done: 30 updates in \d+ s, validation \d\.\d{4} nats per character at update \d+",
         lines[6],
     )
-    assert lines[7] == "checkpoints: checkpoints/verse; write with: charlm sample verse"
+    assert lines[7] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
     assert len(lines) == 8
     assert "\x1b" not in err
     assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()

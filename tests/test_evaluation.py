@@ -8,7 +8,7 @@ from conftest import VERSE, open_ids, settings
 
 from charlm.evaluation import score
 from charlm.evaluation.score import carried, cold
-from charlm.nn.model import Stepper
+from charlm.nn.stepper import Stepper
 from charlm.text.corpus import Share, TextInfo
 from charlm.training.trainer import Trainer
 

@@ -101,8 +101,8 @@ def test_dropout_is_locked_and_spares_the_carried_state():
     model.initialize(0)
     T, B = 4, 3
     ids = np.random.default_rng(0).integers(0, 7, (T, B))
-    bare, masked = model.tape(T, B), model.tape(T, B)
-    masked.draw_masks([0, 0.5, 0.5], np.random.default_rng(1))
+    bare, masked = model.tape(T, B), model.tape(T, B, [0, 0.5, 0.5])
+    masked.draw_masks(np.random.default_rng(1))
     zeros = model.zero_state(B)
     model.forward(ids, zeros, bare)
     model.forward(ids, zeros, masked)

@@ -14,7 +14,7 @@ from conftest import VERSE, open_ids, settings
 from charlm.config import to_yaml
 from charlm.errors import CheckpointError, Diverged, RunError, TextError
 from charlm.nn.functions import cross_entropy
-from charlm.nn.model import Stepper
+from charlm.nn.stepper import Stepper
 from charlm.storage import runs
 from charlm.storage.checkpoint import load
 from charlm.storage.runs import Run

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -273,14 +272,12 @@ def _show_bar(trainer: Trainer) -> None:
 
 
 def _show_lines(trainer: Trainer) -> None:
-    from charlm.training.events import Done, Validated, Warned
+    from charlm.training.events import Done, Validated
 
     for event in trainer.events():
         match event:
             case Validated():
                 say(_validation_line(event))
-            case Warned():
-                say(event.message)
             case Done():
                 _close(trainer, event)
             case _:
@@ -312,5 +309,4 @@ def _close(trainer: Trainer, event: Any) -> None:
             f", validation {event.best_loss:.4f} nats per character at update {event.best_step:,}"
         )
     say(line)
-    with suppress(ValueError):
-        say(f"checkpoints: {run.folder}; write with: charlm sample {run.folder.name}")
+    say(f"checkpoints: {run.folder}; write with: charlm sample {run.folder}")

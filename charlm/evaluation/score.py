@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.nn.functions import cross_entropy
-from charlm.nn.model import Model, Stepper
+from charlm.nn.model import Model
+from charlm.nn.stepper import Stepper
 from charlm.text.corpus import IdFile, Share
 from charlm.text.vocabulary import Ids
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from charlm import randomness
 from charlm.generation.filters import Filters
-from charlm.nn.model import Model, Stepper
+from charlm.nn.model import Model
+from charlm.nn.stepper import Stepper
 from charlm.text.vocabulary import Vocabulary
 
 

@@ -69,7 +69,6 @@ class LSTMTape(Tape):
         self.x, self.h = xh[:T, :D], xh[:, D:-1]
         self.entering = self.h[0], c[0]
         self.leaving = self.h[last], c[last]
-        self.gates, self.c = a, c
         self.slots = [
             Slot(
                 xh[t],

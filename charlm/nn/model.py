@@ -36,26 +36,24 @@ class ModelTape:
         zero_dstates: what comes back from the next chunk where the gradient is cut.
     """
 
-    def __init__(self, model: "Model", T: int, B: int) -> None:
+    def __init__(self, model: "Model", T: int, B: int, rates: Sequence[float]) -> None:
         self.T, self.B = T, B
         self.layers: list[Tape] = [layer.tape(T, B) for layer in model.layers]
         self.output: OutputTape = model.output.tape(T, B)
         self.inputs = [tape.x for tape in self.layers] + [self.output.y]
-        self.masks: list[Array | None] = [None] * len(self.inputs)
+        self.rates = tuple(rates) or (0.0,) * len(self.inputs)
+        self.masks = [
+            np.empty(x.shape[1:], x.dtype) if rate else None
+            for rate, x in zip(self.rates, self.inputs, strict=True)
+        ]
         self.zero_dstates = model.zero_state(B)
+        for product in model.products if model.gradient else ():
+            product.reserve(B)
 
-    def draw_masks(self, rates: Sequence[float], rng: np.random.Generator) -> None:
-        """Draw the update's masks.
-
-        Args:
-            rates: L+1 dropout rates; 0 needs no mask.
-            rng: the update's generator.
-        """
-        for k, (rate, x) in enumerate(zip(rates, self.inputs, strict=True)):
-            if rate > 0:
-                mask = self.masks[k]
-                if mask is None:
-                    mask = self.masks[k] = np.empty(x.shape[1:], x.dtype)
+    def draw_masks(self, rng: np.random.Generator) -> None:
+        """Draw the masks of an update with the update's generator."""
+        for rate, mask in zip(self.rates, self.masks, strict=True):
+            if mask is not None:
                 draw_mask(rate, mask, rng)
 
     @property
@@ -120,9 +118,16 @@ class Model:
         for product in self.products:
             product.prepare()
 
-    def tape(self, T: int, B: int) -> ModelTape:
-        """Allocate a workspace for chunks of T steps of B streams."""
-        return ModelTape(self, T, B)
+    def tape(self, T: int, B: int, rates: Sequence[float] = ()) -> ModelTape:
+        """Allocate a workspace for chunks of T steps of B streams.
+
+        Args:
+            T: steps.
+            B: streams.
+            rates: L+1 dropout rates: of the input, between layers and before the output; none
+                where empty.
+        """
+        return ModelTape(self, T, B, rates)
 
     def zero_state(self, B: int) -> States:
         """Return the state at the beginning of a text, a tuple a layer."""
@@ -182,51 +187,6 @@ class Model:
         gradient = 0 if self.gradient is None else self.gradient.flat.nbytes
         copies = sum(product.nbytes for product in self.products)
         return self.parameters.flat.nbytes + gradient + copies + self.input.nbytes
-
-
-class Stepper:
-    """Run a model one step at a time, with no memory of the steps before but the state.
-
-    Args:
-        model: the network.
-        B: streams side by side.
-
-    Attributes:
-        state: the current state, as views; `reset` and the caller may write to it.
-    """
-
-    def __init__(self, model: Model, B: int) -> None:
-        self.model = model
-        tapes = [layer.tape(1, B, rolling=True) for layer in model.layers]
-        self.state: States = [tape.leaving for tape in tapes]
-        self._output = model.output.tape(1, B)
-        self._x = tapes[0].x[0]
-        above = [tape.x[0] for tape in tapes[1:]] + [self._output.y[0]]
-        self._way = [
-            (layer.step, tape.slots[0], tape.h[0], x)
-            for layer, tape, x in zip(model.layers, tapes, above, strict=True)
-        ]
-
-    def reset(self) -> None:
-        """Go back to the zero state."""
-        for layer in self.state:
-            for q in layer:
-                q.fill(0)
-
-    def step(self, ids: Array) -> Array:
-        """Read one character a stream.
-
-        Args:
-            ids: (B,) characters.
-
-        Returns:
-            (V, B) logits of the next character, valid until the next call and free to be changed.
-        """
-        self.model.input.forward(ids, self._x)
-        for step, slot, h, above in self._way:
-            step(slot)
-            np.copyto(above, h)
-        return self.model.output.forward(self._output, 0)
 
 
 def _layer(config: ModelConfig, name: str, D: int, H: int, needs_dx: bool) -> RecurrentLayer:

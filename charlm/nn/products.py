@@ -38,9 +38,10 @@ class Product:
         if dW is not None:
             self.WT = _zeros((W[:, wanted].shape[1], W.shape[0]), W)
             self.partial = _zeros(W.shape, W)
-        self._columns(0)
+        self.reserve(0)
 
-    def _columns(self, B: int) -> None:
+    def reserve(self, B: int) -> None:
+        """Make room for the gathered columns of B streams."""
         M, K = self.W.shape
         self.B = B
         self.steps = max(1, GRADIENT_COLUMNS // B) if B else 0
@@ -83,7 +84,7 @@ class Product:
         """
         B = x.shape[1]
         if self.B != B:
-            self._columns(B)
+            self.reserve(B)
         here = slice(self.gathered * B, (self.gathered + 1) * B)
         self.das[:, here] = da
         self.xs[:, here] = x

@@ -132,7 +132,8 @@ class RecurrentLayer(ABC):
             tape: the workspace that `forward` filled; it can be run back over once.
 
         Returns:
-            dx: (T, D, B) gradient of the input, where `tape.x` was.
+            dx: (T, D, B) gradient of the input, where `tape.x` was; x itself where the layer was
+                made not to need dx.
             dstate: gradient of the state that entered, as views valid until the tape's next use.
         """
         dh_next, *others = dstate

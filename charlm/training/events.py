@@ -67,13 +67,6 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Warned:
-    """Something is wrong, and training goes on."""
-
-    message: str
-
-
-@dataclass(frozen=True)
 class Done:
     """Training has ended.
 
@@ -91,4 +84,4 @@ class Done:
     elapsed_s: float
 
 
-Event: TypeAlias = Started | Updated | Validated | Sampled | Saved | Warned | Done
+Event: TypeAlias = Started | Updated | Validated | Sampled | Saved | Done

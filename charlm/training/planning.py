@@ -12,7 +12,7 @@ import numpy as np
 from charlm.config import Config
 from charlm.evaluation.score import PIECES, WARM
 from charlm.nn.functions import cross_entropy
-from charlm.nn.model import Stepper
+from charlm.nn.stepper import Stepper
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATIONS, Trainer

@@ -17,7 +17,7 @@ import numpy as np
 
 from charlm import environment, randomness
 from charlm.config import Config
-from charlm.errors import Diverged, RunError
+from charlm.errors import CheckpointError, Diverged, RunError
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import sample
@@ -104,11 +104,9 @@ class Trainer:
         assert self.model.gradient is not None
         self.model.initialize(train.seed)
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
-        self.tape = self.model.tape(train.seq_len, train.batch_size)
-        on_input = train.embedding_dropout
-        self.rates = [train.dropout] * (1 + config.model.layers)
-        if on_input is not None:
-            self.rates[0] = on_input
+        on_input = train.dropout if train.embedding_dropout is None else train.embedding_dropout
+        rates = [on_input] + [train.dropout] * config.model.layers
+        self.tape = self.model.tape(train.seq_len, train.batch_size, rates)
         self.optimizer = make_optimizer(parameters, self.gradient, train)
         # The model that is validated, sampled from and kept: the averaged one where on.
         self.shown, self.average = self.model, None
@@ -145,9 +143,7 @@ class Trainer:
         """
         n, train = self.progress.step, self.config.train
         chunk = self.streams.chunk(n)
-        self.tape.draw_masks(
-            self.rates, randomness.generator(train.seed, randomness.DROPOUT_MASKS, n)
-        )
+        self.tape.draw_masks(randomness.generator(train.seed, randomness.DROPOUT_MASKS, n))
         entering = self.zero_state if chunk.fresh else self.state
         loss, self.state = self.model.loss_and_gradient(
             chunk.inputs, chunk.targets, entering, self.tape
@@ -297,5 +293,10 @@ class Trainer:
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
                 array(checkpoint, f"state/{k}.{name}", q)
-        self.progress = Progress(**checkpoint.meta["progress"])
+        try:
+            self.progress = Progress(**checkpoint.meta["progress"])
+        except (KeyError, TypeError):
+            raise CheckpointError(
+                f"{checkpoint.path}: lacks its progress; it is no last.npz"
+            ) from None
         self.optimizer.updates = self.progress.step

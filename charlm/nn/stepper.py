@@ -1,0 +1,56 @@
+"""The same network one step at a time, for sampling and scoring.
+
+    ids (B,) -> Input -> step of layer 0 -> ... -> step of layer L-1 -> logits (V, B)
+
+Each layer has a rolling one-slot tape, and runs the very step that training runs.
+"""
+
+import numpy as np
+
+from charlm.nn.model import Model, States
+from charlm.nn.parameters import Array
+
+
+class Stepper:
+    """Run a model one step at a time, with no memory of the steps before but the state.
+
+    Args:
+        model: the network.
+        B: streams side by side.
+
+    Attributes:
+        state: the current state, as views; `reset` and the caller may write to it.
+    """
+
+    def __init__(self, model: Model, B: int) -> None:
+        self.model = model
+        tapes = [layer.tape(1, B, rolling=True) for layer in model.layers]
+        self.state: States = [tape.leaving for tape in tapes]
+        self._output = model.output.tape(1, B)
+        self._x = tapes[0].x[0]
+        above = [tape.x[0] for tape in tapes[1:]] + [self._output.y[0]]
+        self._way = [
+            (layer.step, tape.slots[0], tape.h[0], x)
+            for layer, tape, x in zip(model.layers, tapes, above, strict=True)
+        ]
+
+    def reset(self) -> None:
+        """Go back to the zero state."""
+        for layer in self.state:
+            for q in layer:
+                q.fill(0)
+
+    def step(self, ids: Array) -> Array:
+        """Read one character a stream.
+
+        Args:
+            ids: (B,) characters.
+
+        Returns:
+            (V, B) logits of the next character, valid until the next call and free to be changed.
+        """
+        self.model.input.forward(ids, self._x)
+        for step, slot, h, above in self._way:
+            step(slot)
+            np.copyto(above, h)
+        return self.model.output.forward(self._output, 0)
