@@ -1,15 +1,24 @@
 """What the tests share: small texts, small settings, and the program in this process."""
 
+import os
 import signal
 import sys
 from pathlib import Path
 
+# Small matrices gain nothing from threads; what runs as a process of its own has them all.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import hypothesis
 import pytest
 
 from charlm import cli
 from charlm.config import Layer, resolve
 from charlm.text.corpus import IdFile, encode, scan
 from charlm.text.vocabulary import Vocabulary
+
+# A machine that is busy with something else is no failure.
+hypothesis.settings.register_profile("charlm", deadline=None)
+hypothesis.settings.load_profile("charlm")
 
 VERSE = (
     "FIRST:\nThe river rose before the bell was rung,\nand no man crossed it but the ferryman.\n\n"

@@ -34,6 +34,7 @@ def trained(charlm, text_file):
 def spawn(folder: Path, *arguments: object, **options):
     """Start the program as a process of its own."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    del environment["OPENBLAS_NUM_THREADS"]
     return subprocess.Popen(
         [sys.executable, "-m", "charlm", *map(str, arguments)],
         cwd=folder, env=environment, text=True,
@@ -67,6 +68,14 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
     assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()
 
 
+def test_shares_are_told(charlm, text_file, monkeypatch):
+    from charlm.training import trainer
+
+    monkeypatch.setattr(trainer, "VALIDATION_CHARACTERS", 100)
+    _, _, err = charlm("train", text_file, *SMALL, "--set", "data.test=0.05")
+    assert "3,400 to learn from, 400 to validate (the first 100 while training), 200 kept" in err
+
+
 def test_plan_tells_the_time(charlm, text_file):
     _, _, err = charlm("train", text_file, *SMALL[:-1], 60)
     assert re.search(r"^plan .* passes over the text, about \d+ s$", err, re.M), err
@@ -92,6 +101,10 @@ def test_resume(trained, text_file):
     assert "resume  after update 30" in err
     assert "note    the goal moved from 30 to 40 updates, and the learning rate's schedule" in err
     assert "done: 40 updates" in err
+    code, _, err = trained("train", "--resume", "--steps", 39)
+    assert (code, err) == (
+        1, "charlm: --steps: must be at least the 40 updates that are made, got 39; a run cannot go back\n"
+    )  # fmt: skip
     code, _, err = trained("train", "--resume", "--hidden", 24)
     assert code == 2
     assert "--hidden cannot change with --resume" in " ".join(err.replace("│", "").split())

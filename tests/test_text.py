@@ -24,7 +24,7 @@ def read(path):
     return "".join(read_pieces(path, hashlib.sha256()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.one_of(anything, lines), piece=st.integers(1, 7), bom=st.booleans())
 def test_any_text_is_read_back(tmp_path_factory, text, piece, bom):
     """However the bytes fall into pieces: across a character, across a \\r\\n."""
@@ -38,7 +38,7 @@ def test_any_text_is_read_back(tmp_path_factory, text, piece, bom):
         corpus._PIECE_BYTES = whole
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=anything)
 def test_encode_and_decode(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("text")
@@ -54,7 +54,7 @@ def test_encode_and_decode(tmp_path_factory, text):
     assert vocabulary.start == "\n" or dict(common)[vocabulary.start] == common[0][1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(before=anything, piece=st.integers(1, 9))
 def test_byte_that_is_not_utf8_is_located(tmp_path_factory, before, piece):
     path = tmp_path_factory.mktemp("text") / "t.txt"

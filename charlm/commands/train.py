@@ -14,8 +14,6 @@ import typer
 from charlm.commands.console import bold, dim, duration, say, size
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
-
     from charlm.config import Config
     from charlm.training.start import Beginning
     from charlm.training.trainer import Trainer
@@ -171,18 +169,22 @@ def _resume(
 
 def _announce(beginning: Beginning) -> None:
     """Say what is about to happen."""
+    from charlm.text.corpus import shares
+
     trainer = beginning.trainer
-    config, streams = trainer.config, trainer.streams
-    model, training = trainer.model, trainer.streams.share
-    width = trainer.model.input.D
-    way_in = "one-hot input" if trainer.model.one_hot else f"embedding of {width}"
-    kept = trainer.ids.size - training.size - trainer.validation.size
-    passes = trainer.steps / streams.chunks
-    say(
-        f"{bold('corpus')}  {trainer.text.path}: {trainer.ids.size:,} characters, "
+    config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
+    training, validation, test = shares(ids.size, config.data.validation, config.data.test)
+    corpus = (
+        f"{bold('corpus')}  {trainer.text.path}: {ids.size:,} characters, "
         f"{trainer.vocabulary.size} distinct; {training.size:,} to learn from, "
-        f"{trainer.validation.size:,} to validate" + (f", {kept:,} kept back" if kept else "")
+        f"{validation.size:,} to validate"
     )
+    if validation.size > trainer.validation.size:
+        corpus += f" (the first {trainer.validation.size:,} while training)"
+    if test.size:
+        corpus += f", {test.size:,} kept back"
+    say(corpus)
+    way_in = "one-hot input" if model.one_hot else f"embedding of {model.input.D}"
     say(
         f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
@@ -190,7 +192,7 @@ def _announce(beginning: Beginning) -> None:
     )
     plan = (
         f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
-        f"{passes:.2g} passes over the text"
+        f"{trainer.steps / streams.chunks:.2g} passes over the text"
     )
     if beginning.pace:
         expected = beginning.pace.total_s(trainer.steps, trainer.validate_every)
@@ -232,43 +234,40 @@ def _run(trainer: Trainer, quiet: bool) -> int:
 def _show_bar(trainer: Trainer) -> None:
     from tqdm import tqdm
 
-    from charlm.training.events import Done, Sampled, Started, Updated, Validated
+    from charlm.training.events import Done, Sampled, Updated, Validated
 
     loss, validation, characters, began = 0.0, "", 0, time.monotonic()
-    bar: tqdm[Any] | None = None
-    for event in trainer.events():
-        match event:
-            case Started():
-                bar = tqdm(
-                    total=event.steps,
-                    initial=event.step,
-                    unit="update",
-                    dynamic_ncols=True,
-                    smoothing=0.05,
-                    file=sys.stderr,
-                    bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
-                    " [{elapsed}<{remaining}{postfix}]",
-                )
-            case Updated() if bar is not None:
-                loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
-                characters += event.characters
-                speed = characters / (time.monotonic() - began)
-                bar.set_postfix_str(
-                    f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s", refresh=False
-                )
-                bar.update()
-            case Validated() if bar is not None:
-                validation = f", validation {event.loss:.3f}"
-                tqdm.write(_validation_line(event), file=sys.stderr)
-                characters, began = 0, time.monotonic()
-            case Sampled():
-                tqdm.write(dim(_indented(event.text)), file=sys.stderr)
-            case Done():
-                if bar is not None:
+    bar = tqdm(
+        total=trainer.steps,
+        initial=trainer.progress.step,
+        unit="update",
+        dynamic_ncols=True,
+        smoothing=0.05,
+        file=sys.stderr,
+        bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
+        " [{elapsed}<{remaining}{postfix}]",
+    )
+    with bar:
+        for event in trainer.events():
+            match event:
+                case Updated():
+                    loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
+                    characters += event.characters
+                    speed = characters / (time.monotonic() - began)
+                    shown = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
+                    bar.set_postfix_str(shown, refresh=False)
+                    bar.update()
+                case Validated():
+                    validation = f", validation {event.loss:.3f}"
+                    bar.write(_validation_line(event), file=sys.stderr)
+                    characters, began = 0, time.monotonic()
+                case Sampled():
+                    bar.write(dim(_indented(event.text)), file=sys.stderr)
+                case Done():
                     bar.close()
-                _close(trainer, event)
-            case _:
-                pass
+                    _close(trainer, event)
+                case _:
+                    pass
 
 
 def _show_lines(trainer: Trainer) -> None:

@@ -97,12 +97,19 @@ def resume(run: Run, text_path: Path | None = None, steps: int | None = None) ->
     Raises:
         CheckpointError: the checkpoint cannot be used.
         TextError: the text is not the one the run began with.
+        RunError: the new goal lies behind the run.
     """
     checkpoint = load(run.last)
     config, vocabulary = read_config(checkpoint)
     notes = _version_notes(checkpoint.meta)
     text, text_notes = _same_text(run, checkpoint, vocabulary, text_path)
     notes += text_notes
+    made = checkpoint.meta.get("progress", {}).get("step", 0)
+    if steps is not None and steps < made:
+        raise RunError(
+            f"--steps: must be at least the {made:,} updates that are made, got {steps:,}; "
+            "a run cannot go back"
+        )
     if steps is not None and steps != config.train.steps:
         notes.append(
             f"the goal moved from {config.train.steps:,} to {steps:,} updates, and the "
