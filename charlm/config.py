@@ -71,7 +71,7 @@ class TrainConfig:
     seq_len: int | Literal["full"] = _setting(
         64, "steps the gradient goes back; full for the whole stream", at_least=1
     )
-    steps: int | None = _setting(1200, "updates", at_least=1)
+    steps: int | None = _setting(850, "updates", at_least=1)
     epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
     minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
     dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
@@ -136,21 +136,21 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "tiny": {
         "model.hidden": 128,
         "train.batch_size": 50,
-        "train.steps": 1100,
+        "train.steps": 1000,
         "train.dropout": 0.0,
         "train.learning_rate": 0.01,
     },
     "small": {},
     "medium": {
         "model.hidden": 512,
-        "train.steps": 3400,
+        "train.steps": 2500,
         "train.dropout": 0.3,
         "train.embedding_dropout": 0.05,
         "train.learning_rate": 0.006,
     },
     "large": {
         "model.hidden": 768,
-        "train.steps": 4500,
+        "train.steps": 3500,
         "train.dropout": 0.4,
         "train.embedding_dropout": 0.05,
         "train.learning_rate": 0.004,

@@ -20,9 +20,9 @@ from charlm.storage.checkpoint import load
 from charlm.storage.runs import Run
 from charlm.storage.weights import load_model
 from charlm.text.corpus import TextInfo
-from charlm.training import start, trainer
+from charlm.training import planning, start, trainer
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
-from charlm.training.planning import Pace, steps_within
+from charlm.training.planning import Pace, measure, plan
 from charlm.training.start import begin, resume
 from charlm.training.trainer import Trainer
 
@@ -289,9 +289,31 @@ def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
     assert Pace(0.5, 1.0).total_s(steps, math.ceil(steps / 8)) < 60
 
 
-def test_steps_within_counts_validations():
-    assert steps_within(101, Pace(1.0, 5.0), 10) == 66
-    assert steps_within(0, Pace(1.0, 5.0), None) == 1
+def test_plan_counts_validations():
+    assert plan(101, Pace(1.0, 5.0), 10) == (66, 10)
+    assert plan(101, Pace(1.0, 1.0), None) == (92, None)
+    assert plan(101, Pace(1.0, 20.0), None) == (80, 80), "one validation, and most of the time"
+    assert plan(0, Pace(1.0, 5.0), None) == (1, 1)
+
+
+@pytest.mark.parametrize("pause_at", [None, 3, 40])
+def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause_at):
+    """An update takes 0.1 s, a step 1 ms; a pause of a second hits one or the other."""
+    clock, calls = [0.0], [0]
+
+    def work(cost):
+        calls[0] += 1
+        clock[0] += cost + (1.0 if calls[0] == pause_at else 0.0)
+
+    monkeypatch.setattr(planning.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Trainer, "update", lambda _: work(0.1))
+    monkeypatch.setattr(planning, "cross_entropy", lambda *_: work(0.001))
+    vocabulary, ids = open_ids(text_file, tmp_path)
+    config, _ = settings(text_file)
+    pace = measure(config, vocabulary, TextInfo("", ids.size, "", ""), ids, 3.0)
+    busy = pace.update_s / 0.1
+    assert busy == pytest.approx({None: 1.0, 3: 2.25, 40: 1.59}[pause_at], abs=0.05)
+    assert pace.validation_s / (0.001 * (300 + 400 / 16)) == pytest.approx(busy)
 
 
 def test_no_validation_share(text_file, tmp_path):

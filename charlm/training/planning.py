@@ -4,7 +4,9 @@ total = steps x update + validations x validation
 """
 
 import math
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,35 +53,46 @@ def measure(
     trainer = Trainer(config, vocabulary, text, ids, run=None)
     # The first update meets cold caches and fresh memory.
     trainer.update()
-    updates, began = 0, time.perf_counter()
-    while True:
-        trainer.update()
-        updates += 1
-        spent = time.perf_counter() - began
-        if spent > seconds or (updates >= _UPDATES and spent > seconds / 2):
-            break
-    update_s = spent / updates
-
+    updates: list[float] = []
+    while sum(updates) < seconds and (len(updates) < _UPDATES or sum(updates) < seconds / 2):
+        updates.append(_seconds(trainer.update))
     stepper = Stepper(trainer.shown, PIECES)
     read = np.zeros(PIECES, np.intp)
+    steps = [_seconds(lambda: cross_entropy(stepper.step(read), read)) for _ in range(_STEPS)]
+
+    # On a busy machine one pause can be longer than all else that was timed. The medians tell what
+    # an update and a step cost beside each other; how much the pauses add is taken over all of it.
+    update_s, step_s = statistics.median(updates), statistics.median(steps)
+    busy = (sum(updates) + sum(steps)) / (len(updates) * update_s + len(steps) * step_s)
+    validation = WARM + trainer.validation.size / PIECES if trainer.validation.size else 0
+    return Pace(update_s * busy, step_s * validation * busy)
+
+
+def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
-    for _ in range(_STEPS):
-        cross_entropy(stepper.step(read), read)
-    step_s = (time.perf_counter() - began) / _STEPS
-    steps = WARM + trainer.validation.size / PIECES if trainer.validation.size else 0
-    return Pace(update_s, step_s * steps)
+    work()
+    return time.perf_counter() - began
 
 
-def steps_within(seconds: float, pace: Pace, validate_every: int | None) -> int:
-    """Return how many updates fit.
+def plan(seconds: float, pace: Pace, validate_every: int | None) -> tuple[int, int | None]:
+    """Find how many updates fit, and how many validations are worth their time.
 
     Args:
         seconds: for everything that is still to be done.
         pace: what was timed.
-        validate_every: updates between validations; None for the usual number of them.
+        validate_every: updates between validations, where somebody chose it.
+
+    Returns:
+        steps: at least 1.
+        validate_every: as given, or chosen here where the usual number of validations would take
+            more than a quarter of the time, or None for the usual number.
     """
     left = seconds - _LEAVING_S
-    if validate_every is None:
-        left -= VALIDATIONS * pace.validation_s
-        return max(1, int(left / pace.update_s))
-    return max(1, int(left / (pace.update_s + pace.validation_s / validate_every)))
+    if validate_every is not None:
+        per_update = pace.update_s + pace.validation_s / validate_every
+        return max(1, int(left / per_update)), validate_every
+    affordable = VALIDATIONS
+    if VALIDATIONS * pace.validation_s > left / 4:
+        affordable = max(1, int(left / 4 / pace.validation_s))
+    steps = max(1, int((left - affordable * pace.validation_s) / pace.update_s))
+    return steps, None if affordable == VALIDATIONS else math.ceil(steps / affordable)

@@ -21,7 +21,7 @@ from charlm.storage.weights import read_config
 from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
 from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
-from charlm.training.planning import Pace, measure, steps_within
+from charlm.training.planning import Pace, measure, plan
 from charlm.training.trainer import Trainer
 
 # A shorter run is over before its length could be estimated.
@@ -174,13 +174,16 @@ def _set_steps(
     # A fiftieth of the time goes into planning it, within bounds.
     seconds = _LONGEST_TIMING_S if minutes is None else minutes * 60 / 50
     pace = measure(timed, vocabulary, text, ids, min(seconds, _LONGEST_TIMING_S))
-    if minutes is not None:
-        every = config.train.validate_every
-        left = minutes * 60 - (time.perf_counter() - began)
-        steps = steps_within(left, pace, None if every == "auto" else every)
-        notes.append(
-            f"{minutes:g} minutes are {steps:,} updates here; the same with --steps {steps}"
-        )
+    if minutes is None:
+        return config, pace
+    chosen = config.train.validate_every
+    left = minutes * 60 - (time.perf_counter() - began)
+    steps, every = plan(left, pace, None if chosen == "auto" else chosen)
+    note = f"{minutes:g} minutes are {steps:,} updates here; the same with --steps {steps}"
+    if chosen == "auto" and every is not None:
+        timed = timed.replace(train__validate_every=every)
+        note += f" --set train.validate_every={every}"
+    notes.append(note)
     return timed.replace(train__steps=steps), pace
 
 
