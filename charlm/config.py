@@ -75,9 +75,10 @@ class TrainConfig:
     epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
     minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
     dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
-    embedding_dropout: float | None = _setting(
-        None, "rate on the input; null for the same", at_least=0, below=1
-    )
+    embedding_dropout: float = _setting(
+        0.0, "rate on the embedding; a rate above 0 makes updates a fifth slower",
+        at_least=0, below=1,
+    )  # fmt: skip
     optimizer: Literal["adam", "sgd"] = _setting("adam", "adam (AdamW with a weight decay) or sgd")
     learning_rate: float = _setting(0.008, "the schedule's peak", above=0)
     schedule: Literal["cosine", "constant"] = _setting("cosine", "after the warm-up")
@@ -145,14 +146,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "model.hidden": 512,
         "train.steps": 2500,
         "train.dropout": 0.3,
-        "train.embedding_dropout": 0.05,
         "train.learning_rate": 0.006,
     },
     "large": {
         "model.hidden": 768,
         "train.steps": 3500,
         "train.dropout": 0.4,
-        "train.embedding_dropout": 0.05,
         "train.learning_rate": 0.004,
     },
 }
@@ -218,6 +217,11 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
         raise ConfigError(
             "data.validation + data.test must stay below 1, got "
             f"{config.data.validation} + {config.data.test}; leave something to learn from"
+        )
+    if config.model.embedding == "one-hot" and config.train.embedding_dropout:
+        raise ConfigError(
+            "train.embedding_dropout: one-hot input has no channels to drop, got "
+            f"{config.train.embedding_dropout}; leave it at 0, or choose a model.embedding"
         )
     if all(getattr(config.train, key.removeprefix("train.")) is None for key in _LENGTHS):
         raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")

@@ -85,13 +85,13 @@ def layer_errors(cell, T, rng, layer_class=None, B=3, D=4, H=5):
     }
 
 
-def network_errors(cell, T, rng, embedding=4, dropout=0.3, B=3, H=5, L=2, V=7, model=None):
+def network_errors(cell, T, rng, embedding=4, masked_input=True, dropout=0.3, B=3, H=5, L=2, V=7):
     """Check a whole network, dropout on; the loss is the training's own. Returns name -> error."""
     config = ModelConfig(cell=cell, layers=L, hidden=H, embedding=embedding)
-    model = model or Model(config, V, np.float64)
+    model = Model(config, V, np.float64, masked_input=masked_input)
     model.initialize(0)
     model.parameters.flat[:] += rng.normal(0, 0.3, model.parameters.flat.size)
-    tape = model.tape(T, B, [dropout] * (L + 1))
+    tape = model.tape(T, B, [dropout if masked_input else 0.0] + [dropout] * L)
     ids, targets = rng.integers(0, V, (2, T, B))
     state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in q) for q in model.zero_state(B)]
     tape.draw_masks(rng)

@@ -74,7 +74,7 @@ def test_chunks_equal_the_whole(cell):
     assert relative_error(gradient.flat, d_whole) < ROUNDING
 
 
-@pytest.mark.parametrize("embedding", [3, "one-hot"])
+@pytest.mark.parametrize("embedding", [3, 5, "one-hot"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_stepping_equals_chunks(cell, embedding):
     """A rolling one-slot tape gives the probabilities that the training's tape gives."""
@@ -135,3 +135,27 @@ def test_prepare_is_what_takes_changed_weights_over():
     assert np.array_equal(layer.forward(layer.zero_state(2), tape)[0], before)
     prepare(layer)
     assert not np.array_equal(layer.forward(layer.zero_state(2), tape)[0], before)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_folded_embedding_equals_looked_up(cell):
+    """Two ways of one product: the same loss, state and gradients."""
+    rng, T, B, V = np.random.default_rng(5), 5, 3, 7
+    config = ModelConfig(cell=cell, layers=2, hidden=6, embedding=5)
+    results = []
+    ids, targets = rng.integers(0, V, (2, T, B))
+    for masked_input in (True, False):
+        model = Model(config, V, np.float64, masked_input=masked_input)
+        model.initialize(0)
+        tape, state = model.tape(T, B), model.zero_state(B)
+        for _ in range(2):
+            loss, state = model.loss_and_gradient(ids, targets, state, tape)
+        results.append((model, loss, [q.copy() for layer in state for q in layer]))
+    (one, loss, state), (other, other_loss, other_state) = results
+    assert type(one.input) is not type(other.input)
+    assert one.layers[0].X == 5
+    assert other.layers[0].X == V
+    assert loss == pytest.approx(other_loss, rel=ROUNDING)
+    assert all(relative_error(a, b) < ROUNDING for a, b in zip(state, other_state, strict=True))
+    for name, dq in one.gradient.views.items():
+        assert relative_error(dq, other.gradient.views[name]) < ROUNDING, name

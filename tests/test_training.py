@@ -26,7 +26,12 @@ from charlm.training.planning import Pace, measure, plan
 from charlm.training.start import begin, resume
 from charlm.training.trainer import Trainer
 
-EXACT = {"train__dropout": 0.2, "train__average": 0.9, "train__validate_every": 5}
+EXACT = {
+    "train__dropout": 0.2,
+    "train__embedding_dropout": 0.1,
+    "train__average": 0.9,
+    "train__validate_every": 5,
+}
 
 
 def new_trainer(path, folder, **changes):

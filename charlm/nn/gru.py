@@ -103,10 +103,6 @@ class GRU(RecurrentLayer):
 
     STATES: ClassVar = ("h",)
 
-    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True) -> None:
-        super().__init__(name, D, H)
-        self.needs_dx = needs_dx
-
     def blocks(self) -> list[Block]:
         return [
             Block(self.name, 3 * self.H, {"Wx": self.D, "bx": 1}),
@@ -117,7 +113,8 @@ class GRU(RecurrentLayer):
         Wx, Wh = parameters.blocks[index : index + 2]
         dWx, dWh = (None, None) if gradient is None else gradient.blocks[index : index + 2]
         self.dtype = Wx.dtype
-        self.product_x = Product(Wx, dWx, slice(0, self.D), halved=2 * self.H)
+        wanted = slice(0, self.D if self.needs_dx else 0)
+        self.product_x = self._product(Wx, dWx, wanted, halved=2 * self.H)
         self.product_h = Product(Wh, dWh, slice(0, self.H), halved=2 * self.H)
         self.products = (self.product_x, self.product_h)
 
@@ -128,7 +125,7 @@ class GRU(RecurrentLayer):
         views[f"{self.name}.bh"][...] = 0
 
     def tape(self, T: int, B: int, *, rolling: bool = False) -> GRUTape:
-        return GRUTape(T, B, self.D, self.H, self.dtype, rolling)
+        return GRUTape(T, B, self.X, self.H, self.dtype, rolling)
 
     def step(self, slot: Slot) -> None:
         x1, h1, a, rz, r, z, n, ah, ah_rz, ah_n_scratch, ah_n, _, h, h_next = slot

@@ -3,10 +3,12 @@
     one-hot       x[:, b] = e_id           D = V; the first layer's Wx holds a column a character
     embedding     x[:, b] = E[:, id]       D chosen; the same, with a matrix of its own in front
                   dE[:, id] += dx[:, b]
+    folded        x[:, b] = e_id           the embedding again, multiplied into the first layer's
+                                           weights once an update (see products.py)
 
-One-hot rows take part in the first layer's product, which for an alphabet is up to a fifth less
-work than an embedding as wide as the layer; but the embedding learns faster by more than that
-(docs/architecture.md has the measurement), and with thousands of characters it is cheaper too.
+An embedding learns faster than one-hot input (docs/architecture.md has the measurement). Folded it
+costs no more, as long as there are not many more characters than D; with thousands of them, or
+with dropout on its output, it is looked up.
 """
 
 from typing import Protocol
@@ -14,20 +16,43 @@ from typing import Protocol
 import numpy as np
 
 from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.products import GRADIENT_COLUMNS
+from charlm.nn.products import Table
 
 # Standard deviation of what a character looks like to the first layer at the beginning. With a
 # tenth of it the first hundreds of updates are spent on telling the characters apart.
 _SPREAD = 0.3
+
+# The gradient of a looked-up embedding is summed over this many columns at a time.
+_COLUMNS = 512
+
+
+def folding_pays(V: int, D: int) -> bool:
+    """Tell whether folding an embedding saves work.
+
+    A step's three products are V columns wider, and two of three D columns narrower as well as
+    the third gone: 2 V against 3 D.
+    """
+    return 2 * V <= 3 * D
+
+
+def write_one_hot(ids: Array, x: Array) -> None:
+    """Write (B,) ids as columns of the identity into (V, B) x."""
+    x.fill(0)
+    x[ids, np.arange(ids.size)] = 1
 
 
 class Input(Protocol):
     """Write columns for ids, and take their gradient back."""
 
     D: int
+    needs_dx: bool
+    table: Table | None
 
     def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
         """Attach to the parameters' block at `index`, where there is one."""
+
+    def blocks(self) -> list[Block]:
+        """Lay out the parameters, if there are any."""
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         """Draw the initial weights."""
@@ -47,6 +72,8 @@ class OneHot:
     """Write one-hot columns; their weights are the first layer's own."""
 
     nbytes = 0
+    needs_dx = False
+    table: Table | None = None
 
     def __init__(self, V: int, first_Wx: str) -> None:
         self.D = V
@@ -63,8 +90,7 @@ class OneHot:
         W[...] = rng.normal(0.0, _SPREAD, W.shape)
 
     def forward(self, ids: Array, x: Array) -> None:
-        x.fill(0)
-        x[ids, np.arange(ids.size)] = 1
+        write_one_hot(ids, x)
 
     def backward(self, ids: Array, dx: Array) -> None:
         pass
@@ -74,6 +100,8 @@ class Embedding:
     """Look columns up in a learned (D, V) matrix."""
 
     nbytes = 0
+    needs_dx = True
+    table: Table | None = None
 
     def __init__(self, V: int, D: int) -> None:
         self.V, self.D = V, D
@@ -86,10 +114,10 @@ class Embedding:
         if gradient is not None:
             dtype = self.E.dtype
             self.dE = gradient.blocks[index]
-            room = min(self.V, GRADIENT_COLUMNS)
-            self.onehot = aligned_zeros(GRADIENT_COLUMNS * room, dtype).reshape(-1, room)
+            room = min(self.V, _COLUMNS)
+            self.onehot = aligned_zeros(_COLUMNS * room, dtype).reshape(-1, room)
             self.sums, self.picked = aligned_zeros(2 * self.D * room, dtype).reshape(2, -1)
-            self.dxs = aligned_zeros(self.D * GRADIENT_COLUMNS, dtype)
+            self.dxs = aligned_zeros(self.D * _COLUMNS, dtype)
             scratch = (self.onehot, self.sums, self.picked, self.dxs)
             self.nbytes = sum(q.nbytes for q in scratch)
 
@@ -102,12 +130,12 @@ class Embedding:
 
     def backward(self, ids: Array, dx: Array) -> None:
         T, B = ids.shape
-        steps = max(1, GRADIENT_COLUMNS // B)
+        steps = max(1, _COLUMNS // B)
         for begin in range(0, T, steps):
-            for left in range(0, B, GRADIENT_COLUMNS):
+            for left in range(0, B, _COLUMNS):
                 self._add(
-                    ids[begin : begin + steps, left : left + GRADIENT_COLUMNS],
-                    dx[begin : begin + steps, :, left : left + GRADIENT_COLUMNS],
+                    ids[begin : begin + steps, left : left + _COLUMNS],
+                    dx[begin : begin + steps, :, left : left + _COLUMNS],
                 )
 
     def _add(self, ids: Array, dx: Array) -> None:
@@ -125,3 +153,19 @@ class Embedding:
         np.take(self.dE, seen, axis=1, out=picked, mode="clip")
         picked += sums
         self.dE[:, seen] = picked
+
+
+class FoldedEmbedding(Embedding):
+    """Write one-hot columns; the learned matrix is part of the first layer's product."""
+
+    needs_dx = False
+
+    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
+        self.E = parameters.blocks[index]
+        self.table = Table(self.E, None if gradient is None else gradient.blocks[index])
+
+    def forward(self, ids: Array, x: Array) -> None:
+        write_one_hot(ids, x)
+
+    def backward(self, ids: Array, dx: Array) -> None:
+        pass

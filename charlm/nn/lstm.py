@@ -23,7 +23,6 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.products import Product
 from charlm.nn.recurrent import (
     RecurrentLayer,
     Tape,
@@ -98,8 +97,7 @@ class LSTM(RecurrentLayer):
     STATES: ClassVar = ("h", "c")
 
     def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 1):
-        super().__init__(name, D, H)
-        self.wanted = slice(0 if needs_dx else D, D + H)
+        super().__init__(name, D, H, needs_dx=needs_dx)
         self.forget_bias = forget_bias
 
     def blocks(self) -> list[Block]:
@@ -107,9 +105,10 @@ class LSTM(RecurrentLayer):
 
     def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
         W = parameters.blocks[index]
-        self.dtype = W.dtype
         dW = None if gradient is None else gradient.blocks[index]
-        self.product = Product(W, dW, self.wanted, halved=3 * self.H)
+        self.dtype = W.dtype
+        wanted = slice(0 if self.needs_dx else self.D, self.D + self.H)
+        self.product = self._product(W, dW, wanted, halved=3 * self.H)
         self.products = (self.product,)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
@@ -120,7 +119,8 @@ class LSTM(RecurrentLayer):
         views[f"{self.name}.b"][H : 2 * H] = self.forget_bias
 
     def tape(self, T: int, B: int, *, rolling: bool = False) -> LSTMTape:
-        return LSTMTape(T, B, self.D, self.H, self.wanted, self.dtype, rolling)
+        wanted = slice(0 if self.needs_dx else self.X, self.X + self.H)
+        return LSTMTape(T, B, self.X, self.H, wanted, self.dtype, rolling)
 
     def step(self, slot: Slot) -> None:
         xh, a, sigmoids, i, f, o, g, c, c_next, tanh_c, h_next, _ = slot

@@ -16,7 +16,7 @@ from charlm import randomness
 from charlm.config import ModelConfig
 from charlm.nn.dropout import apply_mask, draw_mask
 from charlm.nn.gru import GRU
-from charlm.nn.inputs import Embedding, OneHot
+from charlm.nn.inputs import Embedding, FoldedEmbedding, Input, OneHot, folding_pays
 from charlm.nn.lstm import LSTM
 from charlm.nn.output import Output, OutputTape
 from charlm.nn.parameters import Array, Parameters
@@ -42,6 +42,7 @@ class ModelTape:
         self.output: OutputTape = model.output.tape(T, B)
         self.inputs = [tape.x for tape in self.layers] + [self.output.y]
         self.rates = tuple(rates) or (0.0,) * len(self.inputs)
+        assert not self.rates[0] or model.input.needs_dx, "characters are no channels to drop"
         self.masks = [
             np.empty(x.shape[1:], x.dtype) if rate else None
             for rate, x in zip(self.rates, self.inputs, strict=True)
@@ -71,6 +72,7 @@ class Model:
         V: size of the vocabulary.
         dtype: float32, or float64 for checks.
         training: allocate the gradient too; without it the model only runs forward.
+        masked_input: whether its tapes will have dropout on the embedding, which is looked up then.
 
     Attributes:
         parameters: all weights; call `prepare` after changing them.
@@ -78,17 +80,27 @@ class Model:
     """
 
     def __init__(
-        self, config: ModelConfig, V: int, dtype: DTypeLike = np.float32, *, training: bool = True
+        self,
+        config: ModelConfig,
+        V: int,
+        dtype: DTypeLike = np.float32,
+        *,
+        training: bool = True,
+        masked_input: bool = False,
     ) -> None:
         self.config, self.V = config, V
         L, H = config.layers, config.hidden
         width = H if config.embedding == "auto" else config.embedding
         self.one_hot = width == "one-hot"
-        self.input = OneHot(V, f"{config.cell}.0.Wx") if self.one_hot else Embedding(V, int(width))
+        if self.one_hot:
+            self.input: Input = OneHot(V, f"{config.cell}.0.Wx")
+        else:
+            folded = folding_pays(V, int(width)) and not masked_input
+            self.input = (FoldedEmbedding if folded else Embedding)(V, int(width))
         self.layers: list[RecurrentLayer] = []
         for k in range(L):
             D = H if k else self.input.D
-            needs_dx = k > 0 or not self.one_hot
+            needs_dx = k > 0 or self.input.needs_dx
             self.layers.append(_layer(config, f"{config.cell}.{k}", D, H, needs_dx))
         self.output = Output(H, V)
 
@@ -100,6 +112,8 @@ class Model:
         for room, layout in zip(rooms, layouts, strict=True):
             room.bind(index, self.parameters, self.gradient)
             index += len(layout)
+            if room is self.input and self.input.table:
+                self.layers[0].fold(self.input.table)
         self.products = [product for layer in self.layers for product in layer.products]
         self.products.append(self.output.product)
 
@@ -185,7 +199,7 @@ class Model:
     def nbytes(self) -> int:
         """Return the bytes of parameters, gradient and the products' copies."""
         gradient = 0 if self.gradient is None else self.gradient.flat.nbytes
-        copies = sum(product.nbytes for product in self.products)
+        copies = sum(q.nbytes for product in self.products for q in product.arrays)
         return self.parameters.flat.nbytes + gradient + copies + self.input.nbytes
 
 

@@ -7,16 +7,30 @@
 All three are ordinary products of NumPy's. What this room adds is what they run on: contiguous
 copies of the weights, made once whenever the weights change, and several time steps side by side
 for the gradient, whose inner dimension would otherwise be only B.
+
+Where the input is an embedding E of few characters, x = E @ e with e one-hot, and the embedding
+is folded into the first layer's weights: V columns instead of D, and no way back to x at all.
+
+    forward     P = Wx @ E,  a = P @ e
+    gradient    dP += da @ e^T;  at the chunk's end dWx += dP @ E^T and dE += Wx^T @ dP
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from charlm.nn.parameters import Array, aligned_zeros
 
-# The gradient is taken over as many steps at a time as fill about this many columns. Measured at
-# H = 128, 256, 512: from 256 columns on, the product runs at its full rate; past 1,024 the
-# gathered columns leave the second-level cache.
-GRADIENT_COLUMNS = 512
+# The gradient is taken over as many steps at a time as fill about this many columns. Fewer make
+# adding to dW cost more, and more make the gathered columns leave the caches.
+GRADIENT_COLUMNS = 1024
+
+
+class Table(NamedTuple):
+    """Name the embedding that a product folds into its first columns."""
+
+    E: Array  # (D, V)
+    dE: Array | None
 
 
 class Product:
@@ -27,17 +41,21 @@ class Product:
         dW: (M, K) its gradient, or None for a model that only runs forward.
         wanted: the columns of W for whose inputs `backward` yields a gradient.
         halved: how many of the first rows `forward` halves, for a sigmoid made of a tanh.
+        K: rows of x, where they are not the block's columns.
     """
 
-    def __init__(self, W: Array, dW: Array | None, wanted: slice, halved: int = 0) -> None:
+    def __init__(
+        self, W: Array, dW: Array | None, wanted: slice, halved: int = 0, K: int | None = None
+    ) -> None:
         self.weights = W
         self.dW = dW
         self.wanted = wanted
         self.halved = halved
-        self.W = _zeros(W.shape, W)
+        self.W = _zeros((W.shape[0], K or W.shape[1]), W)
         if dW is not None:
             self.WT = _zeros((W[:, wanted].shape[1], W.shape[0]), W)
-            self.partial = _zeros(W.shape, W)
+            self.partial = _zeros(self.W.shape, W)
+            self.total = dW
         self.reserve(0)
 
     def reserve(self, B: int) -> None:
@@ -51,9 +69,11 @@ class Product:
 
     def prepare(self) -> None:
         """Renew the copies; call this whenever the weights have changed."""
-        top = self.halved
-        np.multiply(self.weights[:top], 0.5, out=self.W[:top])
-        np.copyto(self.W[top:], self.weights[top:])
+        np.copyto(self.W, self.weights)
+        self._derive()
+
+    def _derive(self) -> None:
+        self.W[: self.halved] *= 0.5
         if self.dW is not None:
             np.copyto(self.WT, self.weights[:, self.wanted].T)
 
@@ -90,22 +110,69 @@ class Product:
         self.xs[:, here] = x
         self.gathered += 1
         if self.gathered == self.steps:
-            self.finish()
+            self._flush()
 
     def finish(self) -> None:
-        """Add to dW what `gradient` has set aside."""
-        assert self.dW is not None
+        """Add to dW what `gradient` has set aside; call this at a chunk's end."""
+        if self.gathered:
+            self._flush()
+
+    def _flush(self) -> None:
         width = self.gathered * self.B
-        if width:
-            np.matmul(self.das[:, :width], self.xs[:, :width].T, out=self.partial)
-            self.dW += self.partial
-            self.gathered = 0
+        np.matmul(self.das[:, :width], self.xs[:, :width].T, out=self.partial)
+        self.gathered = 0
+        self.total += self.partial
 
     @property
-    def nbytes(self) -> int:
-        """Return the bytes of all copies and gathered columns."""
-        arrays = [self.W, self.das, self.xs]
-        return sum(q.nbytes for q in arrays + ([] if self.dW is None else [self.WT, self.partial]))
+    def arrays(self) -> list[Array]:
+        """Return all copies and gathered columns."""
+        ours = [self.W, self.das, self.xs]
+        return ours if self.dW is None else [*ours, self.WT, self.partial]
+
+
+class FoldedProduct(Product):
+    """Multiply by [Wx E, rest], where the block is [Wx, rest] and x is one-hot.
+
+    Args:
+        W: (M, D + R) the block.
+        dW: (M, D + R) its gradient, or None.
+        wanted: as for `Product`; none of the first D columns.
+        halved: as for `Product`.
+        table: the embedding, (D, V), and its gradient.
+    """
+
+    def __init__(
+        self, W: Array, dW: Array | None, wanted: slice, halved: int, table: Table
+    ) -> None:
+        self.table = table
+        self.D, self.V = table.E.shape
+        super().__init__(W, dW, wanted, halved, K=self.V + W.shape[1] - self.D)
+        if dW is not None:
+            self.total = _zeros(self.W.shape, W)
+            self.unfolded = _zeros(W.shape, W)
+            self.dE_here = _zeros(table.E.shape, W)
+
+    def prepare(self) -> None:
+        np.matmul(self.weights[:, : self.D], self.table.E, out=self.W[:, : self.V])
+        np.copyto(self.W[:, self.V :], self.weights[:, self.D :])
+        self._derive()
+
+    def finish(self) -> None:
+        super().finish()
+        assert self.dW is not None
+        assert self.table.dE is not None
+        dP, rest = self.total[:, : self.V], self.total[:, self.V :]
+        np.matmul(dP, self.table.E.T, out=self.unfolded[:, : self.D])
+        np.copyto(self.unfolded[:, self.D :], rest)
+        self.dW += self.unfolded
+        np.matmul(self.weights[:, : self.D].T, dP, out=self.dE_here)
+        self.table.dE[...] += self.dE_here
+        self.total.fill(0)
+
+    @property
+    def arrays(self) -> list[Array]:
+        ours = super().arrays
+        return ours if self.dW is None else [*ours, self.total, self.unfolded, self.dE_here]
 
 
 def _zeros(shape: tuple[int, int], like: Array) -> Array:

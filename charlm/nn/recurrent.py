@@ -24,7 +24,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from charlm.nn.parameters import Array, Block, Parameters
-from charlm.nn.products import Product
+from charlm.nn.products import FoldedProduct, Product, Table
 
 State: TypeAlias = tuple[Array, ...]
 
@@ -63,14 +63,20 @@ class RecurrentLayer(ABC):
         name: the layer's name in the parameters, such as `lstm.0`.
         D: width of the input.
         H: hidden units.
+        needs_dx: whether the gradient of the input is wanted.
+
+    Attributes:
+        X: rows of the tape's x: D, or V where an embedding is folded into the weights.
     """
 
     STATES: ClassVar[tuple[str, ...]]
     dtype: np.dtype[Any]
     products: tuple[Product, ...]
+    table: Table | None = None
 
-    def __init__(self, name: str, D: int, H: int) -> None:
-        self.name, self.D, self.H = name, D, H
+    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True) -> None:
+        self.name, self.D, self.H, self.needs_dx = name, D, H, needs_dx
+        self.X = D
 
     @abstractmethod
     def blocks(self) -> list[Block]:
@@ -146,6 +152,17 @@ class RecurrentLayer(ABC):
         for product in self.products:
             product.finish()
         return tape.x, (dh_next, *tape.work[: len(others)])
+
+    def fold(self, table: Table) -> None:
+        """Take an embedding into the input weights, before `bind`; x is one-hot then."""
+        assert not self.needs_dx
+        self.table, self.X = table, table.E.shape[1]
+
+    def _product(self, W: Array, dW: Array | None, wanted: slice, halved: int = 0) -> Product:
+        """Make the product of a block whose first D columns are the input's."""
+        if self.table is None:
+            return Product(W, dW, wanted, halved)
+        return FoldedProduct(W, dW, wanted, halved, self.table)
 
     def zero_state(self, B: int) -> State:
         """Return the state at the beginning of a text."""

@@ -15,7 +15,6 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.products import Product
 from charlm.nn.recurrent import (
     RecurrentLayer,
     Tape,
@@ -58,18 +57,15 @@ class RNN(RecurrentLayer):
 
     STATES: ClassVar = ("h",)
 
-    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True) -> None:
-        super().__init__(name, D, H)
-        self.wanted = slice(0 if needs_dx else D, D + H)
-
     def blocks(self) -> list[Block]:
         return [Block(self.name, self.H, {"Wx": self.D, "Wh": self.H, "b": 1})]
 
     def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
         W = parameters.blocks[index]
-        self.dtype = W.dtype
         dW = None if gradient is None else gradient.blocks[index]
-        self.product = Product(W, dW, self.wanted)
+        self.dtype = W.dtype
+        wanted = slice(0 if self.needs_dx else self.D, self.D + self.H)
+        self.product = self._product(W, dW, wanted)
         self.products = (self.product,)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
@@ -78,7 +74,8 @@ class RNN(RecurrentLayer):
         views[f"{self.name}.b"][...] = 0
 
     def tape(self, T: int, B: int, *, rolling: bool = False) -> RNNTape:
-        return RNNTape(T, B, self.D, self.H, self.wanted, self.dtype, rolling)
+        wanted = slice(0 if self.needs_dx else self.X, self.X + self.H)
+        return RNNTape(T, B, self.X, self.H, wanted, self.dtype, rolling)
 
     def step(self, slot: Slot) -> None:
         xh, a, h_next, _ = slot

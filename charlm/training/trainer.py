@@ -100,11 +100,11 @@ class Trainer:
         size = min(validation.size, VALIDATION_CHARACTERS)
         self.validation = validation._replace(end=validation.begin + size)
 
-        self.model = Model(config.model, vocabulary.size)
+        on_input = train.embedding_dropout
+        self.model = Model(config.model, vocabulary.size, masked_input=on_input > 0)
         assert self.model.gradient is not None
         self.model.initialize(train.seed)
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
-        on_input = train.dropout if train.embedding_dropout is None else train.embedding_dropout
         rates = [on_input] + [train.dropout] * config.model.layers
         self.tape = self.model.tape(train.seq_len, train.batch_size, rates)
         self.optimizer = make_optimizer(parameters, self.gradient, train)
