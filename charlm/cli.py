@@ -11,6 +11,8 @@ import sys
 import typer
 
 from charlm.commands.evaluate import evaluate
+from charlm.commands.export import export
+from charlm.commands.import_ import import_
 from charlm.commands.sample import sample
 from charlm.commands.train import train
 from charlm.errors import CharlmError
@@ -25,6 +27,8 @@ app = typer.Typer(
 app.command()(train)
 app.command()(sample)
 app.command("eval")(evaluate)
+app.command()(export)
+app.command("import")(import_)
 
 
 def main() -> None:

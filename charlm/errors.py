@@ -6,6 +6,7 @@
     │   └── UnknownCharacter     a text holds a character that the vocabulary lacks
     ├── CheckpointError          a checkpoint is missing, damaged, foreign, or of another version
     ├── RunError                 a run is missing, or cannot be made, resumed or saved
+    ├── ExchangeError            weights cannot go elsewhere, or come from there
     └── Diverged                 the loss or the gradient is no longer a finite number
 
 A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it
@@ -36,6 +37,10 @@ class CheckpointError(CharlmError):
 
 class RunError(CharlmError):
     """Reject a run's folder, or what was asked of it."""
+
+
+class ExchangeError(CharlmError):
+    """Reject an export or import, its file, or the lack of its library."""
 
 
 class Diverged(CharlmError):

@@ -7,11 +7,12 @@
         best.npz        the weights with the lowest validation loss, to sample from
         history.jsonl   one line a reading; a resume adds {"resume": step}
 
-Nothing is ever written over another run: a name that is taken gets -2, -3, and so on.
+A run that was imported has its best.npz alone. Nothing is ever written over another run: a name
+that is taken gets -2, -3, and so on.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,25 +72,35 @@ def create(checkpoints: Path, name: str) -> Run:
             raise RunError(f"{folder}: cannot be made ({error.strerror or error})") from None
 
 
-def newest(checkpoints: Path) -> Run:
+def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:
     """Find the run that was saved last.
+
+    Args:
+        checkpoints: the folder of all runs.
+        files: what the run must hold, one of them; by default what a resume needs.
 
     Raises:
         RunError: there is none.
     """
-    saved = [(q.stat().st_mtime_ns, q.parent) for q in checkpoints.glob("*/last.npz")]
+    found = [q for name in files for q in checkpoints.glob(f"*/{name}")]
+    saved = [(q.stat().st_mtime_ns, q.parent) for q in found]
     if not saved:
         raise RunError(f"{checkpoints}: holds no run yet; start one with: charlm train TEXT")
     return Run(max(saved)[1])
 
 
 def named(checkpoints: Path, name: str) -> Run:
-    """Find a run by its name.
+    """Find a run to resume by its name.
 
     Raises:
-        RunError: there is none of this name.
+        RunError: there is none of this name, or it was imported.
     """
     run = Run(checkpoints / name)
+    if not run.last.exists() and run.best.exists():
+        raise RunError(
+            f"{run.folder}: holds best.npz alone, there is nothing to resume; sample, eval and "
+            "export take it"
+        )
     if not run.last.exists():
         names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
         have = f"there are {', '.join(names)}" if names else "there is none yet"
@@ -112,7 +123,7 @@ def weights(where: str | None, checkpoints: Path) -> Path:
         CheckpointError: there is no such file.
     """
     if where is None:
-        run = newest(checkpoints)
+        run = newest(checkpoints, ("best.npz", "last.npz"))
     elif Path(where).is_file():
         return Path(where)
     elif Path(where).is_dir():

@@ -1,0 +1,73 @@
+"""What an exported file says of itself besides its tensors: a JSON text under the name `charlm`.
+
+    {"format": 1, "config": {"model": {...}}, "vocabulary": {...}}
+
+Of the settings only the model's go along. Which text was learned, and how, is the run's business.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+from charlm.config import Config, from_dict
+from charlm.errors import ExchangeError
+from charlm.text.vocabulary import Vocabulary
+
+KEY = "charlm"
+FORMAT = 1
+
+
+class Description(NamedTuple):
+    """What is needed to use the tensors."""
+
+    config: Config
+    vocabulary: Vocabulary
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Return it in the form in which a checkpoint holds it."""
+        model = self.config.as_dict()["model"]
+        return {"config": {"model": model}, "vocabulary": self.vocabulary.as_dict()}
+
+
+def to_text(description: Description) -> str:
+    """Return the JSON text, in ASCII."""
+    return json.dumps({"format": FORMAT, **description.meta})
+
+
+def from_text(text: object, where: str) -> Description:
+    """Read the JSON text of an exported file.
+
+    Args:
+        text: what was found under the name `charlm`; None where there was nothing.
+        where: the file, for the message.
+
+    Raises:
+        ExchangeError: there is none, it is not charlm's, or it is of a later format.
+        CheckpointError: the vocabulary is not valid.
+        ConfigError: it has a setting that this version does not know.
+    """
+    if text is None:
+        raise ExchangeError(
+            f"{where}: has no entry '{KEY}', so its vocabulary and layout are unknown; keep that "
+            "entry of the exported file beside the state dict, as docs/exchange.md shows"
+        )
+    try:
+        content = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        content = None
+    settings = content.get("config") if isinstance(content, dict) else None
+    model = settings.get("model") if isinstance(settings, dict) else None
+    if not isinstance(content, dict) or not isinstance(model, dict):
+        raise ExchangeError(
+            f"{where}: its entry '{KEY}' cannot be read; copy that of the exported file unchanged"
+        )
+    if content.get("format") != FORMAT:
+        raise ExchangeError(
+            f"{where}: its entry '{KEY}' has format {content.get('format')}, this charlm reads "
+            f"{FORMAT}; update charlm"
+        )
+    vocabulary = content.get("vocabulary")
+    return Description(
+        from_dict(where, {"model": model}),
+        Vocabulary.from_dict(vocabulary if isinstance(vocabulary, dict) else {}, where),
+    )

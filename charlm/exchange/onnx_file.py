@@ -1,0 +1,139 @@
+"""ONNX: the network as a graph that any ONNX runtime can run, T and B left open.
+
+    ids (T, B) -> Gather or OneHot -> x (T, B, D)
+    h_0, c_0 (L, B, H) -> Split -> one state a layer
+    x -> LSTM, GRU or RNN -> Squeeze -> ...                    once a layer
+    y (T, B, H) -> MatMul -> Add -> LogSoftmax -> log_probs (T, B, V)
+    the layers' last states -> Concat -> h_n, c_n (L, B, H)
+
+States have PyTorch's names and shapes; only the LSTM has c. Gate blocks lie in ONNX's own orders:
+i, o, f, c for the LSTM and z, r, h for the GRU, whose r multiplies the finished product
+(`linear_before_reset`), as it does here.
+
+Source: https://onnx.ai/onnx/operators, LSTM, GRU and RNN.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from charlm import __version__
+from charlm.config import ModelConfig
+from charlm.errors import ExchangeError
+from charlm.exchange.description import KEY
+from charlm.exchange.formats import Format, library
+from charlm.exchange.layout import reorder
+from charlm.nn.parameters import Array
+
+# Old enough for any runtime of the last years: the graph needs nothing newer.
+_OPSET, _IR = 17, 8
+# Where each of ONNX's gate blocks lies among PyTorch's.
+_ORDER = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2], "rnn": [0]}
+# protobuf, in which ONNX files are written, ends at 2 GiB; the graph itself takes a few kB.
+_MOST_BYTES = (2 << 30) - (1 << 20)
+
+
+def encode(config: ModelConfig, tensors: Mapping[str, Array], about: str) -> bytes:
+    """Return a file's content.
+
+    Args:
+        config: the model's settings.
+        tensors: its PyTorch state dict.
+        about: the description.
+
+    Raises:
+        ExchangeError: onnx is not installed, or the model is too large for the format.
+    """
+    onnx = library(Format.ONNX, "--to onnx")
+    count = sum(q.size for q in tensors.values())
+    if count * 4 > _MOST_BYTES:
+        raise ExchangeError(
+            f"--to onnx: the format ends at 2 GiB, got {count:,} numbers of 4 bytes; export to "
+            "safetensors"
+        )
+    file = onnx.helper.make_model(
+        _build(_Graph(onnx), config, tensors),
+        opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
+        ir_version=_IR,
+        producer_name="charlm",
+        producer_version=__version__,
+    )
+    onnx.helper.set_model_props(file, {KEY: about})
+    content: bytes = file.SerializeToString()
+    return content
+
+
+def _build(graph: "_Graph", config: ModelConfig, tensors: Mapping[str, Array]) -> Any:
+    L, H, V = config.layers, config.hidden, tensors["output.bias"].size
+    states = ("h", "c") if config.cell == "lstm" else ("h",)
+
+    graph.input("ids", ["T", "B"], np.int64)
+    graph.output("log_probs", ["T", "B", V])
+    for q in states:
+        graph.input(f"{q}_0", [L, "B", H])
+        graph.output(f"{q}_n", [L, "B", H])
+        graph.node("Split", [f"{q}_0"], [f"{q}_0.{k}" for k in range(L)], axis=0)
+
+    if "embedding.weight" in tensors:
+        table = graph.weight("embedding", tensors["embedding.weight"])
+        graph.node("Gather", [table, "ids"], ["x.0"])
+    else:
+        depth = graph.weight("V", np.array([V], np.int64))
+        off_on = graph.weight("off_on", np.array([0, 1], np.float32))
+        graph.node("OneHot", ["ids", depth, off_on], ["x.0"])
+
+    directions = graph.weight("directions", np.array([1], np.int64))
+    attributes = {"hidden_size": H} | ({"linear_before_reset": 1} if config.cell == "gru" else {})
+    for k in range(L):
+        W, R, b_W, b_R = (
+            reorder(tensors[f"recurrent.{part}_l{k}"], _ORDER[config.cell])
+            for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        weights = {"W": W, "R": R, "B": np.concatenate([b_W, b_R])}
+        names = [graph.weight(f"{name}.{k}", q[None]) for name, q in weights.items()]
+        # The empty name leaves out the sequences' lengths: all are T long.
+        inputs = [f"x.{k}", *names, "", *(f"{q}_0.{k}" for q in states)]
+        graph.node(
+            config.cell.upper(), inputs, [f"y.{k}", *(f"{q}_n.{k}" for q in states)], **attributes
+        )
+        graph.node("Squeeze", [f"y.{k}", directions], [f"x.{k + 1}"])
+
+    W_out = graph.weight("output.W", tensors["output.weight"].T)
+    graph.node("MatMul", [f"x.{L}", W_out], ["products"])
+    graph.node("Add", ["products", graph.weight("output.b", tensors["output.bias"])], ["logits"])
+    graph.node("LogSoftmax", ["logits"], ["log_probs"], axis=-1)
+    for q in states:
+        graph.node("Concat", [f"{q}_n.{k}" for k in range(L)], [f"{q}_n"], axis=0)
+    return graph.finish()
+
+
+class _Graph:
+    """Collect nodes, weights, inputs and outputs."""
+
+    def __init__(self, onnx: Any) -> None:
+        self.helper, self.numpy_helper = onnx.helper, onnx.numpy_helper
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+
+    def node(self, kind: str, inputs: list[str], outputs: list[str], **attributes: int) -> None:
+        self.nodes.append(self.helper.make_node(kind, inputs, outputs, **attributes))
+
+    def weight(self, name: str, q: Array) -> str:
+        self.weights.append(self.numpy_helper.from_array(np.ascontiguousarray(q), name))
+        return name
+
+    def input(self, name: str, shape: list[str | int], dtype: type = np.float32) -> None:
+        self.inputs.append(self._value(name, shape, dtype))
+
+    def output(self, name: str, shape: list[str | int]) -> None:
+        self.outputs.append(self._value(name, shape, np.float32))
+
+    def _value(self, name: str, shape: list[str | int], dtype: type) -> Any:
+        kind = self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.helper.make_tensor_value_info(name, kind, shape)
+
+    def finish(self) -> Any:
+        return self.helper.make_graph(self.nodes, "charlm", self.inputs, self.outputs, self.weights)

@@ -1,0 +1,118 @@
+"""Trained weights -> a file for elsewhere; such a file -> a run of its own.
+
+checkpoint -> state dict -> .pt, .safetensors or .onnx
+.pt or .safetensors -> state dict, checked -> checkpoints/<name>/best.npz
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from charlm import environment
+from charlm.errors import ExchangeError, RunError
+from charlm.exchange import onnx_file, pytorch_file, safetensors_file
+from charlm.exchange.description import Description, from_text, to_text
+from charlm.exchange.formats import Format, of
+from charlm.exchange.layout import from_state_dict, shapes, to_state_dict
+from charlm.exchange.tensors import check
+from charlm.storage import runs
+from charlm.storage.atomic import replacing
+from charlm.storage.checkpoint import save
+from charlm.storage.weights import Trained
+
+
+def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
+    """Write a model in one of the formats.
+
+    Args:
+        trained: what a checkpoint gave.
+        to: the format.
+        out: the file.
+        force: replace a file that is there already.
+
+    Raises:
+        ExchangeError: the file is there, or cannot be written; or the format's library is missing.
+    """
+    if out.is_dir():
+        raise ExchangeError(f"{out}: is a folder; name a file in it")
+    if out.exists() and not force:
+        raise ExchangeError(f"{out}: exists; replace it with --force, or name another with --out")
+    model = trained.config.model
+    tensors = to_state_dict(model, trained.model.parameters.copies())
+    about = to_text(Description(trained.config, trained.vocabulary))
+    match to:
+        case Format.PYTORCH:
+            content = pytorch_file.encode(tensors, about)
+        case Format.SAFETENSORS:
+            content = safetensors_file.encode(tensors, about)
+        case Format.ONNX:
+            content = onnx_file.encode(model, tensors, about)
+    try:
+        with replacing(out) as file:
+            file.write(content)
+    except OSError as error:
+        raise ExchangeError(
+            f"{out}: cannot be written ({error.strerror or error}); name another with --out"
+        ) from None
+
+
+def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
+    """Make a run of a file that was exported, and perhaps trained further since.
+
+    Args:
+        path: a `.pt`, `.pth` or `.safetensors` file.
+        checkpoints: the folder of all runs.
+        name: the run's name; the file's stem where None.
+
+    Returns:
+        A run whose `best.npz` holds the weights; there is nothing to resume.
+
+    Raises:
+        ExchangeError: it is no such file, or its tensors do not fit its description.
+        CheckpointError: it is damaged.
+        ConfigError: it has a setting that this version does not know.
+        RunError: the run cannot be made.
+    """
+    where = str(path)
+    match of(path):
+        case Format.PYTORCH:
+            read = pytorch_file.read
+        case Format.SAFETENSORS:
+            read = safetensors_file.read
+        case Format.ONNX:
+            raise ExchangeError(
+                f"{where}: ONNX files cannot be imported, they are for running a model; export it "
+                "to pytorch or safetensors where it came from, and import that"
+            )
+        case None if path.suffix == ".npz":
+            raise ExchangeError(
+                f"{where}: is no file from elsewhere; sample, eval and export take an .npz as it is"
+            )
+        case None:
+            raise ExchangeError(
+                f"{where}: must end in .pt, .pth or .safetensors, got {path.suffix!r}; name such a "
+                "file"
+            )
+    if not path.is_file():
+        raise ExchangeError(
+            f"{where}: {'is a folder' if path.is_dir() else 'no such file'}; name one that was "
+            "exported"
+        )
+    stored = read(path)
+    description = from_text(stored.about, where)
+    model = description.config.model
+    expected = shapes(model, description.vocabulary.size)
+    arrays = from_state_dict(model, check(stored.tensors, expected, where))
+    meta = {
+        "kind": "best",
+        **description.meta,
+        "imported": path.name,
+        "versions": environment.versions(),
+    }
+    run = runs.create(checkpoints, path.stem if name is None else name)
+    try:
+        save(run.best, arrays, meta)
+    except OSError as error:
+        with suppress(OSError):
+            run.folder.rmdir()
+        raise RunError(f"{run.best}: cannot be saved ({error.strerror or error})") from None
+    return run
