@@ -11,6 +11,7 @@ import sys
 import typer
 
 from charlm.commands.evaluate import evaluate
+from charlm.commands.info import info
 from charlm.commands.sample import sample
 from charlm.commands.train import train
 from charlm.errors import CharlmError
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(sample)
 app.command("eval")(evaluate)
+app.command()(info)
 
 
 def main() -> None:
