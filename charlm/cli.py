@@ -11,6 +11,7 @@ import sys
 import typer
 
 from charlm.commands.evaluate import evaluate
+from charlm.commands.fetch import fetch
 from charlm.commands.info import info
 from charlm.commands.sample import sample
 from charlm.commands.train import train
@@ -27,6 +28,7 @@ app.command()(train)
 app.command()(sample)
 app.command("eval")(evaluate)
 app.command()(info)
+app.command()(fetch)
 
 
 def main() -> None:
