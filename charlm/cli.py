@@ -13,6 +13,8 @@ import typer
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
 from charlm.commands.import_ import import_
+from charlm.commands.fetch import fetch
+from charlm.commands.info import info
 from charlm.commands.sample import sample
 from charlm.commands.train import train
 from charlm.errors import CharlmError
@@ -29,6 +31,8 @@ app.command()(sample)
 app.command("eval")(evaluate)
 app.command()(export)
 app.command("import")(import_)
+app.command()(info)
+app.command()(fetch)
 
 
 def main() -> None:

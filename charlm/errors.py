@@ -2,7 +2,7 @@
 
     CharlmError
     ├── ConfigError              a setting is unknown, out of range, or at odds with another
-    ├── TextError                a text cannot be read, is not UTF-8, is too short, or has changed
+    ├── TextError                a text cannot be fetched or read, is no UTF-8, too short or changed
     │   └── UnknownCharacter     a text holds a character that the vocabulary lacks
     ├── CheckpointError          a checkpoint is missing, damaged, foreign, or of another version
     ├── RunError                 a run is missing, or cannot be made, resumed or saved

@@ -1,8 +1,9 @@
 """What the commands share: plain lines on stderr, with a little emphasis on a terminal.
 
-Text that a model wrote is the only thing that goes to stdout.
+Only what a command was asked for goes to stdout: the text that a model wrote, a score, a table.
 """
 
+import io
 import os
 import sys
 
@@ -10,6 +11,17 @@ import sys
 def say(line: str = "") -> None:
     """Print a line on stderr."""
     print(line, file=sys.stderr, flush=True)
+
+
+def show(text: str) -> None:
+    """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What Python would flush at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def dim(text: str) -> str:

@@ -1,15 +1,16 @@
-"""A checkpoint's outside: the ZIP archive, and the description in it.
+"""A checkpoint's outside: the ZIP archive, the description in it, and the shapes of its arrays.
 
 Nothing here needs NumPy: a resume learns from it how many threads the BLAS shall have, and that
 must be settled before NumPy is imported.
 """
 
+import ast
 import json
 import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from charlm.errors import CheckpointError
 
@@ -26,6 +27,33 @@ def read_meta(path: Path) -> Mapping[str, Any]:
     """
     with OpenArchive(path) as archive:
         return parse_meta(path, archive)
+
+
+def read_shapes(path: Path) -> Mapping[str, tuple[int, ...]]:
+    """Read the shapes of a checkpoint's arrays by their names, and none of their numbers.
+
+    Raises:
+        CheckpointError: as `read_meta`.
+    """
+    shapes = {}
+    with OpenArchive(path) as archive:
+        for info in archive.infolist():
+            if info.filename != META:
+                with archive.open(info) as member:
+                    shapes[info.filename.removesuffix(".npy")] = _shape(member)
+    return shapes
+
+
+def _shape(member: IO[bytes]) -> tuple[int, ...]:
+    """Read an .npy header of version 1.0, the one that checkpoints are written in."""
+    begin = member.read(10)
+    try:
+        if begin[:8] != b"\x93NUMPY\x01\x00":
+            raise ValueError
+        header = ast.literal_eval(member.read(int.from_bytes(begin[8:], "little")).decode("latin1"))
+        return tuple(int(length) for length in header["shape"])
+    except (ValueError, SyntaxError, TypeError, KeyError):
+        raise ValueError(f"'{member.name}' has no header of an array") from None
 
 
 class OpenArchive:
@@ -60,13 +88,7 @@ class OpenArchive:
                 raise CheckpointError(
                     f"{self.path}: cannot be read ({error.strerror or error})"
                 ) from None
-            case (
-                zipfile.BadZipFile()
-                | ValueError()
-                | KeyError()
-                | EOFError()
-                | NotImplementedError()
-            ):
+            case zipfile.BadZipFile() | ValueError() | KeyError() | EOFError() | RuntimeError():
                 raise CheckpointError(
                     f"{self.path}: cannot be read ({error}); the file is damaged or no checkpoint"
                 ) from None

@@ -1,0 +1,363 @@
+"""charlm info: list the runs, describe one, or tell in what several differ."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from charlm.commands.console import duration, say, show, size
+from charlm.commands.tables import printable, shorten, symbols, table
+
+if TYPE_CHECKING:
+    from charlm.storage.facts import Facts
+    from charlm.storage.history import History
+
+# What is wrapped is wrapped here where there is no terminal.
+_COLUMNS = 80
+_LABEL = 13
+_VOCABULARY_LINES = 6
+_VALIDATIONS = 10
+_CELL = 32
+_LARGEST = 1e18
+
+
+def info(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="RUN",
+            help="A run's name or folder, or an .npz file. Several are compared; without any, "
+            "all runs are listed.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+) -> None:
+    """List the runs, describe one, or tell in what several differ.
+
+    Example: charlm info shakespeare shakespeare-2
+    """
+    from charlm.storage.facts import every, find
+
+    document: dict[str, Any]
+    if not runs:
+        facts = every(checkpoints)
+        document = {"checkpoints": str(checkpoints), "runs": [_entry(q) for q in facts]}
+        lines = _listed(facts)
+    elif len(runs) == 1:
+        document, lines = _described(find(runs[0], checkpoints))
+    else:
+        several = [find(where, checkpoints) for where in runs]
+        for problem in (problem for q in several for problem in q.problems):
+            say(f"damaged: {printable(problem)}")
+        differences = _differences(several)
+        document = {"runs": runs, "differences": differences}
+        lines = _compared(runs, differences)
+    show(_json(document) if json else "\n".join(lines))
+
+
+def _entry(facts: Facts) -> dict[str, Any]:
+    """Return what is known at a glance, for JSON."""
+    from datetime import UTC, datetime
+
+    return {
+        "name": facts.name,
+        "folder": str(facts.folder),
+        "text": facts.section("text"),
+        "model": facts.section("config").get("model"),
+        "step": facts.number("progress", "step"),
+        "steps": facts.number("config", "train", "steps"),
+        "best_loss": facts.best_loss,
+        "best_step": facts.best_step,
+        "elapsed_s": facts.number("progress", "elapsed_s"),
+        "saved": datetime.fromtimestamp(facts.saved, UTC).isoformat(timespec="seconds"),
+        "bytes": facts.nbytes,
+        "problems": facts.problems,
+    }
+
+
+def _listed(facts: list[Facts]) -> list[str]:
+    rows = [["run", "model", "updates", "best", "age", "size", "text"]]
+    for q in facts:
+        if q.problems:
+            rows.append([printable(q.name), f"damaged: {printable(q.problems[0])}"])
+            continue
+        text = q.word("text", "path")
+        rows.append(
+            [
+                printable(q.name),
+                _model(q),
+                f"{_count(q.number('progress', 'step'))}/{_count(_goal(q))}",
+                "-" if q.best_loss is None else f"{_loss(q.best_loss)} at {_count(q.best_step)}",
+                _age(q.saved),
+                _bytes(q.nbytes),
+                printable(Path(text).name) if text else "-",
+            ]
+        )
+    return table(rows, "LllllrL", _terminal())
+
+
+def _described(facts: Facts) -> tuple[dict[str, Any], list[str]]:
+    """Tell everything about a run, for JSON and in lines."""
+    from charlm.storage.history import History, read_history
+
+    history = read_history(facts.history) if facts.history else History([], [], 0)
+    changed = _changed(facts.settings)
+    document = _entry(facts) | {
+        "checkpoint": str(facts.checkpoint),
+        "parameters": facts.parameters,
+        "vocabulary": facts.section("vocabulary"),
+        "config": facts.section("config"),
+        "changed": list(changed),
+        "files": facts.files,
+        "threads": facts.number("threads"),
+        "versions": facts.section("versions"),
+        "history": history._asdict(),
+    }
+    room = _terminal() or _COLUMNS
+    lines = [
+        *_outline(facts, room),
+        *_settings(facts.settings, changed, room),
+        *_losses(history),
+        *(f"damaged: {printable(problem)}" for problem in facts.problems),
+    ]
+    return document, lines
+
+
+def _outline(facts: Facts, room: int) -> list[str]:
+    """Say what a run is and how far it has come, a line each."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.saved))
+    elapsed, best = facts.number("progress", "elapsed_s"), "-"
+    if facts.best_loss is not None:
+        best = f"{_loss(facts.best_loss)} nats per character at update {_count(facts.best_step)}"
+    files = [f"{printable(name)} {_bytes(count)}" for name, count in facts.files.items()]
+    versions = [f"{printable(key)} {_value(q)}" for key, q in facts.section("versions").items()]
+    characters = facts.symbols or ""
+    told = {
+        "run": [printable(facts.name)],
+        "checkpoint": [printable(str(facts.checkpoint))],
+        "text": [printable(facts.word("text", "path") or "-")],
+        "characters": [_count(facts.number("text", "characters"))],
+        "sha256": [printable(facts.word("text", "sha256") or "-")],
+        "model": [f"{_model(facts)}, {_count(facts.parameters)} parameters"],
+        "vocabulary": [
+            f"{len(characters):,} characters" if characters else "-",
+            *symbols(characters, room - _LABEL, _VOCABULARY_LINES),
+        ],
+        "updates": [f"{_count(facts.number('progress', 'step'))} of {_count(_goal(facts))}"],
+        "best": [best],
+        "elapsed": ["-" if elapsed is None else duration(elapsed)],
+        "saved": [f"{when}, {_age(facts.saved)} ago"],
+        "files": _wrapped(files, room - _LABEL),
+        "versions": _wrapped(versions or ["-"], room - _LABEL),
+        "threads": [_count(facts.number("threads"))],
+    }
+    return [
+        f"{'' if k else label:<{_LABEL}}{line}".rstrip()
+        for label, lines in told.items()
+        for k, line in enumerate(lines)
+    ]
+
+
+def _settings(settings: dict[str, Any], changed: dict[str, str], room: int) -> list[str]:
+    if not settings:
+        return []
+    rows = [(f"  {printable(q)}", _value(settings[q]), note) for q, note in changed.items()]
+    kept = [f"{printable(q)} {_value(value)}" for q, value in settings.items() if q not in changed]
+    lines = []
+    if rows:
+        lines += ["", "settings that differ from the defaults", *table(rows, "lLl", _terminal())]
+    if kept:
+        lines += ["", "settings left at their defaults"]
+        lines += [f"  {line}" for line in _wrapped(kept, room - 2)]
+    return lines
+
+
+def _changed(settings: dict[str, Any]) -> dict[str, str]:
+    """Return the settings that are not as by default, each with what it would be."""
+    import json
+
+    from charlm.config import Config
+    from charlm.storage.facts import flat
+
+    # As a checkpoint holds them: JSON knows no tuples.
+    defaults = flat(json.loads(json.dumps(Config().as_dict())))
+    notes = {}
+    for key, value in settings.items():
+        if key not in defaults:
+            notes[key] = "unknown to this charlm"
+        elif value != defaults[key]:
+            notes[key] = f"default {_value(defaults[key])}"
+    return notes
+
+
+def _losses(history: History) -> list[str]:
+    """Lay out the last validations; where there is none yet, the last readings."""
+    readings = [q for q in history.readings if "validation" in q] or history.readings
+    if not readings:
+        return []
+    losses = [q["validation"] for q in readings if _is_number(q.get("validation"))]
+    rows = [["  update", "training", "validation", "elapsed", ""]]
+    for q in readings[-_VALIDATIONS:]:
+        best = bool(losses) and q.get("validation") == min(losses)
+        rows.append(
+            [
+                f"  {_count(q['step'])}",
+                _loss(q.get("train_loss", q.get("loss"))),
+                _loss(q.get("validation")),
+                duration(q["elapsed_s"]) if _is_number(q.get("elapsed_s")) else "-",
+                "best" if best else "",
+            ]
+        )
+    shown = len(rows) - 1
+    cut = f", the last {shown} of {len(readings):,}" if len(readings) > shown else ""
+    lines = ["", f"losses in nats per character{cut}", *table(rows, "rrrrl")]
+    if history.resumes:
+        lines.append(f"  resumed after update {', '.join(map(_count, history.resumes))}")
+    if history.torn:
+        lines.append(f"  lines that cannot be read: {history.torn:,}")
+    return lines
+
+
+def _differences(facts: list[Facts]) -> dict[str, list[Any]]:
+    """Return what is not the same for all, by its name in the checkpoints."""
+    told = [_told(q) for q in facts]
+    shared = set.intersection(*(set(q.symbols or "") for q in facts))
+    for q, one in zip(facts, told, strict=True):
+        one["vocabulary.unshared"] = "".join(c for c in q.symbols or "" if c not in shared)
+    keys = dict.fromkeys(key for one in told for key in one)
+    rows = {key: [one.get(key) for one in told] for key in keys}
+    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def _told(facts: Facts) -> dict[str, Any]:
+    text, learned = facts.section("text"), facts.symbols
+    progress = {f"progress.{key}": facts.number("progress", key) for key in ("step", "elapsed_s")}
+    versions = {f"versions.{key}": value for key, value in facts.section("versions").items()}
+    return {
+        **{f"text.{key}": text.get(key) for key in ("path", "characters", "sha256")},
+        **facts.settings,
+        "vocabulary.size": None if learned is None else len(learned),
+        "parameters": facts.parameters,
+        **progress,
+        "progress.best_loss": facts.best_loss,
+        "progress.best_step": facts.best_step,
+        "threads": facts.number("threads"),
+        **versions,
+    }
+
+
+def _compared(names: list[str], differences: dict[str, list[Any]]) -> list[str]:
+    if not differences:
+        return ["nothing differs: settings, text, vocabulary, updates and losses are the same"]
+    rows = [["", *map(printable, names)]]
+    for key, values in differences.items():
+        cells = [shorten(_cell(key, value), _CELL) for value in values]
+        if len(set(cells)) == 1:
+            # It differs in what is not shown, which matters for all but a time.
+            if key == "progress.elapsed_s":
+                continue
+            cells = [_value(value) for value in values]
+        rows.append([printable(key), *cells])
+    return table(rows, "l" + "L" * len(names), _terminal())
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    match key:
+        case "text.sha256":
+            return _value(value)[:12]
+        case "text.characters" | "vocabulary.size" | "parameters" | "progress.step":
+            return _count(value)
+        case "progress.best_loss":
+            return _loss(value)
+        case "progress.elapsed_s":
+            return duration(value)
+        case "vocabulary.unshared":
+            first, *more = symbols(value, _CELL // 2, 1) or ["-"]
+            return first + "…" * bool(more)
+    return _value(value)
+
+
+def _json(document: Any) -> str:
+    import json
+
+    return json.dumps(_finite(document), indent=1)
+
+
+def _finite(content: Any) -> Any:
+    """Return what JSON can hold: it knows no infinity, and nothing that is not a number."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _terminal() -> int | None:
+    """Return the columns of the terminal; None where stdout is none."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _wrapped(parts: list[str], columns: int) -> list[str]:
+    """Return the parts in lines, a comma between two."""
+    lines = [""]
+    for k, part in enumerate(parts):
+        piece = part + ("," if k < len(parts) - 1 else "")
+        if lines[-1] and len(lines[-1]) + 1 + len(piece) > columns:
+            lines.append("")
+        lines[-1] += f" {piece}" if lines[-1] else piece
+    return lines
+
+
+def _model(facts: Facts) -> str:
+    cell, model = facts.word("config", "model", "cell"), ("config", "model")
+    if cell is None:
+        return "-"
+    layers, hidden = facts.number(*model, "layers"), facts.number(*model, "hidden")
+    return f"{printable(cell)} {layers or '?'}x{hidden or '?'}"
+
+
+def _goal(facts: Facts) -> int | float | None:
+    return facts.number("config", "train", "steps")
+
+
+def _value(value: Any) -> str:
+    """Return a setting as config.yaml shows it."""
+    import json
+
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _count(number: Any) -> str:
+    return f"{number:,}" if _is_number(number) else "-"
+
+
+def _loss(number: Any) -> str:
+    return f"{number:.4f}" if _is_number(number) else "-"
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether there is a number that can be shown; a damaged history may hold any."""
+    return isinstance(value, int | float) and abs(value) < _LARGEST
+
+
+def _bytes(count: int) -> str:
+    return size(count) if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def _age(moment: float) -> str:
+    """Return how long ago a moment is, in whole units."""
+    seconds = max(0.0, time.time() - moment)
+    for unit, length, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
+        if seconds < length * below:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds // 86400:,.0f} days"

@@ -1,0 +1,585 @@
+"""What the program tells about runs: the list, one of them, several; the reader of histories."""
+
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.commands.tables import printable, shorten, symbols, table, width
+from charlm.errors import CheckpointError, RunError
+from charlm.storage.archive import read_meta, read_shapes
+from charlm.storage.checkpoint import load, save
+from charlm.storage.facts import every, find
+from charlm.storage.history import read_history
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
+
+
+@pytest.fixture
+def runs(charlm, text_file, tmp_path):
+    """Two finished runs, verse and verse-2; the second is a GRU and an hour newer."""
+    for more in ([], ["--cell", "gru", "--seed", "1234"]):
+        code, _, err = charlm("train", text_file, *SMALL, *more)
+        assert code == 0, err
+    folder = tmp_path / "checkpoints"
+    for name, age_h in (("verse", 3.5), ("verse-2", 2.5)):
+        for file in ("last.npz", "best.npz"):
+            moment = (folder / name / file).stat().st_mtime - age_h * 3600
+            os.utime(folder / name / file, (moment, moment))
+    return folder
+
+
+def change(path, **parts):
+    """Write a checkpoint anew with other parts of its description; None leaves one out."""
+    checkpoint = load(path)
+    meta = {k: v for k, v in (checkpoint.meta | parts).items() if v is not None}
+    save(path, checkpoint.arrays, meta)
+
+
+def best_of(path):
+    progress = read_meta(path)["progress"]
+    return f"{progress['best_loss']:.4f}", progress["best_step"]
+
+
+# The list
+
+
+def test_list(charlm, runs):
+    code, out, err = charlm("info")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert re.split(" {2,}", lines[0]) == [
+        "run",
+        "model",
+        "updates",
+        "best",
+        "age",
+        "size",
+        "text",
+    ]
+    for line, name, cell, age in ((lines[1], "verse-2", "gru", 2), (lines[2], "verse", "lstm", 3)):
+        loss, step = best_of(runs / name / "last.npz")
+        size = sum(q.stat().st_size for q in (runs / name).iterdir())
+        assert re.split(" {2,}", line) == [
+            name, f"{cell} 2x12", "30/30", f"{loss} at {step}", f"{age} h",
+            f"{size / 1e3:.1f} kB", "verse.txt",
+        ]  # fmt: skip
+    assert len(lines) == 3
+
+
+def test_list_as_json(charlm, runs):
+    code, out, err = charlm("info", "--json")
+    assert (code, err) == (0, "")
+    content = json.loads(out)
+    assert content["checkpoints"] == "checkpoints"
+    assert [q["name"] for q in content["runs"]] == ["verse-2", "verse"]
+    run, meta = content["runs"][1], read_meta(runs / "verse" / "last.npz")
+    assert (run["folder"], run["step"], run["steps"]) == ("checkpoints/verse", 30, 30)
+    assert (run["text"], run["model"]) == (meta["text"], meta["config"]["model"])
+    assert run["best_loss"] == meta["progress"]["best_loss"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run["saved"])
+    assert run["problems"] == []
+
+
+def test_list_of_another_folder(charlm, runs, tmp_path):
+    os.rename(runs, tmp_path / "kept")
+    assert charlm("info")[0] == 1
+    assert "verse-2" in charlm("info", "--checkpoints", "kept")[1]
+
+
+def test_damaged_runs_are_listed(charlm, runs):
+    (runs / "verse" / "last.npz").write_bytes(b"not a zip at all")
+    (runs / "torn").mkdir()
+    (runs / "torn" / "best.npz").write_bytes((runs / "verse-2" / "best.npz").read_bytes()[:5000])
+    (runs / "no run").mkdir()
+    code, out, err = charlm("info")
+    assert (code, err) == (0, "")
+    lines = {re.split(" {2,}", line)[0]: line for line in out.splitlines()}
+    reason = "cannot be read (File is not a zip file); the file is damaged or no checkpoint"
+    assert lines["verse"].endswith(f"  damaged: checkpoints/verse/last.npz: {reason}")
+    assert lines["torn"].endswith(f"  damaged: checkpoints/torn/best.npz: {reason}")
+    assert re.search(r"verse-2  gru 2x12  30/30 ", lines["verse-2"])
+    assert list(lines) == ["run", "torn", "verse", "verse-2"]
+    problems = {q["name"]: q["problems"] for q in json.loads(charlm("info", "--json")[1])["runs"]}
+    assert problems["verse"] == [f"checkpoints/verse/last.npz: {reason}"]
+
+
+def test_runs_of_the_same_moment_stand_in_order(runs):
+    for name in ("verse-10", "verse-9", "anton"):
+        (runs / name).mkdir()
+        (runs / name / "best.npz").write_bytes((runs / "verse" / "best.npz").read_bytes())
+        os.utime(runs / name / "best.npz", (1e9, 1e9))
+    names = [q.name for q in every(runs)]
+    assert names == ["verse-2", "verse", "anton", "verse-9", "verse-10"]
+
+
+# One run
+
+
+def test_one_run(charlm, runs, text_file):
+    code, out, err = charlm("info", "verse")
+    assert (code, err) == (0, "")
+    meta = read_meta(runs / "verse" / "last.npz")
+    loss, step = best_of(runs / "verse" / "last.npz")
+    assert out.startswith(
+        f"run          verse\n"
+        f"checkpoint   checkpoints/verse/last.npz\n"
+        f"text         {text_file}\n"
+        f"characters   4,000\n"
+        f"sha256       {meta['text']['sha256']}\n"
+        f"model        lstm 2x12, 3,350 parameters\n"
+        f"vocabulary   38 characters\n"
+        f"             '\\n' ' ' ,.:?ACDEFINORSTabcdefghiklmnorstuvwy\n"
+        f"updates      30 of 30\n"
+        f"best         {loss} nats per character at update {step}\n"
+        f"elapsed      "
+    )
+    assert re.search(r"^saved        \d{4}-\d\d-\d\d \d\d:\d\d, 3 h ago$", out, re.M)
+    assert re.search(r"^files        best\.npz [\d.]+ kB, config\.yaml [\d.]+ kB, ", out, re.M)
+    assert f"\nversions     charlm {meta['versions']['charlm']}, python " in out
+    assert f"\nthreads      {meta['threads']}\n" in out
+    assert (
+        "\nsettings that differ from the defaults\n"
+        f"  data.path         {text_file}  default data/shakespeare.txt\n"
+    ) in re.sub(" {3,}(?=default)", "  ", out)
+    assert re.search(r"^  model\.hidden +12 +default 256$", out, re.M)
+    changed, kept = out.split("settings left at their defaults")
+    assert re.findall(r"^  ([\w.]+) .*default ", changed, re.M) == [
+        "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+    ]  # fmt: skip
+    kept, losses = kept.split("losses in nats per character\n")
+    assert "model.cell lstm, model.layers 2," in " ".join(kept.split())
+    assert all(len(line) <= 80 for line in kept.splitlines())
+    rows = [line.split() for line in losses.splitlines()]
+    assert rows[0] == ["update", "training", "validation", "elapsed"]
+    assert [row[0] for row in rows[1:]] == ["25", "30"]
+    (best,) = [row for row in rows if row[-1] == "best"]
+    assert (best[0], best[2]) == (str(step), loss)
+
+
+def test_one_run_by_any_of_its_names(charlm, runs, tmp_path, monkeypatch):
+    whole = charlm("info", "verse")[1]
+    assert charlm("info", "checkpoints/verse")[1] == whole
+    file = charlm("info", "checkpoints/verse/last.npz")[1]
+    assert file.startswith("run          checkpoints/verse/last.npz\n")
+    assert "\nfiles        last.npz " in file
+    assert file.split("\nsettings")[1:] == whole.split("\nsettings")[1:]
+    (tmp_path / "copy.npz").write_bytes((runs / "verse" / "best.npz").read_bytes())
+    copy = charlm("info", "copy.npz")[1]
+    assert "3,350 parameters" in copy
+    assert "losses" not in copy
+    # A folder of the same name that holds no run is not in the way.
+    (tmp_path / "verse").mkdir()
+    assert charlm("info", "verse")[1] == whole
+    monkeypatch.chdir(runs / "verse")
+    assert charlm("info", ".")[1].startswith("run          verse\n")
+
+
+def test_one_run_as_json(charlm, runs):
+    code, out, err = charlm("info", "verse", "--json")
+    assert (code, err) == (0, "")
+    content, meta = json.loads(out), read_meta(runs / "verse" / "last.npz")
+    for key in ("config", "vocabulary", "text", "threads", "versions"):
+        assert content[key] == meta[key]
+    assert content["parameters"] == 3350
+    assert content["checkpoint"] == "checkpoints/verse/last.npz"
+    assert "model.hidden" in content["changed"]
+    assert content["files"].keys() == {q.name for q in (runs / "verse").iterdir()}
+    steps = [q["step"] for q in content["history"]["readings"]]
+    assert steps == list(range(1, 31))
+    assert (content["history"]["resumes"], content["history"]["torn"]) == ([], 0)
+
+
+def test_run_with_the_best_weights_alone(charlm, runs):
+    for name in ("last.npz", "history.jsonl", "ids.bin", "config.yaml"):
+        (runs / "verse" / name).unlink()
+    change(runs / "verse" / "best.npz", progress=None, text=None, threads=None, versions=None)
+    lines = charlm("info")[1].splitlines()
+    assert re.split(" {2,}", lines[1])[1:4] == ["lstm 2x12", "-/30", "-"]
+    assert lines[1].endswith("  -")
+    code, out, err = charlm("info", "verse")
+    assert (code, err) == (0, "")
+    for line in ("text         -", "sha256       -", "updates      - of 30", "best         -",
+                 "elapsed      -", "versions     -", "threads      -"):  # fmt: skip
+        assert f"\n{line}\n" in out
+    assert "lstm 2x12, 3,350 parameters" in out
+    assert "losses" not in out
+    assert charlm("info", "verse", "verse-2")[0] == 0
+    json.loads(charlm("info", "verse", "--json")[1])
+
+
+def test_best_loss_is_that_of_the_best_weights_where_they_tell_it(charlm, runs):
+    progress = read_meta(runs / "verse" / "last.npz")["progress"]
+    change(runs / "verse" / "best.npz", progress=progress | {"best_loss": 0.0, "best_step": 29})
+    assert "\nbest         0.0000 nats per character at update 29\n" in charlm("info", "verse")[1]
+    change(runs / "verse" / "best.npz", progress=None)
+    loss, step = best_of(runs / "verse" / "last.npz")
+    assert (
+        f"\nbest         {loss} nats per character at update {step}\n" in charlm("info", "verse")[1]
+    )
+
+
+def test_damaged_last_beside_a_whole_best(charlm, runs):
+    (runs / "verse" / "last.npz").write_bytes(b"")
+    code, out, err = charlm("info", "verse")
+    assert (code, err) == (0, "")
+    assert "\ncheckpoint   checkpoints/verse/best.npz\n" in out
+    assert out.splitlines()[-1] == (
+        "damaged: checkpoints/verse/last.npz: cannot be read (File is not a zip file); the file is "
+        "damaged or no checkpoint"
+    )
+    code, out, err = charlm("info", "verse", "verse-2")
+    assert (code, err.partition(" cannot")[0]) == (0, "damaged: checkpoints/verse/last.npz:")
+
+
+def test_damaged_array(charlm, runs):
+    path = runs / "verse" / "last.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"NUMPY") + 8] = ord("?")
+    path.write_bytes(content)
+    out = charlm("info", "verse")[1]
+    assert "lstm 2x12, - parameters" in out
+    assert (
+        "damaged: checkpoints/verse/last.npz: cannot be read (Bad CRC-32 for file 'embedding.W.npy'"
+        in out
+    )
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"config": None, "vocabulary": None},
+        {"config": 3, "vocabulary": "abc", "text": [], "progress": "none", "versions": 1},
+        {"config": {"model": 3, "train": {"steps": "many"}}, "threads": {"a": 1}},
+        {"config": {"model": {"cell": "tree", "branches": [1, {"a": None}]}, "later": {"x": True}}},
+        {"config": {"data": {"path": ["a.txt", "b.txt"]}}, "text": {"files": [{"path": "a.txt"}]}},
+        {
+            "progress": {
+                "step": -1,
+                "best_loss": float("nan"),
+                "best_step": None,
+                "elapsed_s": 1e400,
+            }
+        },
+        {"progress": {"step": 10**30, "best_loss": "low", "elapsed_s": []}, "vocabulary": {}},
+        {"vocabulary": {"symbols": ["a"], "start": 0}, "text": {"path": 7, "characters": None}},
+        {"vocabulary": {"symbols": "\ud800\udfff", "start": "\ud800"}},
+    ],
+)
+def test_any_description_is_told(charlm, runs, parts):
+    for name in ("last.npz", "best.npz"):
+        path = runs / "verse" / name
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("meta.json", json.dumps({"format": 1, "arrays": [], **parts}))
+    for names in ([], ["verse"], ["verse", "verse-2"]):
+        code, out, err = charlm("info", *names)
+        assert (code, err) == (0, "")
+        assert "verse" in out
+        code, out, err = charlm("info", *names, "--json")
+        assert (code, err) == (0, "")
+        json.loads(out, parse_constant=pytest.fail)
+
+
+def test_unknown_setting_is_listed_first(charlm, runs):
+    config = read_meta(runs / "verse" / "last.npz")["config"]
+    config["data"] = {"path": ["a.txt", "b.txt"], "level": "byte"}
+    change(runs / "verse" / "last.npz", config=config)
+    out = charlm("info", "verse")[1]
+    assert re.search(r'^  data\.path +\["a\.txt", "b\.txt"\] +default data/shakes', out, re.M)
+    assert re.search(r"^  data\.level +byte +unknown to this charlm$", out, re.M)
+
+
+# Several runs
+
+
+def test_comparison(charlm, runs):
+    code, out, err = charlm("info", "verse", "verse-2")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["verse", "verse-2"]
+    rows = dict(re.split(" {2,}", line, maxsplit=1) for line in lines[1:])
+    losses = [best_of(runs / name / "last.npz")[0] for name in ("verse", "verse-2")]
+    assert rows["model.cell"].split() == ["lstm", "gru"]
+    assert rows["train.seed"].split() == ["0", "1234"]
+    assert rows["parameters"].split() == ["3,350", "2,822"]
+    assert rows["progress.best_loss"].split() == losses
+    assert not {"model.hidden", "text.sha256", "vocabulary.size", "progress.step"} & rows.keys()
+
+
+def test_comparison_of_three_as_json(charlm, runs, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("Zum Fluß, zum Fluß! Wer rudert mich hinüber?\n" * 60, encoding="utf-8")
+    charlm("train", other, *SMALL, "--name", "other")
+    code, out, err = charlm("info", "verse", "verse-2", "checkpoints/other", "--json")
+    assert (code, err) == (0, "")
+    content = json.loads(out)
+    assert content["runs"] == ["verse", "verse-2", "checkpoints/other"]
+    rows = content["differences"]
+    assert rows["model.cell"] == ["lstm", "gru", "lstm"]
+    assert rows["vocabulary.size"] == [38, 38, 23]
+    assert rows["vocabulary.unshared"][2] == "!WZzßü"
+    assert rows["text.characters"] == [4000, 4000, 2700]
+    out = charlm("info", "verse", "verse-2", "checkpoints/other")[1]
+    assert re.search(r"^text.sha256 +[0-9a-f]{12} +[0-9a-f]{12} +[0-9a-f]{12}$", out, re.M)
+    assert re.search(r"^vocabulary.unshared +\S.* {2,}!WZzßü$", out, re.M)
+
+
+def test_nothing_differs(charlm, runs):
+    assert charlm("info", "verse", "verse") == (
+        0, "nothing differs: settings, text, vocabulary, updates and losses are the same\n", ""
+    )  # fmt: skip
+    content = json.loads(charlm("info", "verse", "verse", "--json")[1])
+    assert content == {"runs": ["verse", "verse"], "differences": {}}
+
+
+def test_a_difference_in_the_last_digits_is_shown(charlm, runs):
+    (runs / "copy").mkdir()
+    progress = read_meta(runs / "verse" / "best.npz")["progress"]
+    other = progress | {"best_loss": progress["best_loss"] + 1e-9, "elapsed_s": 0.001}
+    for name in ("last.npz", "best.npz"):
+        (runs / "copy" / name).write_bytes((runs / "verse" / name).read_bytes())
+        change(runs / "copy" / name, progress=other)
+    lines = charlm("info", "verse", "copy")[1].splitlines()
+    (row,) = [line for line in lines if line.startswith("progress.best_loss")]
+    assert row.split()[1:] == [str(progress["best_loss"]), str(other["best_loss"])]
+
+
+# What a terminal is shown
+
+
+def test_nothing_reaches_a_terminal_raw(charlm, runs):
+    name = "a\x1b]0;title\x07b"
+    os.rename(runs / "verse", runs / name)
+    for file in ("last.npz", "best.npz"):
+        path = runs / name / file
+        config = read_meta(path)["config"]
+        config["model"] |= {"cell": "\x1b[31mred", "\x1b[2Jkey": "\r\x9b"}
+        change(
+            path, config=config, text={"path": "/a\n/\x1b[2Jb.txt", "sha256": "\x1b"},
+            vocabulary={"symbols": "\x00\x07\x1b\x7f\x85\x9b\u200f\u2028\u202e\u0301", "start": "\x1b"},
+            versions={"\x1b": "\x1b"},
+        )  # fmt: skip
+    for names in ([], [name], [name, "verse-2"]):
+        for option in ([], ["--json"]):
+            code, out, err = charlm("info", *names, *option)
+            assert (code, err) == (0, "")
+            assert re.sub("[^\n]", "", out).count("\n") == out.count("\n")
+            assert [c for c in out if not c.isprintable() and c != "\n"] == []
+    assert "'\\x00' '\\x07' '\\x1b' '\\x7f' '\\x85' '\\x9b' '\\u200f'" in charlm("info", name)[1]
+
+
+def test_vocabulary_in_lines():
+    assert symbols("\n !ab\u0301é\u200b漢字", 80, 4) == [r"'\n' ' ' !ab '\u0301' é '\u200b' 漢字"]
+    assert symbols("漢字漢字漢", 4, 2) == ["漢字", "漢字", "and 1 more"]
+    assert symbols("abcdefgh", 3, 2) == ["abc", "def", "and 2 more"]
+    assert symbols("abcdef", 3, 2) == ["abc", "def"]
+    assert symbols("", 3, 2) == []
+    assert symbols("\u0301\u0302", 8, 2) == [r"'\u0301'", r"'\u0302'"]
+
+
+def test_tables_fit():
+    assert (width("ab"), width("漢字"), width("e\u0301")) == (2, 4, 1)
+    assert printable("a\tb\x1b漢\udce9") == r"a\tb\x1b漢\udce9"
+    assert shorten("abcdefghij", 5) == "ab…ij"
+    assert width(shorten("漢字漢字漢字漢字", 7)) <= 7
+    rows = [["run", "best", "text"], ["a", "1.5", "a-long-name-of-a-text.txt"], ["damaged", "no"]]
+    assert table(rows, "lrL") == [
+        "run      best  text",
+        "a         1.5  a-long-name-of-a-text.txt",
+        "damaged  no",
+    ]
+    assert table(rows, "lrL", 30)[1] == "a         1.5  a-long-…ext.txt"
+    assert table(rows, "LrL", 1) == [
+        "run      best  text",
+        "a         1.5  a-lo…txt",
+        "damaged  no",
+    ]
+    assert table([["a", "b"]], "ll", 1) == ["a  b"]
+
+
+def test_on_a_terminal_the_list_fits(runs, tmp_path):
+    from test_cli import in_a_terminal
+
+    os.rename(runs / "verse", runs / ("a-run-with-a-very-long-name-" * 5))
+    shown = in_a_terminal(tmp_path, "info").splitlines()
+    assert len(shown) == 3
+    assert max(map(len, shown)) == 100
+    assert "…" in shown[2]
+
+
+def test_poor_encodings_and_closed_pipes(charlm, runs, tmp_path):
+    os.rename(runs / "verse", runs / "vérse")
+
+    def run(command, **environment):
+        return subprocess.run(
+            ["bash", "-c", command], cwd=tmp_path, capture_output=True, timeout=60,
+            env=os.environ | {"PYTHONPATH": str(ROOT), **environment},
+        )  # fmt: skip
+
+    program = f"{sys.executable} -m charlm info"
+    process = run(program, PYTHONIOENCODING="ascii")
+    assert process.returncode == 0, process.stderr
+    assert b"v\\xe9rse" in process.stdout
+    process = run(f"set -o pipefail; {program} verse-2 --json | true")
+    assert (process.returncode, process.stderr) == (0, b"")
+
+
+def test_numpy_is_not_imported(runs, tmp_path):
+    code = (
+        "import sys; from charlm import cli\n"
+        "for names in ([], ['verse'], ['verse', 'verse-2']):\n"
+        "    sys.argv = ['charlm', 'info', *names]\n"
+        "    try:\n        cli.main()\n"
+        "    except SystemExit as end:\n        assert end.code == 0\n"
+        "sys.exit('numpy' in sys.modules)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+
+
+# Errors
+
+ERRORS = [
+    ([], "checkpoints: holds no run yet; start one with: charlm train TEXT"),
+    (["--checkpoints", "nope"], "nope: holds no run yet; start one with: charlm train TEXT"),
+    (["--checkpoints", "verse.txt"],
+     "verse.txt: holds no run yet; start one with: charlm train TEXT"),
+    (["x"], "x: no such checkpoint; name an .npz file, a run's folder or a run"),
+    (["x", "--json"], "x: no such checkpoint; name an .npz file, a run's folder or a run"),
+    (["folder"], "folder: holds neither best.npz nor last.npz; name another"),
+    (["broken", "x"],
+     "broken/last.npz: cannot be read (File is not a zip file); the file is damaged or no "
+     "checkpoint"),
+    (["verse.txt"],
+     "verse.txt: cannot be read (File is not a zip file); the file is damaged or no checkpoint"),
+    (["foreign.npz"], "foreign.npz: is no checkpoint of charlm's (it has no meta.json)"),
+    (["later.npz"], "later.npz: has format 2, this charlm reads up to 1; update charlm"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(q[0]) for q in ERRORS])
+def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/last.npz").touch()
+    np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "later.npz", "w") as archive:
+        archive.writestr("meta.json", '{"format": 2}')
+    assert charlm("info", *arguments) == (1, "", f"charlm: {message}\n")
+
+
+def test_wrong_usage(charlm):
+    assert charlm("info", "--nope")[:2] == (2, "")
+
+
+# The history, and the shapes
+
+
+def write(path, *lines):
+    path.write_bytes(b"".join(line.encode() + b"\n" for line in lines))
+    return path
+
+
+def test_history(tmp_path):
+    path = write(
+        tmp_path / "history.jsonl",
+        '{"step": 10, "loss": 3.0}',
+        '{"step": 20, "loss": 2.0}',
+        '{"step": 30, "loss": 1.9, "valid',
+        '{"step": 20, "loss": 2.1}',
+        '{"step": 30, "loss": 1.8}',
+    )
+    history = read_history(path)
+    assert [(q["step"], q["loss"]) for q in history.readings] == [(10, 3.0), (20, 2.1), (30, 1.8)]
+    assert (history.resumes, history.torn) == ([], 1)
+
+
+def test_history_of_a_resumed_run(tmp_path):
+    lines = [f'{{"step": {q}, "try": 1}}' for q in (10, 20, 30, 40)]
+    # The goal moved, and with it the steps that are read; what was gone back behind is no more.
+    lines += ['{"resume": 25}', *(f'{{"step": {q}, "try": 2}}' for q in (28, 35))]
+    history = read_history(write(tmp_path / "history.jsonl", *lines))
+    assert [(q["step"], q["try"]) for q in history.readings] == [(10, 1), (20, 1), (28, 2), (35, 2)]
+    assert history.resumes == [25]
+
+
+def test_history_that_is_no_history(tmp_path):
+    path = tmp_path / "history.jsonl"
+    assert read_history(path) == ([], [], 0)
+    path.touch()
+    assert read_history(path) == ([], [], 0)
+    path.write_bytes(
+        b'\xff\xfe\n\n[1]\n{"step": true}\n{"step": "3"}\n' + b"[" * 10**5 + b"\nnull\n"
+    )
+    assert read_history(path) == ([], [], 6)
+    path.write_bytes(b'{"step": 1}')
+    assert read_history(path) == ([{"step": 1}], [], 0)
+    with pytest.raises(RunError, match=r"cannot be read \(Is a directory\)"):
+        read_history(tmp_path)
+
+
+def test_long_and_torn_histories_are_told(charlm, runs):
+    lines = [
+        json.dumps({"step": q, "train_loss": 3.0, "validation": 3 - q / 100}) for q in range(15)
+    ]
+    lines[3] = lines[3][:9]
+    lines += ['{"resume": 13}', '{"step": 14, "validation": "low", "elapsed_s": 5}']
+    write(runs / "verse" / "history.jsonl", *lines)
+    losses = charlm("info", "verse")[1].partition("losses in nats per character")[2].splitlines()
+    assert losses[0] == ", the last 10 of 14"
+    assert [line.split()[0] for line in losses[2:12]] == [str(q) for q in range(5, 15)]
+    assert losses[10].split() == ["13", "3.0000", "2.8700", "-", "best"]
+    assert losses[11].split() == ["14", "-", "-", "5", "s"]
+    assert losses[12:] == ["  resumed after update 13", "  lines that cannot be read: 1"]
+
+
+def test_losses_before_the_first_validation(charlm, runs):
+    write(runs / "verse" / "history.jsonl", '{"step": 5, "loss": 2.5, "elapsed_s": 100}')
+    losses = charlm("info", "verse")[1].partition("losses in nats per character")[2].splitlines()
+    assert losses[2].split() == ["5", "2.5000", "-", "1.7", "min"]
+    huge = "9" * 400
+    write(runs / "verse" / "history.jsonl", f'{{"step": 5, "loss": {huge}, "elapsed_s": {huge}}}')
+    assert charlm("info", "verse")[1].splitlines()[-1].split() == ["5", "-", "-", "-"]
+
+
+def test_shapes_are_those_of_the_arrays(runs):
+    for name in ("last.npz", "best.npz"):
+        path = runs / "verse" / name
+        assert read_shapes(path) == {k: q.shape for k, q in load(path).arrays.items()}
+    assert find("verse", runs).parameters == 3350
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x93NUMPY", b"\x93NUMPY\x02\x00\x10\x00\x00\x00{'shape': (1,)}  ",
+     b"\x93NUMPY\x01\x00\x02\x00{]", b"\x93NUMPY\x01\x00\x02\x00{}",
+     b"\x93NUMPY\x01\x00\x0c\x00{'shape': 3}"],
+)  # fmt: skip
+def test_what_is_no_array_has_no_shape(tmp_path, content):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("a.npy", content)
+    with pytest.raises(CheckpointError, match=r"'a\.npy' has no header of an array"):
+        read_shapes(tmp_path / "x.npz")
+
+
+def test_encrypted_archive_is_refused(runs):
+    path = runs / "verse" / "last.npz"
+    content = bytearray(path.read_bytes())
+    begin = content.rindex(b"PK\x05\x06")
+    (directory,) = struct.unpack_from("<I", content, begin + 16)
+    content[directory + 8] |= 1
+    path.write_bytes(content)
+    for reader in (read_meta, load):
+        with pytest.raises(CheckpointError, match="encrypted"):
+            reader(path)
