@@ -12,8 +12,8 @@ import typer
 
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
-from charlm.commands.import_ import import_
 from charlm.commands.fetch import fetch
+from charlm.commands.import_ import import_
 from charlm.commands.info import info
 from charlm.commands.sample import sample
 from charlm.commands.train import train
