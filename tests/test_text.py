@@ -10,11 +10,11 @@ from conftest import open_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.errors import TextError, UnknownCharacter
+from charlm.errors import ConfigError, TextError, UnknownCharacter
 from charlm.text import corpus
 from charlm.text.corpus import IdFile, Share, encode, read_pieces, scan, shares
 from charlm.text.streams import Streams, fit
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
 anything = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
 lines = st.text(st.sampled_from("ab\r\né€🙂\ufeff가"), min_size=1, max_size=40)
@@ -49,7 +49,7 @@ def test_encode_and_decode(tmp_path_factory, text):
     assert vocabulary.symbols == "".join(sorted(set(normal)))
     row = np.empty(ids.size, vocabulary.dtype)
     ids.read_into(0, row)
-    assert vocabulary.decode(row) == normal
+    assert "".join(map(vocabulary.decoder(), row)) == normal
     common = Counter(normal).most_common()
     assert vocabulary.start == "\n" or dict(common)[vocabulary.start] == common[0][1]
 
@@ -94,6 +94,52 @@ def test_unknown_character_is_named():
         vocabulary.encode("abcé", "--start")
     with pytest.raises(UnknownCharacter, match=r"position 12 "):
         vocabulary.encode("ab\udc80", "x", position=10)
+
+
+def test_what_becomes_of_unknown_characters():
+    vocabulary = Vocabulary(" Aez", "z")
+    symbols = vocabulary.symbols
+
+    def read(text, policy):
+        return "".join(symbols[k] for k in vocabulary.encode(text, "test", on_unknown=policy))
+
+    assert read("eéz", "skip") == "ez"
+    assert read("ééé", "skip") == ""
+    assert read("éaÉEÄ!Z", "replace") == "eAeeA z", "base letter, other case, space"
+    assert Vocabulary("xz", "z").encode("!", "test", on_unknown="replace").tolist() == [1]
+
+
+def test_rare_characters_become_one():
+    counts = np.zeros(0x110000, np.int64)
+    for character, count in {"a": 5, "b": 2, "c": 1, "é": 1}.items():
+        counts[ord(character)] = count
+    assert Vocabulary.of_counts(counts).unknown_id is None
+    vocabulary = Vocabulary.of_counts(counts, 2)
+    assert (vocabulary.symbols, vocabulary.size, vocabulary.unknown_id) == ("ab", 3, 2)
+    assert vocabulary.encode("abcé!", "test", on_unknown="replace").tolist() == [0, 1, 2, 2, 2]
+    assert "".join(map(vocabulary.decoder(), [0, 2, 1])) == "a\ufffdb"
+    again = Vocabulary.from_dict(vocabulary.as_dict(), "test")
+    assert again.as_dict() == vocabulary.as_dict()
+    assert again.unknown_id == 2
+    with pytest.raises(UnknownCharacter, match=r"'c' \(U\+0063\) at position 1"):
+        vocabulary.encode("ac", "test")
+    with pytest.raises(ConfigError, match=r"data.min_count: must be at most 5, .* got 6"):
+        Vocabulary.of_counts(counts, 6)
+
+
+def test_bytes():
+    vocabulary = ByteVocabulary()
+    assert (vocabulary.size, vocabulary.dtype, vocabulary.start_id) == (256, np.uint8, 10)
+    assert isinstance(Vocabulary.from_dict(vocabulary.as_dict(), "test"), ByteVocabulary)
+    ids = vocabulary.encode("é🙂", "test")
+    assert bytes(ids) == "é🙂".encode()
+    assert vocabulary.encode(b"\xff\x00", "test").tolist() == [255, 0]
+    assert bytes(vocabulary.encode("a\udcff", "test")) == b"a\xff"
+    with pytest.raises(UnknownCharacter, match=r"U\+D800 at position 1 is a lone surrogate"):
+        vocabulary.encode("a\ud800", "test")
+    decode = vocabulary.decoder()
+    assert [decode(k) for k in "é".encode()] == ["", "é"]
+    assert [decode(k) for k in b"\xffa\xe2\x82a"] == ["\ufffd", "a", "", "", "\ufffda"]
 
 
 def test_a_big_text_is_never_in_memory(tmp_path):
