@@ -65,7 +65,7 @@ def sample(
         start=start or "",
         where="--start",
         length=length,
-        stop=stop,
+        stop=stop or (),
         seed=seed,
     )
     if isinstance(sys.stdout, io.TextIOWrapper):
