@@ -254,7 +254,7 @@ def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
 SAMPLE_ERRORS = [
     (["--start", "abcé"],
      "--start: character 'é' (U+00E9) at position 3 is not in this checkpoint's 38-character "
-     "vocabulary; leave it out, or train on a text that has it"),
+     "vocabulary; leave it out, or pass --on-unknown skip or --on-unknown replace"),
     (["--temp", "-1"], "--temp: must be at least 0, got -1.0"),
     (["--top-k", "0"], "--top-k: must be at least 1, got 0"),
     (["--top-p", "2"], "--top-p: must be above 0 and at most 1, got 2.0"),
