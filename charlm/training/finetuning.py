@@ -8,15 +8,16 @@ What stands for a new character is drawn as for any new model, but its output bi
 rarest old one: until it is learned, it should hardly be written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.config import Config, Layer
+from charlm.config import Config, Layer, resolve
 from charlm.errors import ConfigError
 from charlm.nn.model import Model
+from charlm.storage import runs
 from charlm.storage.archive import read_meta
 from charlm.storage.weights import Trained
 from charlm.text.vocabulary import Ids, Vocabulary
@@ -33,38 +34,49 @@ class Adopted(NamedTuple):
     dropped: int
 
 
-def settings_of(path: Path) -> Layer:
-    """Return the settings that a run which begins with a checkpoint's weights has to keep.
+def settle(layers: Sequence[Layer], checkpoints: Path) -> tuple[Config, frozenset[str]]:
+    """Resolve settings, below them those of the checkpoint that `train.init_from` names, if any.
+
+    Args:
+        layers: from the weakest to the strongest.
+        checkpoints: the folder of all runs, one of which may be named.
+
+    Returns:
+        As `config.resolve`; `train.init_from` is the checkpoint's whole path.
 
     Raises:
+        ConfigError: as `resolve`; or somebody chose another model than the checkpoint's.
         CheckpointError: it is missing, damaged or no checkpoint.
+        RunError: there is no such run.
     """
+    config, given = resolve(layers)
+    if config.train.init_from is None:
+        return config, given
+    path = runs.weights(config.train.init_from, checkpoints).absolute()
+    old = _settings_of(path)
+    config, _ = resolve([old, *layers, Layer("init_from", {"train.init_from": str(path)})])
+    sections = config.as_dict()
+    for key, value in old.settings.items():
+        section, _, name = key.partition(".")
+        if name and sections[section][name] != value:
+            raise ConfigError(
+                f"init_from: {key} is {value!r} in {path}, got {sections[section][name]!r}; "
+                "leave it out, or begin without these weights"
+            )
+    return config, given
+
+
+def _settings_of(path: Path) -> Layer:
+    """Return the settings that a run which begins with a checkpoint's weights has to keep."""
     config = read_meta(path).get("config")
     sections: Mapping[str, Any] = config if isinstance(config, dict) else {}
-    kept = {}
+    kept = {"preset": sections["preset"]} if "preset" in sections else {}
     for key in _KEPT:
         section, _, name = key.partition(".")
         values = sections.get(section)
         if isinstance(values, dict) and name in values:
             kept[key] = values[name]
-    preset = {"preset": sections["preset"]} if "preset" in sections else {}
-    return Layer(str(path), preset | kept)
-
-
-def check(config: Config, old: Layer) -> None:
-    """Make sure that nobody chose another model.
-
-    Raises:
-        ConfigError: somebody did.
-    """
-    sections = config.as_dict()
-    for key in _KEPT:
-        section, _, name = key.partition(".")
-        if key in old.settings and sections[section][name] != old.settings[key]:
-            raise ConfigError(
-                f"--init-from: {key} is {old.settings[key]!r} in {old.source}, got "
-                f"{sections[section][name]!r}; leave it out, or train without --init-from"
-            )
+    return Layer(str(path), kept)
 
 
 def adopt(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopted:
