@@ -81,8 +81,12 @@ class TrainConfig:
         64, "steps the gradient goes back; full for the whole stream", at_least=1
     )
     steps: int | None = _setting(850, "updates", at_least=1)
-    epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
-    minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
+    epochs: float | None = _setting(
+        None, "instead of steps: passes over the text", above=0, at_most=100_000
+    )
+    minutes: float | None = _setting(
+        None, "instead of steps: the time it may take", above=0, at_most=100_000
+    )
     dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
     embedding_dropout: float = _setting(
         0.0, "rate on the embedding; a rate above 0 makes updates a fifth slower",
@@ -200,6 +204,10 @@ _TYPES = {
 }
 _UNIONS = (typing.Union, types.UnionType)
 _LENGTHS = ("train.steps", "train.epochs", "train.minutes")
+# Many programs have a config.yaml, and one of another's may lie where training starts.
+_FOREIGN = "; where the file is not charlm's, name another with --config"
+# The options of `charlm train` that are not called as the setting is.
+_OPTIONS = {"lr": "train.learning_rate"}
 
 
 @dataclass(frozen=True)
@@ -353,6 +361,9 @@ def _number(value: Any, *, whole: bool) -> int | float | None:
         return None
     try:
         number = float(value)
+        if whole and isinstance(value, str) and number.is_integer():
+            # 30.0 and 1e3 are whole numbers too; what is beyond a float's exactness is no count.
+            return int(number) if abs(number) < 2**53 else int(value)
         if whole:
             return int(value) if float(int(number)) == number else None
     except (ValueError, OverflowError):
@@ -360,17 +371,23 @@ def _number(value: Any, *, whole: bool) -> int | float | None:
     return number if abs(number) < float("inf") else None
 
 
-def nearest(word: str, words: typing.Iterable[str]) -> str:
-    """Return `; did you mean '...'?` where some word is close, else where to look."""
+def nearest(
+    word: str, words: typing.Iterable[str], otherwise: str = "; config.yaml lists all keys"
+) -> str:
+    """Return `; did you mean '...'?` where a word's last part is close to this one's.
+
+    Args:
+        word: a dotted key or a section, as somebody wrote it.
+        words: those that there are.
+        otherwise: what to return where none is close.
+    """
     from difflib import get_close_matches
 
     ends = {w.rpartition(".")[2]: w for w in words}
-    for candidates in (list(words), list(ends)):
-        close = get_close_matches(word.rpartition(".")[2] if candidates[0] in ends else word,
-                                  candidates, n=1, cutoff=0.6)  # fmt: skip
-        if close:
-            return f"; did you mean '{ends.get(close[0], close[0])}'?"
-    return "; config.yaml lists all keys"
+    ends |= {option: key for option, key in _OPTIONS.items() if key in ends.values()}
+    if close := get_close_matches(word.rpartition(".")[2], ends, n=1, cutoff=0.6):
+        return f"; did you mean '{ends[close[0]]}'?"
+    return otherwise
 
 
 def read_yaml(path: Path) -> Layer:
@@ -394,23 +411,32 @@ def read_yaml(path: Path) -> Layer:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{path}: {where}{getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"{path}: {where}{' '.join(str(problem).split())}") from None
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must hold keys and values, got {type(content).__name__}")
+        raise ConfigError(
+            f"{path}: must hold keys and values, got {type(content).__name__}{_FOREIGN}"
+        )
     settings: dict[str, Any] = {}
     for section, values in content.items():
         if section == "preset":
             settings["preset"] = values
         elif section not in _SECTIONS:
+            known = ["preset", *_SECTIONS]
             raise ConfigError(
-                f"{path}: unknown key '{section}'{nearest(str(section), ['preset', *_SECTIONS])}"
+                f"{path}: unknown key '{section}'{nearest(str(section), known, _FOREIGN)}"
             )
         elif isinstance(values, dict):
             settings |= {f"{section}.{name}": value for name, value in values.items()}
         elif values is not None:
-            raise ConfigError(f"{path}: '{section}' must hold keys and values, got {values!r}")
+            raise ConfigError(
+                f"{path}: '{section}' must hold keys and values, got {values!r}{_FOREIGN}"
+            )
+    for key in settings:
+        if key != "preset" and key not in FIELDS:
+            raise ConfigError(f"{path}: unknown key '{key}'{nearest(key, FIELDS, _FOREIGN)}")
     return Layer(str(path), settings)
 
 
