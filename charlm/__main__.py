@@ -1,5 +1,17 @@
-"""Run the command line with `python -m charlm`."""
+"""Run the command line, with `python -m charlm` or as `charlm`."""
 
-from charlm.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the program; Ctrl-C ends it without a word even while it is still being imported."""
+    try:
+        from charlm import cli
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

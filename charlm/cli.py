@@ -6,10 +6,12 @@
 130  Ctrl-C, 143 SIGTERM: training has saved first
 """
 
+import os
 import sys
 
 import typer
 
+from charlm.commands.console import say
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
 from charlm.commands.fetch import fetch
@@ -37,12 +39,21 @@ app.command()(fetch)
 
 def main() -> None:
     """Run the program."""
+    if sys.stderr is None:
+        # Started with stderr closed: print would take stdout instead.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
         app(prog_name="charlm")
     except CharlmError as error:
-        print(f"charlm: {error}", file=sys.stderr)
+        say(f"charlm: {error}")
+        sys.exit(1)
+    except MemoryError as error:
+        say(
+            f"charlm: there is not enough memory ({error or 'it is full'}); lower model.hidden, "
+            "model.layers, train.batch_size or train.seq_len"
+        )
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"charlm: {where}{error.strerror or error}", file=sys.stderr)
+        say(f"charlm: {where}{error.strerror or error}")
         sys.exit(1)

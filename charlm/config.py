@@ -10,6 +10,7 @@ defaults in this order, each layer over the one before:
 last counts.
 """
 
+import codecs
 import dataclasses
 import types
 import typing
@@ -40,7 +41,15 @@ def _setting(
 class DataConfig:
     """Say which text is learned, and which part of it is kept for checking."""
 
-    path: str = _setting("data/shakespeare.txt", "the text to learn, UTF-8")
+    path: tuple[str, ...] = _setting(
+        ("data/shakespeare.txt",), "the text to learn; several files or folders are one text"
+    )
+    glob: str = _setting("*.txt", "which files of a folder, at any depth, in sorted order")
+    level: Literal["char", "byte"] = _setting("char", "what a symbol is: char or byte")
+    encoding: str = _setting("utf-8", "of the files; byte level needs none")
+    min_count: int = _setting(
+        1, "characters that occur less often become one unknown symbol", at_least=1
+    )
     validation: float = _setting(
         0.1, "share of the text, before the test share, that is validated on", at_least=0, below=1
     )
@@ -72,25 +81,49 @@ class TrainConfig:
         64, "steps the gradient goes back; full for the whole stream", at_least=1
     )
     steps: int | None = _setting(850, "updates", at_least=1)
-    epochs: float | None = _setting(None, "instead of steps: passes over the text", above=0)
-    minutes: float | None = _setting(None, "instead of steps: the time it may take", above=0)
+    epochs: float | None = _setting(
+        None, "instead of steps: passes over the text", above=0, at_most=100_000
+    )
+    minutes: float | None = _setting(
+        None, "instead of steps: the time it may take", above=0, at_most=100_000
+    )
     dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
     embedding_dropout: float = _setting(
         0.0, "rate on the embedding; a rate above 0 makes updates a fifth slower",
         at_least=0, below=1,
     )  # fmt: skip
-    optimizer: Literal["adam", "sgd"] = _setting("adam", "adam (AdamW with a weight decay) or sgd")
+    optimizer: Literal["adam", "rmsprop", "adagrad", "sgd"] = _setting(
+        "adam", "adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
+    )
     learning_rate: float = _setting(0.008, "the schedule's peak", above=0)
-    schedule: Literal["cosine", "constant"] = _setting("cosine", "after the warm-up")
+    schedule: Literal["cosine", "linear", "step", "plateau", "constant"] = _setting(
+        "cosine", "after the warm-up: cosine, linear, step, plateau or constant"
+    )
     warmup: int = _setting(100, "updates in which the rate rises to its peak", at_least=0)
     final_rate: float = _setting(
-        0.02, "where the cosine ends, as a share of the peak", at_least=0, at_most=1
+        0.02, "cosine, linear: where it ends, as a share of the peak", at_least=0, at_most=1
+    )
+    decay: float = _setting(
+        0.5, "step, plateau: what the rate is multiplied by", above=0, at_most=1
+    )
+    decay_every: int | Literal["auto"] = _setting(
+        "auto",
+        "step: updates from one decay to the next; auto for an eighth of the run",
+        at_least=1,
+    )
+    plateau: int = _setting(
+        1, "plateau: validations in a row without a new best that are borne", at_least=0
     )
     beta1: float = _setting(0.9, "adam: decay of the mean gradient", at_least=0, below=1)
-    beta2: float = _setting(0.99, "adam: decay of the mean square", at_least=0, below=1)
-    epsilon: float = _setting(1e-8, "adam: added to the root mean square", above=0)
+    beta2: float = _setting(0.99, "adam, rmsprop: decay of the mean square", at_least=0, below=1)
+    epsilon: float = _setting(
+        1e-8, "adam, rmsprop, adagrad: added to the root of the squares", above=0
+    )
     momentum: float = _setting(0.0, "sgd: decay of the velocity", at_least=0, below=1)
-    weight_decay: float = _setting(0.0, "adam: decoupled; sgd: added to the gradient", at_least=0)
+    nesterov: bool = _setting(False, "sgd: look ahead along the velocity")
+    weight_decay: float = _setting(
+        0.0, "adam: decoupled; the others: added to the gradient", at_least=0
+    )
     clip_norm: float = _setting(1.0, "longest gradient, as a global norm; 0 for any", at_least=0)
     average: float = _setting(
         0.99, "decay of the averaged weights that best.npz holds; 0 for none", at_least=0, below=1
@@ -102,6 +135,10 @@ class TrainConfig:
     sample_length: int = _setting(
         200, "characters written at each validation; 0 for none", at_least=0
     )
+    patience: int = _setting(
+        0, "stop after so many validations in a row without a new best; 0 for never", at_least=0
+    )
+    init_from: str | None = _setting(None, "checkpoint whose weights a new run begins with")
     seed: int = _setting(0, "of weights, offsets, masks and samples", at_least=0)
 
 
@@ -167,6 +204,10 @@ _TYPES = {
 }
 _UNIONS = (typing.Union, types.UnionType)
 _LENGTHS = ("train.steps", "train.epochs", "train.minutes")
+# Many programs have a config.yaml, and one of another's may lie where training starts.
+_FOREIGN = "; where the file is not charlm's, name another with --config"
+# The options of `charlm train` that are not called as the setting is.
+_OPTIONS = {"lr": "train.learning_rate"}
 
 
 @dataclass(frozen=True)
@@ -218,6 +259,17 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
             "data.validation + data.test must stay below 1, got "
             f"{config.data.validation} + {config.data.test}; leave something to learn from"
         )
+    if not _is_encoding(config.data.encoding):
+        raise ConfigError(
+            f"data.encoding: is no encoding that Python knows, got {config.data.encoding!r}; "
+            "common ones are utf-8, utf-16, latin-1, cp1252 and cp949"
+        )
+    if config.train.nesterov and not config.train.momentum:
+        raise ConfigError("train.nesterov: needs a momentum, got 0.0; set train.momentum=0.9")
+    if config.train.schedule == "plateau" and not config.data.validation:
+        raise ConfigError("train.schedule: plateau needs validations, got data.validation 0.0")
+    if config.train.patience and not config.data.validation:
+        raise ConfigError("train.patience: needs validations, got data.validation 0.0")
     if config.model.embedding == "one-hot" and config.train.embedding_dropout:
         raise ConfigError(
             "train.embedding_dropout: one-hot input has no channels to drop, got "
@@ -226,6 +278,15 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
     if all(getattr(config.train, key.removeprefix("train.")) is None for key in _LENGTHS):
         raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")
     return config, frozenset(key for layer in layers for key in layer.settings)
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+        codecs.getincrementaldecoder(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,12 +322,20 @@ def coerce(source: str, key: str, value: Any) -> Any:
         return None
     if str in kinds and isinstance(value, str) and value:
         return value
+    if bool in kinds and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if typing.get_origin(hint) is tuple:
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, list | tuple) and texts and all(_is_text(q) for q in texts):
+            return tuple(texts)
     number = _number(value, whole=int in kinds) if int in kinds or float in kinds else None
     if number is None:
         wanted = [f"one of {', '.join(words)}"] if words else []
         wanted += ["a whole number"] if int in kinds else []
         wanted += ["a number"] if float in kinds else []
         wanted += ["a text"] if str in kinds else []
+        wanted += ["true or false"] if bool in kinds else []
+        wanted += ["a path or several"] if typing.get_origin(hint) is tuple else []
         raise ConfigError(f"{source}: {key} must be {' or '.join(wanted)}, got {value!r}")
     within = {
         "at least": lambda bound: number >= bound,
@@ -282,12 +351,19 @@ def coerce(source: str, key: str, value: Any) -> Any:
     return number
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def _number(value: Any, *, whole: bool) -> int | float | None:
     """Read a finite number; YAML 1.1 takes 1e-3 for a text, so texts are tried as well."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
+        if whole and isinstance(value, str) and number.is_integer():
+            # 30.0 and 1e3 are whole numbers too; what is beyond a float's exactness is no count.
+            return int(number) if abs(number) < 2**53 else int(value)
         if whole:
             return int(value) if float(int(number)) == number else None
     except (ValueError, OverflowError):
@@ -295,17 +371,23 @@ def _number(value: Any, *, whole: bool) -> int | float | None:
     return number if abs(number) < float("inf") else None
 
 
-def nearest(word: str, words: typing.Iterable[str]) -> str:
-    """Return `; did you mean '...'?` where some word is close, else where to look."""
+def nearest(
+    word: str, words: typing.Iterable[str], otherwise: str = "; config.yaml lists all keys"
+) -> str:
+    """Return `; did you mean '...'?` where a word's last part is close to this one's.
+
+    Args:
+        word: a dotted key or a section, as somebody wrote it.
+        words: those that there are.
+        otherwise: what to return where none is close.
+    """
     from difflib import get_close_matches
 
     ends = {w.rpartition(".")[2]: w for w in words}
-    for candidates in (list(words), list(ends)):
-        close = get_close_matches(word.rpartition(".")[2] if candidates[0] in ends else word,
-                                  candidates, n=1, cutoff=0.6)  # fmt: skip
-        if close:
-            return f"; did you mean '{ends.get(close[0], close[0])}'?"
-    return "; config.yaml lists all keys"
+    ends |= {option: key for option, key in _OPTIONS.items() if key in ends.values()}
+    if close := get_close_matches(word.rpartition(".")[2], ends, n=1, cutoff=0.6):
+        return f"; did you mean '{ends[close[0]]}'?"
+    return otherwise
 
 
 def read_yaml(path: Path) -> Layer:
@@ -329,23 +411,32 @@ def read_yaml(path: Path) -> Layer:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{path}: {where}{getattr(error, 'problem', error)}") from None
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"{path}: {where}{' '.join(str(problem).split())}") from None
     if content is None:
         content = {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: must hold keys and values, got {type(content).__name__}")
+        raise ConfigError(
+            f"{path}: must hold keys and values, got {type(content).__name__}{_FOREIGN}"
+        )
     settings: dict[str, Any] = {}
     for section, values in content.items():
         if section == "preset":
             settings["preset"] = values
         elif section not in _SECTIONS:
+            known = ["preset", *_SECTIONS]
             raise ConfigError(
-                f"{path}: unknown key '{section}'{nearest(str(section), ['preset', *_SECTIONS])}"
+                f"{path}: unknown key '{section}'{nearest(str(section), known, _FOREIGN)}"
             )
         elif isinstance(values, dict):
             settings |= {f"{section}.{name}": value for name, value in values.items()}
         elif values is not None:
-            raise ConfigError(f"{path}: '{section}' must hold keys and values, got {values!r}")
+            raise ConfigError(
+                f"{path}: '{section}' must hold keys and values, got {values!r}{_FOREIGN}"
+            )
+    for key in settings:
+        if key != "preset" and key not in FIELDS:
+            raise ConfigError(f"{path}: unknown key '{key}'{nearest(key, FIELDS, _FOREIGN)}")
     return Layer(str(path), settings)
 
 
@@ -377,6 +468,8 @@ def to_yaml(config: Config, *, commented: bool = False) -> str:
         lines += ["", f"{mark}{section}:"]
         for q in dataclasses.fields(cls):
             value = getattr(getattr(config, section), q.name)
+            if isinstance(value, tuple):
+                value = value[0] if len(value) == 1 else list(value)
             text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
             scalar = text.removesuffix("...\n").strip()
             lines.append(f"{mark}  {q.name + ': ' + scalar:<34}  # {q.metadata['meaning']}")

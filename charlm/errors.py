@@ -7,7 +7,7 @@
     ├── CheckpointError          a checkpoint is missing, damaged, foreign, or of another version
     ├── RunError                 a run is missing, or cannot be made, resumed or saved
     ├── ExchangeError            weights cannot go elsewhere, or come from there
-    └── Diverged                 the loss or the gradient is no longer a finite number
+    └── Diverged                 the loss, the gradient or a weight is no longer a finite number
 
 A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it
 as one line and exits with 1. `assert` is for what charlm itself guarantees, never for what it is
@@ -44,4 +44,4 @@ class ExchangeError(CharlmError):
 
 
 class Diverged(CharlmError):
-    """Stop a training whose loss or gradient became infinite or not a number."""
+    """Stop a training whose loss, gradient or weights became infinite or not a number."""

@@ -16,8 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import settings
 
+from charlm import __main__, cli, environment
+from charlm.commands import console
+from charlm.commands.train import _show_bar
+from charlm.evaluation import score
 from charlm.storage.checkpoint import load
+from charlm.training import start
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
@@ -111,13 +117,29 @@ def test_resume(trained, text_file):
     text_file.write_text("something else altogether\n" * 100)
     code, _, err = trained("train", "--resume", "--name", "verse")
     assert code == 1
-    assert "is not the text that this run learns (its SHA-256 differs)" in err
+    assert "is not the text that checkpoints/verse learns (its SHA-256 differs); name the" in err
+    assert "right one, or another run with --name, or start a new one without --resume" in err
+
+
+def test_a_resume_uses_the_recorded_threads(charlm, text_file, monkeypatch):
+    variables = environment._THREAD_VARIABLES
+    for variable in variables:
+        monkeypatch.setenv(variable, "1")
+    charlm("train", text_file, *SMALL, "--threads", 3)
+    for variable in variables:
+        monkeypatch.setenv(variable, "1")
+    code, _, err = charlm("train", "--resume", "--steps", 31)
+    assert code == 0
+    assert {os.environ[variable] for variable in variables} == {"3"}
+    assert "not the same as before" not in err
+    _, _, err = charlm("train", "--resume", "--steps", 32, "--threads", 2)
+    assert "not the same as before: threads 3 -> 2;" in err
 
 
 def test_minutes_are_kept(charlm, text_file):
-    code, _, err = charlm("train", text_file, *SMALL[:-2], "--minutes", 0.1)
+    code, _, err = charlm("train", text_file, *SMALL[:-2], "--minutes", 0.05)
     assert code == 0
-    (steps,) = re.findall(r"0.1 minutes are [\d,]+ updates here; the same with --steps (\d+)", err)
+    (steps,) = re.findall(r"0.05 minutes are [\d,]+ updates here; the same with --steps (\d+)", err)
     assert f"done: {int(steps):,} updates" in err
 
 
@@ -176,6 +198,18 @@ def test_sample_into_head_and_ctrl_c(trained, tmp_path):
     assert "Traceback" not in err
 
 
+def test_a_run_goes_before_what_is_called_so_here(trained, text_file, tmp_path):
+    (tmp_path / "verse").mkdir()
+    assert trained("sample", "verse", "-n", 5)[0] == 0
+    assert "checkpoints/verse/last.npz" in trained("info", "verse")[1]
+    (tmp_path / "checkpoints/verse").rename(tmp_path / "checkpoints/verse.txt")
+    assert trained("sample", text_file.name, "-n", 5)[0] == 0
+    assert "checkpoints/verse.txt/last.npz" in trained("info", text_file.name)[1]
+    code, _, err = trained("sample", f"./{text_file.name}")
+    assert (code, err.count("File is not a zip file")) == (1, 1)
+    assert trained("info", f"./{text_file.name}")[0] == 1
+
+
 def test_eval(trained, text_file):
     code, out, _ = trained("eval", text_file)
     assert code == 0
@@ -191,6 +225,16 @@ def test_eval(trained, text_file):
     for name in ("carried", "cold"):
         assert report[name]["bits"] == pytest.approx(report[name]["nats"] / np.log(2))
         assert report[name]["perplexity"] == pytest.approx(np.exp(report[name]["nats"]))
+
+
+def test_a_loss_beyond_all_measure(trained, text_file, monkeypatch):
+    monkeypatch.setattr(score, "carried", lambda *_: score.Score(1712.0, 4000))
+    code, out, _ = trained("eval", text_file)
+    assert code == 0
+    assert "1712.0000 nats  2469.8939 bits  perplexity inf" in out
+    report = json.loads(trained("eval", text_file, "--json")[1])
+    assert report["carried"]["nats"] == 1712
+    assert report["carried"]["perplexity"] is None
 
 
 def test_validation_is_what_eval_says(charlm, text_file, tmp_path):
@@ -210,7 +254,21 @@ ERRORS = [
      "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); convert it "
      "first, for example with iconv -f latin1 -t utf-8"),
     (["train", "one.txt"],
-     "one.txt: 1 characters is too short, batch_size=1 x seq_len=1 needs at least 2; lower either"),
+     "one.txt: 1 characters is too short, batch_size=1 x seq_len=1 needs at least 3; name a longer "
+     "text"),
+    (["train", "two.txt"],
+     "two.txt: 2 characters is too short, batch_size=1 x seq_len=1 needs at least 3; name a longer "
+     "text"),
+    (["train", "verse.txt", "--batch-size", "64", "--seq-len", "64", "--set",
+      "data.validation=0.999999"],
+     "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least "
+     "4,096,000,000; lower either"),
+    (["train", "verse.txt", "--minutes", "1e308"],
+     "--minutes: train.minutes must be above 0 and at most 100000, got 1e+308"),
+    (["train", "verse.txt", "--lr", "1e39", "--hidden", "8", "--batch-size", "4", "--steps", "9",
+      "--set", "train.validate_every=1", "--set", "train.warmup=0", "--quiet"],
+     "train: the validation loss is no longer finite, got nan after update 1 at learning rate "
+     "1e+39; start again with a lower --lr"),
     (["train", "verse.txt", "--batch-size", "64", "--seq-len", "64"],
      "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552; "
      "lower either"),
@@ -245,6 +303,7 @@ def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty.txt").touch()
     (tmp_path / "one.txt").write_text("x")
+    (tmp_path / "two.txt").write_text("xy")
     (tmp_path / "latin.txt").write_bytes("café au lait".encode("latin-1"))
     np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
     code, out, err = charlm(*arguments)
@@ -287,7 +346,7 @@ def test_wrong_usage(charlm, arguments):
 
 
 def test_ctrl_c_and_sigterm_save(text_file, tmp_path):
-    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "1000000"]
+    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "20000"]
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         name = number.name
         process = spawn(tmp_path, "train", text_file, *options, "--name", name,
@@ -300,9 +359,102 @@ def test_ctrl_c_and_sigterm_save(text_file, tmp_path):
         assert process.wait(120) == code
         process.stdout.close()
         process.stderr.close()
-        assert "saved; go on with: charlm train --resume" in rest, rest
+        # The second is not the only run, and may not stay the newest.
+        more = " --name SIGTERM" if name == "SIGTERM" else ""
+        assert f"saved; go on with: charlm train --resume{more}\n" in rest, rest
         step = load(tmp_path / "checkpoints" / name / "last.npz").meta["progress"]["step"]
         assert f"stopped after update {step:,}," in rest
+
+
+def test_a_run_is_trained_by_one_process(charlm, text_file, tmp_path):
+    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "20000"]
+    process = spawn(tmp_path, "train", text_file, *options, "--set", "train.validate_every=20")
+    for line in process.stderr:
+        if line.startswith("update"):
+            break
+    refused = (
+        f"charlm: checkpoints/verse: is being trained by process {process.pid}; wait for its end, "
+        "or stop it first\n"
+    )
+    assert charlm("train", "--resume") == (1, "", refused)
+    assert charlm("train", text_file, "--resume", "--name", "verse", "--steps", 9**9) == (
+        1, "", refused,
+    )  # fmt: skip
+    process.kill()
+    process.communicate()
+    run = tmp_path / "checkpoints/verse"
+    assert (run / "lock").exists()
+    (run / "best.npz.tmp").touch()
+    goal = load(run / "last.npz").meta["progress"]["step"] + 1
+    code, _, err = charlm("train", "--resume", "--steps", goal)
+    assert code == 0, err
+    assert "lock" not in err
+    names = sorted(q.name for q in run.iterdir())
+    assert names == ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
+
+
+def test_a_reader_that_leaves_stops_no_training(text_file, tmp_path):
+    options = [*SMALL[:-1], 200, "--set", "train.validate_every=10"]
+    process = spawn(tmp_path, "train", text_file, *options, "--name", "a")
+    for _ in range(5):
+        process.stderr.readline()
+    process.stderr.close()
+    assert process.wait(120) == 0
+    assert process.stdout.read() == ""
+    process.stdout.close()
+    assert load(tmp_path / "checkpoints/a/last.npz").meta["progress"]["step"] == 200
+    process = spawn(tmp_path, "train", text_file, *SMALL, "--name", "b",
+                    stderr=None, preexec_fn=lambda: os.close(2))  # fmt: skip
+    assert process.communicate() == ("", None)
+    assert process.returncode == 0
+
+
+def test_a_bar_that_nobody_sees(text_file, tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    beginning = start.begin(*settings(text_file, train__validate_every=5), tmp_path)
+    with os.fdopen(writer, "w") as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        _show_bar(beginning.trainer)
+        console.say("still here")
+    assert beginning.trainer.progress.step == 12
+
+
+def test_too_little_memory(charlm, text_file, monkeypatch):
+    def begin(*_):
+        raise MemoryError("Unable to allocate 256. GiB for an array")
+
+    monkeypatch.setattr(start, "begin", begin)
+    assert charlm("train", text_file, "--hidden", 16384) == (
+        1, "", "charlm: there is not enough memory (Unable to allocate 256. GiB for an array); lower "
+        "model.hidden, model.layers, train.batch_size or train.seq_len\n",
+    )  # fmt: skip
+
+
+def test_ctrl_c_before_there_is_anything_to_save(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert end.value.code == 130
+
+
+def test_commands_to_copy_are_quoted(charlm, text_file):
+    _, _, err = charlm("train", text_file, *SMALL, "--name", "my verse")
+    assert "write with: charlm sample 'checkpoints/my verse'\n" in err
+
+
+def test_help_tells_the_defaults(charlm, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    for command, defaults in (
+        ("train", ["data.path", "small", "the text's stem", "./config.yaml", "its own"]),
+        ("eval", ["the newest run"]),
+    ):
+        out = charlm(command, "--help")[1]
+        for default in defaults:
+            assert f"[default: ({default})]" in " ".join(out.split()), default
 
 
 def test_kill_loses_at_most_what_came_after_the_last_checkpoint(text_file, tmp_path):

@@ -72,6 +72,9 @@ def test_the_last_length_counts():
         ("train.learning_rate", 1, 1.0),
         ("train.steps", "30", 30),
         ("train.steps", 30.0, 30),
+        ("train.steps", "30.0", 30),
+        ("train.steps", "1e3", 1000),
+        ("train.seed", "12345678901234567890", 12345678901234567890),
         ("train.seq_len", "full", "full"),
         ("train.seq_len", "32", 32),
         ("train.epochs", "null", None),
@@ -92,6 +95,13 @@ def test_values_take_the_settings_type(key, value, result):
         ("train.batchsize", 3, "--set: unknown key 'train.batchsize'; did you mean 'train.batch_size'?"),
         ("hidden", 3, "--set: unknown key 'hidden'; did you mean 'model.hidden'?"),
         ("zzz", 3, "--set: unknown key 'zzz'; config.yaml lists all keys"),
+        ("lr", 3, "--set: unknown key 'lr'; did you mean 'train.learning_rate'?"),
+        ("train.lr", 3, "--set: unknown key 'train.lr'; did you mean 'train.learning_rate'?"),
+        ("model.dropout", 3, "--set: unknown key 'model.dropout'; did you mean 'train.dropout'?"),
+        ("train.minutes", 1e308, "--set: train.minutes must be above 0 and at most 100000, got 1e+308"),
+        ("train.epochs", 1e308, "--set: train.epochs must be above 0 and at most 100000, got 1e+308"),
+        ("train.steps", "2.5", "--set: train.steps must be a whole number, got '2.5'"),
+        ("train.steps", "1e300", "--set: train.steps must be a whole number, got '1e300'"),
         ("train.dropout", 1, "--set: train.dropout must be at least 0 and below 1, got 1"),
         ("train.steps", 2.5, "--set: train.steps must be a whole number, got 2.5"),
         ("train.steps", True, "--set: train.steps must be a whole number, got True"),
@@ -117,8 +127,23 @@ def test_refused_values(key, value, message):
             "unknown key 'train.batchsize'; did you mean 'train.batch_size'?",
         ),
         ("trian: {}", "unknown key 'trian'; did you mean 'train'?"),
-        ("- 1", "must hold keys and values, got list"),
-        ("train: 3", "'train' must hold keys and values, got 3"),
+        (
+            "- 1",
+            "must hold keys and values, got list; where the file is not charlm's, name another",
+        ),
+        (
+            "train: 3",
+            "'train' must hold keys and values, got 3; where the file is not charlm's, name",
+        ),
+        (
+            "site: x",
+            "unknown key 'site'; where the file is not charlm's, name another with --config",
+        ),
+        (
+            "model: {zzz: x}",
+            "unknown key 'model.zzz'; where the file is not charlm's, name another",
+        ),
+        ("a: \x01", 'special characters are not allowed in "<unicode string>", position 3'),
         ("a: [", "line 1: "),
         ("preset: huge", "preset must be one of tiny, small, medium, large, got 'huge'"),
         (
@@ -135,6 +160,7 @@ def test_refused_files(tmp_path, content, message):
     with pytest.raises(ConfigError) as error:
         resolve([read_yaml(path)])
     assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_unreadable_files(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from conftest import VERSE, open_ids, settings
 
 from charlm.evaluation import score
-from charlm.evaluation.score import carried, cold
+from charlm.evaluation.score import carried, cold, layout
+from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
 from charlm.text.corpus import Share, TextInfo
 from charlm.training.trainer import Trainer
@@ -61,6 +62,36 @@ def test_sixteen_pieces_are_close_to_one(learned):
     assert many.nats == pytest.approx(one.nats, abs=0.002)
 
 
+def test_two_pieces_by_hand(learned):
+    """The first begins in the zero state, the second has read what stands before it."""
+    model, ids = learned
+    row = np.empty(ids.size, ids.dtype)
+    ids.read_into(0, row)
+    row = row.astype(np.intp)
+    size, half, nats = 701, 350, 0.0
+    for begin, end, warm_from in ((0, half, 0), (half, size, half - 300)):
+        stepper = Stepper(model, 1)
+        for position in range(warm_from, end):
+            z = stepper.step(row[position - 1 : position] if position else np.zeros(1, np.intp))
+            if position >= begin:
+                nats += float(cross_entropy(z, row[position : position + 1])[0])
+    ours = carried(model, ids, Share(0, size), 0, pieces=2)
+    assert ours.nats == pytest.approx(nats / size, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [700, 4799, 4800, 4801, 11_003])
+def test_layout_is_what_is_read(learned, monkeypatch, size):
+    model, ids = learned
+    step, widths = Stepper.step, []
+    monkeypatch.setattr(
+        Stepper, "step", lambda s, read: (widths.append(read.size), step(s, read))[1]
+    )
+    carried(model, ids, Share(0, size), 0)
+    pieces, steps = layout(size)
+    assert widths == [pieces] * steps
+    assert pieces == (1 if size < 4800 else 16)
+
+
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 1000])
 def test_cold_windows(learned, size):
     model, ids = learned
@@ -86,3 +117,4 @@ def test_units():
     s = score.Score(math.log(4), 10)
     assert s.bits == pytest.approx(2)
     assert s.perplexity == pytest.approx(4)
+    assert score.Score(1712.0, 10).perplexity == math.inf

@@ -1,6 +1,7 @@
 """Training learns, resumes to the bit, stops at what is not finite, and allocates nothing."""
 
 import dataclasses
+import itertools
 import json
 import math
 import shutil
@@ -11,12 +12,15 @@ import numpy as np
 import pytest
 from conftest import VERSE, open_ids, settings
 
+from charlm import randomness
 from charlm.config import to_yaml
 from charlm.errors import CheckpointError, Diverged, RunError, TextError
+from charlm.nn.dropout import draw_mask
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
 from charlm.storage import runs
 from charlm.storage.checkpoint import load
+from charlm.storage.history import read_history
 from charlm.storage.runs import Run
 from charlm.storage.weights import load_model
 from charlm.text.corpus import TextInfo
@@ -129,6 +133,7 @@ def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
             resumed_losses[event.step] = event.loss
     assert resumed_losses == losses
     assert readings(again.run) == readings(whole.run)
+    assert read_history(again.run.history).resumes == [stop_at]
     for name in ("last", "best"):
         one, other = load(getattr(whole.run, name)), load(getattr(again.run, name))
         assert list(one.arrays) == list(other.arrays)
@@ -154,9 +159,13 @@ def test_a_moved_goal_is_said(text_file, tmp_path):
     train(text_file, tmp_path, "a")
     beginning = resume(Run(tmp_path / "a"), steps=20)
     assert any("the goal moved from 12 to 20" in note for note in beginning.notes)
+    del beginning
+    beginning = resume(Run(tmp_path / "a"))
+    assert beginning.trainer.steps == 20, "it moved for good, before an update was made"
     list(beginning.trainer.events())
     assert beginning.trainer.progress.step == 20
     assert resume(Run(tmp_path / "a")).trainer.steps == 20
+    assert "steps: 20 " in (tmp_path / "a" / "config.yaml").read_text()
 
 
 def test_a_text_that_changed_is_refused(text_file, tmp_path):
@@ -165,7 +174,7 @@ def test_a_text_that_changed_is_refused(text_file, tmp_path):
     moved = tmp_path / "moved.txt"
     shutil.copy(text_file, moved)
     text_file.write_text(text_file.read_text() + "x")
-    with pytest.raises(TextError, match="is not the text that this run learns"):
+    with pytest.raises(TextError, match=rf"is not the text that {run.folder} learns"):
         resume(run)
     assert resume(run, moved).trainer.text.path == str(moved)
     text_file.unlink()
@@ -190,7 +199,10 @@ def test_other_versions_are_said(text_file, tmp_path, monkeypatch):
 def test_checkpoint_of_another_shape_is_refused(text_file, tmp_path):
     train(text_file, tmp_path, "a")
     t = new_trainer(text_file, tmp_path, model__hidden=13)
-    with pytest.raises(CheckpointError, match=r"on disk, float32 \(13, 30\) expected|expected"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"'embedding.W' is float32 \(12, 38\) on disk, float32 \(13, 38\) expected",
+    ):
         t.restore(load(tmp_path / "a" / "last.npz"))
 
 
@@ -210,15 +222,102 @@ def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
     assert load(t.run.last).meta["progress"]["step"] == 0, "what isn't finite is never saved"
 
 
+def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
+    """The update itself was finite; what it left is not, in the weights or the average."""
+    for name, average in (("a", 0.99), ("b", 0.0)):
+        config, given = settings(text_file, train__learning_rate=1e39, train__warmup=0,
+                                 train__validate_every=1, train__average=average)  # fmt: skip
+        t = begin(config, given, tmp_path, name).trainer
+        with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan aft"):
+            list(t.events())
+        assert load(t.run.last).meta["progress"]["step"] == 0
+        assert not t.run.best.exists()
+        config = config.replace(data__validation=0.0)
+        t = begin(config, given, tmp_path, f"{name}-unseen").trainer
+        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite after update 1 at"):
+            list(t.events())
+        assert load(t.run.last).meta["progress"]["step"] == 0
+
+
+def test_whatever_is_saved_is_finite(text_file, tmp_path):
+    t, _ = train(text_file, tmp_path, "a")
+    t.run.take()
+    whole = t.run.last.read_bytes()
+    for name, q in (("optimizer.v/lstm.0.Wx", t.optimizer.state["v"]),
+                    ("average/lstm.0.Wx", t.shown.parameters.flat),
+                    ("state/1.c", t.state[1][1].reshape(-1))):  # fmt: skip
+        for bad in (np.inf, -np.inf, np.nan):
+            q, kept = q[-600:], q[-600:].copy()
+            q[:] = bad
+            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite after upd"):
+                t.save()
+            q[:] = kept
+    assert t.run.last.read_bytes() == whole
+    t.save()
+
+
 def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
     t = begin(*settings(text_file), tmp_path, "a").trainer
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trainer, "save", full)
-    with pytest.raises(RunError, match=r"last.npz: cannot be saved \(No space left on device\)"):
-        list(t.events())
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save", full)
+        message = (
+            r"last.npz: cannot be saved \(No space left on device\); no checkpoint was saved yet, "
+            "make room and start again"
+        )
+        with pytest.raises(RunError, match=message):
+            list(t.events())
+    assert not t.run.folder.exists(), "a run without a checkpoint is none"
+
+    t = begin(*settings(text_file), tmp_path, "b").trainer
+    message = (
+        r"cannot be saved \(.*\); the checkpoint before is whole, go on from it with: charlm train "
+        f"--resume --checkpoints {tmp_path}$"
+    )
+    events = t.events()
+    assert isinstance(next(itertools.islice(events, 1, None)), Saved)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save", full)
+        with pytest.raises(RunError, match=message):
+            list(events)
+    t.run.history.unlink()
+    t.run.history.mkdir()
+    with pytest.raises(RunError, match=r"history.jsonl: " + message):
+        list(resume(Run(t.run.folder)).trainer.events())
+    assert t.run.last.exists()
+
+
+def test_masks_are_those_of_the_rates_and_the_update(text_file, tmp_path):
+    t = new_trainer(text_file, tmp_path, train__dropout=0.4, train__embedding_dropout=0.2)
+    for n in range(3):
+        t.update()
+        rng = randomness.generator(0, randomness.DROPOUT_MASKS, n)
+        assert len(t.tape.masks) == 3
+        for rate, mask in zip((0.2, 0.4, 0.4), t.tape.masks, strict=True):
+            expected = np.empty_like(mask)
+            draw_mask(rate, expected, rng)
+            assert np.array_equal(mask, expected)
+
+
+def test_no_update_is_longer_than_the_clipped_gradient(text_file, tmp_path):
+    t = new_trainer(text_file, tmp_path, train__optimizer="sgd", train__clip_norm=0.01,
+                    train__learning_rate=0.5, train__schedule="constant", train__warmup=0)  # fmt: skip
+    for _ in range(3):
+        before = t.model.parameters.flat.copy()
+        assert t.update().norm > 0.1
+        moved = np.linalg.norm(t.model.parameters.flat - before)
+        assert moved == pytest.approx(0.5 * 0.01, rel=1e-3)
+
+
+def test_what_is_late_is_saved(text_file, tmp_path, monkeypatch):
+    """A clock on which two updates take more than a minute and one does not."""
+    clock = itertools.count(0, 15)
+    monkeypatch.setattr(trainer.time, "monotonic", clock.__next__)
+    _, events = train(text_file, tmp_path, "a", train__validate_every=100)
+    assert [event.step for event in events if isinstance(event, Saved)] == [0, 3, 6, 9, 12]
 
 
 def test_update_allocates_nothing_that_grows(tmp_path):
@@ -299,11 +398,12 @@ def test_plan_counts_validations():
     assert plan(101, Pace(1.0, 1.0), None) == (92, None)
     assert plan(101, Pace(1.0, 20.0), None) == (80, 80), "one validation, and most of the time"
     assert plan(0, Pace(1.0, 5.0), None) == (1, 1)
+    assert plan(0.6, Pace(1.0, 0.0), None) == (1, None)
 
 
-@pytest.mark.parametrize("pause_at", [None, 3, 40])
-def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause_at):
-    """An update takes 0.1 s, a step 1 ms; a pause of a second hits one or the other."""
+@pytest.mark.parametrize(("pause_at", "busy"), [(None, 1.0), (3, 1.67), (40, 1.41), (225, 1.41)])
+def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause_at, busy):
+    """An update takes 0.1 s, a step 1 ms; a pause of a second hits an update, a step, a sample."""
     clock, calls = [0.0], [0]
 
     def work(cost):
@@ -312,13 +412,22 @@ def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause
 
     monkeypatch.setattr(planning.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(Trainer, "update", lambda _: work(0.1))
-    monkeypatch.setattr(planning, "cross_entropy", lambda *_: work(0.001))
+    monkeypatch.setattr(
+        planning, "cross_entropy", lambda z, _: work(0.001 if z.shape[1] == 1 else 9)
+    )
+    monkeypatch.setattr(Trainer, "sample", lambda _, length: work(0.0001 * length))
     vocabulary, ids = open_ids(text_file, tmp_path)
-    config, _ = settings(text_file)
-    pace = measure(config, vocabulary, TextInfo("", ids.size, "", ""), ids, 3.0)
-    busy = pace.update_s / 0.1
-    assert busy == pytest.approx({None: 1.0, 3: 2.25, 40: 1.59}[pause_at], abs=0.05)
-    assert pace.validation_s / (0.001 * (300 + 400 / 16)) == pytest.approx(busy)
+
+    def pace(**changes):
+        config, _ = settings(text_file, **changes)
+        return measure(config, vocabulary, TextInfo("", ids.size, "", ""), ids, 3.0)
+
+    timed = pace(train__steps=1000, train__sample_length=400)
+    assert timed.update_s / 0.1 == pytest.approx(busy, abs=0.04)
+    assert timed.validation_s / (0.001 * 400 + 0.0001 * 400) == pytest.approx(timed.update_s / 0.1)
+    began = clock[0]
+    assert pace(train__steps=50, data__validation=0.0).validation_s == 0
+    assert clock[0] - began == pytest.approx(0.7), "few updates are not worth three seconds"
 
 
 def test_no_validation_share(text_file, tmp_path):

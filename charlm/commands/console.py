@@ -6,11 +6,34 @@ Only what a command was asked for goes to stdout: the text that a model wrote, a
 import io
 import os
 import sys
+from typing import Any, TextIO
+
+
+class _Stderr:
+    """Pass on to stderr; once its reader has left, such as `head`, the program goes on unseen."""
+
+    def write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+        except OSError:
+            _point_at_nothing(sys.stderr)
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            _point_at_nothing(sys.stderr)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+
+stderr = _Stderr()
 
 
 def say(line: str = "") -> None:
     """Print a line on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(line, file=stderr, flush=True)
 
 
 def show(text: str) -> None:
@@ -20,8 +43,14 @@ def show(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # What Python would flush at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _point_at_nothing(sys.stdout)
+
+
+def _point_at_nothing(stream: TextIO) -> None:
+    """Let what is still in the stream's buffer, and all that follows, go nowhere."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def dim(text: str) -> str:

@@ -1,5 +1,6 @@
 """charlm eval: score a text."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,8 @@ def evaluate(
         list[str],
         typer.Argument(
             metavar="[CHECKPOINT] TEXT",
-            help="An .npz file, a run's folder or name (default: the newest run), and the text.",
+            help="An .npz file, a run's folder or name, and the text.",
+            show_default="the newest run",
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -53,11 +55,9 @@ def evaluate(
 
         report = {"checkpoint": str(path), "text": str(text), "characters": info.characters}
         for name, score in scores.items():
-            report[name] = {
-                "nats": score.nats,
-                "bits": score.bits,
-                "perplexity": score.perplexity,
-            }
+            units = {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
+            # JSON knows no infinity.
+            report[name] = {unit: q if math.isfinite(q) else None for unit, q in units.items()}
         print(encoder.dumps(report))
         return
     print(f"{text}: {info.characters:,} characters, scored by {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.commands.console import bold, dim, duration, say, size
+from charlm.commands.console import bold, dim, duration, say, size, stderr
 
 if TYPE_CHECKING:
     from charlm.config import Config
@@ -38,13 +39,14 @@ _SETTINGS = {
 
 def train(
     text: Annotated[
-        Path | None, typer.Argument(help="The text to learn, UTF-8.  [default: data.path]")
+        Path | None,
+        typer.Argument(help="The text to learn, UTF-8.", show_default="data.path"),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run, or with --name.")
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="tiny, small, medium or large.  [default: small]")
+        str | None, typer.Option(help="tiny, small, medium or large.", show_default="small")
     ] = None,
     cell: Annotated[str | None, typer.Option(help="lstm, gru or rnn.")] = None,
     layers: Annotated[int | None, typer.Option(help="Recurrent layers.")] = None,
@@ -64,18 +66,18 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="The run's name.  [default: the text's stem]")
+        str | None, typer.Option(help="The run's name.", show_default="the text's stem")
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting of config.yaml."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.  [default: ./config.yaml]")
+        Path | None, typer.Option(help="Settings file.", show_default="./config.yaml")
     ] = None,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the BLAS.  [default: its own]")
+        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="its own")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -243,7 +245,7 @@ def _show_bar(trainer: Trainer) -> None:
         unit="update",
         dynamic_ncols=True,
         smoothing=0.05,
-        file=sys.stderr,
+        file=stderr,
         bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
         " [{elapsed}<{remaining}{postfix}]",
     )
@@ -253,16 +255,17 @@ def _show_bar(trainer: Trainer) -> None:
                 case Updated():
                     loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
                     characters += event.characters
-                    speed = characters / (time.monotonic() - began)
+                    # A coarse clock may not have moved.
+                    speed = characters / max(time.monotonic() - began, 1e-3)
                     shown = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
                     bar.set_postfix_str(shown, refresh=False)
                     bar.update()
                 case Validated():
                     validation = f", validation {event.loss:.3f}"
-                    bar.write(_validation_line(event), file=sys.stderr)
+                    bar.write(_validation_line(event), file=stderr)
                     characters, began = 0, time.monotonic()
                 case Sampled():
-                    bar.write(dim(_indented(event.text)), file=sys.stderr)
+                    bar.write(dim(_indented(event.text)), file=stderr)
                 case Done():
                     bar.close()
                     _close(trainer, event)
@@ -300,7 +303,7 @@ def _close(trainer: Trainer, event: Any) -> None:
     run = trainer.run
     assert run is not None
     if event.interrupted:
-        say(f"stopped after update {event.step:,}, saved; go on with: charlm train --resume")
+        say(f"stopped after update {event.step:,}, saved; go on with: {run.resuming}")
         return
     line = f"done: {event.step:,} updates in {duration(event.elapsed_s)}"
     if event.best_loss is not None:
@@ -308,4 +311,4 @@ def _close(trainer: Trainer, event: Any) -> None:
             f", validation {event.best_loss:.4f} nats per character at update {event.best_step:,}"
         )
     say(line)
-    say(f"checkpoints: {run.folder}; write with: charlm sample {run.folder}")
+    say(f"checkpoints: {run.folder}; write with: charlm sample {shlex.quote(str(run.folder))}")

@@ -48,8 +48,23 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """Return exp(nats)."""
-        return math.exp(self.nats)
+        """Return exp(nats); infinite from 710 nats on."""
+        try:
+            return math.exp(self.nats)
+        except OverflowError:
+            return math.inf
+
+
+def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
+    """Say how `carried` reads a text: the pieces side by side, and the steps that each takes.
+
+    Args:
+        size: the text's characters.
+        pieces: side by side; one where the text is too short to warm them up.
+    """
+    if pieces == 1 or size < pieces * WARM:
+        return 1, size
+    return pieces, WARM + math.ceil(size / pieces)
 
 
 def carried(model: Model, ids: IdFile, share: Share, start_id: int, pieces: int = PIECES) -> Score:
@@ -62,8 +77,7 @@ def carried(model: Model, ids: IdFile, share: Share, start_id: int, pieces: int 
         start_id: what stands before the first character.
         pieces: read side by side; one where the text is too short to warm them up.
     """
-    if share.size < pieces * WARM:
-        pieces = 1
+    pieces, _ = layout(share.size, pieces)
     begins = np.arange(pieces + 1) * share.size // pieces
     stepper = Stepper(model, pieces)
     if pieces > 1:

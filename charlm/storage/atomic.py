@@ -20,7 +20,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         OSError: it could not be written; `path` is untouched and the temporary file is gone.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
             yield file
@@ -32,6 +32,11 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def temporary_of(path: Path) -> Path:
+    """Return where the content of `path` is while it is being written; a crash may leave it."""
+    return path.with_name(path.name + ".tmp")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.archive import read_meta, read_shapes
-from charlm.storage.runs import Run
+from charlm.storage.runs import Run, is_run
 
 # No count and no size reaches it; a damaged description may hold any number.
 _LARGEST = 1e18
@@ -117,9 +117,11 @@ def find(where: str, checkpoints: Path) -> Facts:
     Raises:
         CheckpointError: there is no such run, or none of its checkpoints can be read.
     """
-    if Path(where).is_file():
+    named = is_run(checkpoints, where)
+    if Path(where).is_file() and not named:
         return _counted(_of_file(Path(where)))
-    folders = [q for q in (Path(where), checkpoints / where) if q.is_dir()]
+    candidates = [checkpoints / where] if named else [Path(where), checkpoints / where]
+    folders = [q for q in candidates if q.is_dir()]
     if not folders:
         raise CheckpointError(
             f"{where}: no such checkpoint; name an .npz file, a run's folder or a run"

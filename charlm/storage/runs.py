@@ -6,17 +6,23 @@
         last.npz        the newest checkpoint, to resume from
         best.npz        the weights with the lowest validation loss, to sample from
         history.jsonl   one line a reading; a resume adds {"resume": step}
+        lock            the process that trains it, while it does
 
 A run that was imported has its best.npz alone. Nothing is ever written over another run: a name
 that is taken gets -2, -3, and so on.
 """
 
 import json
+import shlex
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from charlm.errors import CheckpointError, RunError
+from charlm.storage.atomic import temporary_of
+from charlm.storage.lock import Lock
 
 
 class Run:
@@ -33,14 +39,63 @@ class Run:
         self.last = folder / "last.npz"
         self.best = folder / "best.npz"
         self.history = folder / "history.jsonl"
+        self.lock = folder / "lock"
+        self._held: Lock | None = None
+
+    def take(self) -> None:
+        """Keep the run to this process and this object; again does nothing.
+
+        Raises:
+            RunError: another process trains it.
+        """
+        if self._held is None:
+            self._held = Lock(self.lock)
+            for path in (self.last, self.best):
+                with suppress(OSError):
+                    temporary_of(path).unlink()
+
+    def release(self) -> None:
+        """Let others train the run."""
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    def discard(self) -> None:
+        """Remove a run that has nothing worth keeping."""
+        self.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def record(self, entry: Mapping[str, Any]) -> None:
-        """Append a line to the history."""
-        with self.history.open("a+b") as file:
-            # A line torn by a crash is left to itself; the next one begins anew.
-            if file.tell() and not _ends_line(self.history):
-                file.write(b"\n")
-            file.write(json.dumps(entry).encode() + b"\n")
+        """Append a line to the history.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        try:
+            with self.history.open("a+b") as file:
+                # A line torn by a crash is left to itself; the next one begins anew.
+                if file.tell() and not _ends_line(self.history):
+                    file.write(b"\n")
+                file.write(json.dumps(entry).encode() + b"\n")
+        except OSError as error:
+            raise self.failed(self.history, error) from None
+
+    def failed(self, path: Path, error: OSError) -> RunError:
+        """Return what to raise where a file of the run cannot be saved."""
+        go_on = "no checkpoint was saved yet, make room and start again"
+        if self.last.exists():
+            go_on = f"the checkpoint before is whole, go on from it with: {self.resuming}"
+        return RunError(f"{path}: cannot be saved ({error.strerror or error}); {go_on}")
+
+    @property
+    def resuming(self) -> str:
+        """Return the command that goes on with this run, whatever other runs there are."""
+        command, checkpoints = ["charlm", "train", "--resume"], self.folder.parent
+        if len(list(checkpoints.glob("*/last.npz"))) > 1:
+            command += ["--name", self.folder.name]
+        if checkpoints != Path("checkpoints"):
+            command += ["--checkpoints", str(checkpoints)]
+        return shlex.join(command)
 
 
 def _ends_line(path: Path) -> bool:
@@ -108,6 +163,12 @@ def named(checkpoints: Path, name: str) -> Run:
     return run
 
 
+def is_run(checkpoints: Path, name: str) -> bool:
+    """Say whether a run has this name; whatever else is called that where we are is not meant."""
+    run = Run(checkpoints / name)
+    return not any(c in name for c in "/\\") and (run.best.exists() or run.last.exists())
+
+
 def weights(where: str | None, checkpoints: Path) -> Path:
     """Find the checkpoint to sample from or to score.
 
@@ -124,6 +185,8 @@ def weights(where: str | None, checkpoints: Path) -> Path:
     """
     if where is None:
         run = newest(checkpoints, ("best.npz", "last.npz"))
+    elif is_run(checkpoints, where):
+        run = Run(checkpoints / where)
     elif Path(where).is_file():
         return Path(where)
     elif Path(where).is_dir():

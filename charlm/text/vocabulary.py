@@ -73,7 +73,7 @@ class Vocabulary:
         return cls(symbols, start, unknown=codes.size < int(np.count_nonzero(counts)))
 
     def encode(
-        self, text: str, where: str, position: int = 0, on_unknown: OnUnknown = "error"
+        self, text: str | bytes, where: str, position: int = 0, on_unknown: OnUnknown = "error"
     ) -> Ids:
         """Turn characters into ids.
 
@@ -88,6 +88,7 @@ class Vocabulary:
         Raises:
             UnknownCharacter: a character is not in the vocabulary; names the first.
         """
+        assert isinstance(text, str)
         codes = code_points(text)
         ids = self._table[np.minimum(codes, self._table.size - 1)]
         unknown = np.flatnonzero(ids == len(self.symbols))

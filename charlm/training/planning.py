@@ -12,22 +12,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config import Config
-from charlm.evaluation.score import PIECES, WARM
+from charlm.evaluation.score import layout
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATIONS, Trainer
 
+# What may go into timing a training. The longer it takes, the more of a shared machine's busy and
+# quiet times is in the mean.
+TIMING_SHARE = 1 / 25
 _UPDATES = 6
 _STEPS = 200
+_SAMPLES = 3
 # What the last checkpoint and leaving the program take, as far as it is worth planning for.
 _LEAVING_S = 1.0
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Hold what was timed: seconds an update, and seconds a validation."""
+    """Hold what was timed: seconds an update, and seconds a validation with its sample."""
 
     update_s: float
     validation_s: float
@@ -40,32 +44,43 @@ class Pace:
 def measure(
     config: Config, vocabulary: Vocabulary, text: TextInfo, ids: IdFile, seconds: float
 ) -> Pace:
-    """Time updates, and some steps of a validation, on a copy that is thrown away.
+    """Time updates, steps of a validation and samples, on a copy that is thrown away.
 
     Args:
         config: resolved, but for the number of steps.
         vocabulary: the text's.
         text: which text it is.
         ids: the text as ids.
-        seconds: what the timing may take; a few updates are timed in any case, unless one alone
-            takes longer than that.
+        seconds: what the timing may take; less is enough for few steps. A few updates are timed
+            in any case, unless one alone takes longer than that.
     """
+    assert config.train.steps is not None
     trainer = Trainer(config, vocabulary, text, ids, run=None)
     # The first update meets cold caches and fresh memory.
     trainer.update()
     updates: list[float] = []
-    while sum(updates) < seconds and (len(updates) < _UPDATES or sum(updates) < seconds / 2):
+    enough = config.train.steps * TIMING_SHARE
+    while sum(updates) < seconds and (
+        len(updates) < _UPDATES or (sum(updates) < seconds * 3 / 4 and len(updates) < enough)
+    ):
         updates.append(_seconds(trainer.update))
-    stepper = Stepper(trainer.shown, PIECES)
-    read = np.zeros(PIECES, np.intp)
-    steps = [_seconds(lambda: cross_entropy(stepper.step(read), read)) for _ in range(_STEPS)]
+    pieces, count = layout(trainer.validation.size)
+    length = config.train.sample_length if count else 0
+    steps, samples = [0.0], [0.0]
+    if count:
+        stepper, read = Stepper(trainer.shown, pieces), np.zeros(pieces, np.intp)
+        steps = [_seconds(lambda: cross_entropy(stepper.step(read), read)) for _ in range(_STEPS)]
+    few = min(length, _STEPS)
+    if few:
+        samples = [_seconds(lambda: trainer.sample(few)) for _ in range(_SAMPLES)]
 
     # On a busy machine one pause can be longer than all else that was timed. The medians tell what
-    # an update and a step cost beside each other; how much the pauses add is taken over all of it.
-    update_s, step_s = statistics.median(updates), statistics.median(steps)
-    busy = (sum(updates) + sum(steps)) / (len(updates) * update_s + len(steps) * step_s)
-    validation = WARM + trainer.validation.size / PIECES if trainer.validation.size else 0
-    return Pace(update_s * busy, step_s * validation * busy)
+    # the three cost beside each other; how much the pauses add is taken over all of it.
+    timed = (updates, steps, samples)
+    update_s, step_s, sample_s = map(statistics.median, timed)
+    busy = sum(map(sum, timed)) / sum(len(q) * statistics.median(q) for q in timed)
+    validation_s = count * step_s + length / max(1, few) * sample_s
+    return Pace(update_s * busy, validation_s * busy)
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -87,7 +102,7 @@ def plan(seconds: float, pace: Pace, validate_every: int | None) -> tuple[int, i
         validate_every: as given, or chosen here where the usual number of validations would take
             more than a quarter of the time, or None for the usual number.
     """
-    left = seconds - _LEAVING_S
+    left = max(0.0, seconds - _LEAVING_S)
     if validate_every is not None:
         per_update = pace.update_s + pace.validation_s / validate_every
         return max(1, int(left / per_update)), validate_every

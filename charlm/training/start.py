@@ -4,7 +4,6 @@ begin     text -> vocabulary -> ids.bin -> B and T that fit -> steps -> Trainer
 resume    last.npz -> the same text? -> Trainer, put back where it was
 """
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,12 +20,13 @@ from charlm.storage.weights import read_config
 from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
 from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
-from charlm.training.planning import Pace, measure, plan
+from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
 from charlm.training.trainer import Trainer
 
 # A shorter run is over before its length could be estimated.
 _WORTH_TIMING = 50
-_LONGEST_TIMING_S = 4.0
+_LONGEST_TIMING_S = 12.0
+_LONGEST_GLANCE_S = 3.0
 
 
 @dataclass
@@ -63,6 +63,7 @@ def begin(
     Raises:
         TextError: the text cannot be read, or is too short.
         RunError: the run's folder cannot be made.
+        Diverged: what was timed did.
     """
     began = time.perf_counter() - spent_s
     path = Path(config.data.path)
@@ -71,6 +72,7 @@ def begin(
     config, notes = _fit(config, given, int(counts.sum()))
     run = runs.create(checkpoints, path.stem if name is None else name)
     try:
+        run.take()
         text = encode(path.absolute(), vocabulary, run.ids)
         if text.sha256 != sha256:
             raise TextError(f"{path}: changed while it was being read; start again")
@@ -79,10 +81,10 @@ def begin(
         run.config.write_text(to_yaml(config), encoding="utf-8")
         return Beginning(Trainer(config, vocabulary, text, ids, run), pace, notes)
     except OSError as error:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        run.discard()
         raise RunError(f"{run.folder}: cannot be written ({error.strerror or error})") from None
     except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        run.discard()
         raise
 
 
@@ -97,8 +99,17 @@ def resume(run: Run, text_path: Path | None = None, steps: int | None = None) ->
     Raises:
         CheckpointError: the checkpoint cannot be used.
         TextError: the text is not the one the run began with.
-        RunError: the new goal lies behind the run.
+        RunError: the new goal lies behind the run, or another process trains it.
     """
+    run.take()
+    try:
+        return _resume(run, text_path, steps)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _resume(run: Run, text_path: Path | None, steps: int | None) -> Beginning:
     checkpoint = load(run.last)
     config, vocabulary = read_config(checkpoint)
     notes = _version_notes(checkpoint.meta)
@@ -110,16 +121,23 @@ def resume(run: Run, text_path: Path | None = None, steps: int | None = None) ->
             f"--steps: must be at least the {made:,} updates that are made, got {steps:,}; "
             "a run cannot go back"
         )
-    if steps is not None and steps != config.train.steps:
+    goal = config.train.steps if steps is None else steps
+    moved = goal != config.train.steps
+    if moved:
         notes.append(
-            f"the goal moved from {config.train.steps:,} to {steps:,} updates, and the "
+            f"the goal moved from {config.train.steps:,} to {goal:,} updates, and the "
             "learning rate's schedule with it"
         )
-        config = config.replace(train__steps=steps)
-        run.config.write_text(to_yaml(config), encoding="utf-8")
-    ids = IdFile(run.ids, vocabulary.dtype)
-    trainer = Trainer(config, vocabulary, text, ids, run)
+        config = config.replace(train__steps=goal)
+    trainer = Trainer(config, vocabulary, text, IdFile(run.ids, vocabulary.dtype), run)
     trainer.restore(checkpoint)
+    if moved:
+        # Whatever ends this process, the next one has the new goal.
+        trainer.save()
+        try:
+            run.config.write_text(to_yaml(config), encoding="utf-8")
+        except OSError as error:
+            raise run.failed(run.config, error) from None
     return Beginning(trainer, None, notes)
 
 
@@ -143,12 +161,16 @@ def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config
         notes.append(
             f"the text is short: {fitted_B} streams of {fitted_T} steps instead of {B} of {T}"
         )
-    if fitted_B * fitted_T > N or N < 2:
+    # A character to read, and the one after it.
+    wanted = max(2, fitted_B * fitted_T)
+    if wanted > N:
+        least = int(wanted / (1 - config.data.validation - config.data.test))
+        while shares(least, config.data.validation, config.data.test)[0].size < wanted:
+            least += 1
         raise TextError(
             f"{config.data.path}: {characters:,} characters is too short, batch_size={fitted_B} x "
-            f"seq_len={fitted_T} needs at least "
-            f"{int(fitted_B * fitted_T / (1 - config.data.validation - config.data.test)) + 1:,}; "
-            "lower either"
+            f"seq_len={fitted_T} needs at least {least:,}; "
+            + ("lower either" if fitted_B * fitted_T > 1 else "name a longer text")
         )
     config = config.replace(train__batch_size=fitted_B, train__seq_len=fitted_T)
     if train.epochs is not None:
@@ -171,11 +193,10 @@ def _set_steps(
     if minutes is None and steps is not None and steps < _WORTH_TIMING:
         return config, None
     timed = config.replace(train__steps=steps or 10**6, train__minutes=None)
-    # A fiftieth of the time goes into planning it, within bounds.
-    seconds = _LONGEST_TIMING_S if minutes is None else minutes * 60 / 50
-    pace = measure(timed, vocabulary, text, ids, min(seconds, _LONGEST_TIMING_S))
     if minutes is None:
-        return config, pace
+        return config, measure(timed, vocabulary, text, ids, _LONGEST_GLANCE_S)
+    seconds = min(minutes * 60 * TIMING_SHARE, _LONGEST_TIMING_S)
+    pace = measure(timed, vocabulary, text, ids, seconds)
     chosen = config.train.validate_every
     left = minutes * 60 - (time.perf_counter() - began)
     steps, every = plan(left, pace, None if chosen == "auto" else chosen)
@@ -200,8 +221,8 @@ def _same_text(
         sha256 = scan(path)[1]
         if sha256 != text.sha256:
             raise TextError(
-                f"{path}: is not the text that this run learns (its SHA-256 differs); "
-                "name the right one, or start a new run without --resume"
+                f"{path}: is not the text that {run.folder} learns (its SHA-256 differs); name "
+                "the right one, or another run with --name, or start a new one without --resume"
             )
         text = TextInfo(str(path.absolute()), text.characters, text.sha256, text.ids_sha256)
     intact = run.ids.exists() and file_sha256(run.ids) == text.ids_sha256

@@ -17,7 +17,7 @@ import numpy as np
 
 from charlm import environment, randomness
 from charlm.config import Config
-from charlm.errors import CheckpointError, Diverged, RunError
+from charlm.errors import CheckpointError, Diverged
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import sample
@@ -80,6 +80,10 @@ class Trainer:
         text: which text it is.
         ids: the text as ids.
         run: where to save; None saves nothing.
+
+    Attributes:
+        resumed: it goes on from a checkpoint.
+        stop_asked: `events` ends after the update that is being made.
     """
 
     def __init__(
@@ -117,7 +121,7 @@ class Trainer:
         self.zero_state = self.model.zero_state(train.batch_size)
         self.state: States = self.zero_state
         self.progress = Progress()
-        self.stop_asked = False
+        self.resumed = self.stop_asked = False
 
     @property
     def validate_every(self) -> int:
@@ -135,6 +139,8 @@ class Trainer:
         """Let `events` save and end after the update that is being made."""
         self.stop_asked = True
 
+    # What overflows is told once, as Diverged.
+    @np.errstate(all="ignore")
     def update(self) -> Updated:
         """Make one update.
 
@@ -166,26 +172,50 @@ class Trainer:
         self.progress.loss_count += 1
         return Updated(n + 1, loss, rate, norm, chunk.targets.size)
 
+    @np.errstate(all="ignore")
     def validate(self) -> float:
-        """Score the validation share: nats per character, state carried."""
+        """Score the validation share: nats per character, state carried.
+
+        Raises:
+            Diverged: that is no finite number.
+        """
         if self.shown is not self.model:
             self.shown.prepare()
         start = self.vocabulary.start_id
-        return score.carried(self.shown, self.ids, self.validation, start).nats
+        loss = score.carried(self.shown, self.ids, self.validation, start).nats
+        if not math.isfinite(loss):
+            raise self._diverged(f"the validation loss is no longer finite, got {loss:.4g}")
+        return loss
 
     def events(self) -> Iterator[Event]:
         """Train to the goal, and tell what happens.
 
         Raises:
-            Diverged: as `update`.
-            RunError: a checkpoint could not be written.
+            Diverged: as `update`; or the validation loss, or what was to be saved, is not finite.
+            RunError: a checkpoint could not be saved, or another process trains this run.
         """
+        if self.run is None:
+            yield from self._events()
+            return
+        self.run.take()
+        try:
+            yield from self._events()
+        finally:
+            if self.run.last.exists() or self.run.best.exists():
+                self.run.release()
+            else:
+                # It was never saved: there is nothing to go on from, and a name taken for nothing.
+                self.run.discard()
+
+    def _events(self) -> Iterator[Event]:
         p, readings = self.progress, max(1, self.steps // _READINGS)
         began = time.monotonic() - p.elapsed_s
         validated_at, characters = time.monotonic(), 0
         yield Started(p.step, self.steps)
         saved_at = time.monotonic()
-        if p.step == 0:
+        if self.resumed and self.run:
+            self.run.record({"resume": p.step})
+        elif p.step == 0:
             yield from self._save()
         while p.step < self.steps and not self.stop_asked:
             updated = self.update()
@@ -198,12 +228,13 @@ class Trainer:
             p.elapsed_s = time.monotonic() - began
             due = p.step % self.validate_every == 0 or p.step == self.steps
             if due and self.validation.size:
-                chars_per_s = characters / (time.monotonic() - validated_at)
+                # A coarse clock may not have moved.
+                chars_per_s = characters / max(time.monotonic() - validated_at, 1e-3)
                 validated = self._validate(chars_per_s)
                 reading |= {"train_loss": validated.train_loss, "validation": validated.loss}
                 yield validated
                 if self.config.train.sample_length:
-                    yield Sampled(p.step, self._sample())
+                    yield Sampled(p.step, self.sample(self.config.train.sample_length))
                 validated_at, characters = time.monotonic(), 0
             if reading and self.run:
                 self.run.record({"step": p.step, **reading, "elapsed_s": round(p.elapsed_s, 2)})
@@ -225,32 +256,52 @@ class Trainer:
         p.loss_sum, p.loss_count = 0.0, 0
         return Validated(p.step, loss, train_loss, best, chars_per_s)
 
-    def _sample(self) -> str:
+    def sample(self, length: int) -> str:
+        """Write something, the same from the same weights and step."""
         train = self.config.train
         return "".join(
             sample(
                 self.shown,
                 self.vocabulary,
                 Filters(),
-                length=train.sample_length,
+                length=length,
                 seed=train.seed,
                 n=self.progress.step,
             )
         )
 
+    def save(self) -> None:
+        """Write `last.npz`.
+
+        Raises:
+            Diverged: something of it is not finite; what was saved before stays.
+            RunError: it could not be saved.
+        """
+        assert self.run is not None
+        self._write(self.run.last, self._arrays(), "last")
+
     def _save(self) -> Iterator[Event]:
         if self.run:
-            self._write(self.run.last, self._arrays(), "last")
+            self.save()
             yield Saved(self.progress.step, self.run.last)
 
     def _write(self, path: Path, arrays: dict[str, Array], kind: str) -> None:
+        assert self.run is not None
+        for name, q in arrays.items():
+            if not _is_finite(q):
+                raise self._diverged(f"'{name}' is no longer finite")
         try:
             save(path, arrays, self._meta(kind))
         except OSError as error:
-            raise RunError(
-                f"{path}: cannot be saved ({error.strerror or error}); the checkpoint before is "
-                "whole, go on from it with: charlm train --resume"
-            ) from None
+            raise self.run.failed(path, error) from None
+
+    def _diverged(self, what: str) -> Diverged:
+        n = self.progress.step
+        rate = learning_rate(max(0, n - 1), self.config.train)
+        return Diverged(
+            f"train: {what} after update {n} at learning rate {rate:.3g}; "
+            "start again with a lower --lr"
+        )
 
     def _arrays(self) -> dict[str, Array]:
         """Return everything that a resume needs, by the names of `last.npz`."""
@@ -300,3 +351,10 @@ class Trainer:
                 f"{checkpoint.path}: lacks its progress; it is no last.npz"
             ) from None
         self.optimizer.updates = self.progress.step
+        self.resumed = True
+
+
+@np.errstate(all="ignore")
+def _is_finite(q: Array) -> bool:
+    """Say whether every number is finite, without an array of answers."""
+    return math.isfinite(q.min()) and math.isfinite(q.max())
