@@ -14,8 +14,11 @@ from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
 from charlm.text.vocabulary import Vocabulary
 
+
 def network(cell: str, L: int, H: int, V: int, embedding: str = "auto", training: bool = True):
-    model = Model(ModelConfig(cell=cell, layers=L, hidden=H, embedding=embedding), V, training=training)
+    model = Model(
+        ModelConfig(cell=cell, layers=L, hidden=H, embedding=embedding), V, training=training
+    )
     model.initialize(0)
     return model
 
@@ -77,7 +80,11 @@ def vectors(cell: str, L: int, H: int, V: int, streams: int, count: int):
     """The products of so many steps of sampling alone."""
     model = network(cell, L, H, V, training=False)
     works = [
-        (q.W, np.ones((q.W.shape[1], streams), np.float32), np.ones((q.W.shape[0], streams), np.float32))
+        (
+            q.W,
+            np.ones((q.W.shape[1], streams), np.float32),
+            np.ones((q.W.shape[0], streams), np.float32),
+        )
         for q in model.products
     ]
 

@@ -110,7 +110,9 @@ def pytorch_is_here() -> bool:
 
     if find_spec("torch"):
         return True
-    print("PyTorch is not installed, so there is nothing to compare with: pip install torch==2.13.0")
+    print(
+        "PyTorch is not installed, so there is nothing to compare with: pip install torch==2.13.0"
+    )
     return False
 
 
@@ -125,5 +127,11 @@ def environment() -> dict:
         found["torch"] = version("torch")
     except PackageNotFoundError:
         found["torch"] = "none"
-    names = [q for q in Path("/proc/cpuinfo").read_text().splitlines() if q.startswith("model name")]
-    return {**found, "processor": names[0].partition(": ")[2] if names else "", "cores": os.cpu_count()}
+    names = [
+        q for q in Path("/proc/cpuinfo").read_text().splitlines() if q.startswith("model name")
+    ]
+    return {
+        **found,
+        "processor": names[0].partition(": ")[2] if names else "",
+        "cores": os.cpu_count(),
+    }

@@ -318,8 +318,7 @@ def start(
     if preset is not None:
         given["preset"] = preset
     if text is not None:
-        texts = [text] if isinstance(text, str | Path) else text
-        given["data.path"] = tuple(map(str, texts))
+        given["data.path"] = tuple(map(str, _several(text)))
     layers = [] if config is None else [read_yaml(Path(config))]
     layers.append(Layer("charlm", given))
     checkpoints = Path(checkpoints)
@@ -331,7 +330,7 @@ def resume(
     name: str | None = None,
     *,
     checkpoints: PathLike = _CHECKPOINTS,
-    text: PathLike | None = None,
+    text: PathLike | Sequence[PathLike] | None = None,
     steps: int | None = None,
 ) -> Training:
     """Go on with a run as if it had never stopped.
@@ -349,7 +348,7 @@ def resume(
     """
     folder = Path(checkpoints)
     run = runs.newest(folder) if name is None else runs.named(folder, name)
-    return Training(go_on(run, None if text is None else Path(text), steps))
+    return Training(go_on(run, [Path(q) for q in _several(text)], steps))
 
 
 def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS) -> LanguageModel:
@@ -365,6 +364,12 @@ def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS)
     """
     path = runs.weights(None if where is None else str(where), Path(checkpoints))
     return LanguageModel(load_model(path), path)
+
+
+def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
+    if text is None:
+        return []
+    return [text] if isinstance(text, str | Path) else text
 
 
 def _seed() -> int:

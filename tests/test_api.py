@@ -70,9 +70,20 @@ def test_documentation_is_run(here, capsys):
     assert len(names["losses"]) == 40
 
 
-def test_train_is_what_the_shell_does(here, charlm_command=None):
+def test_train_is_what_the_shell_does(here):
     model = charlm.train("my-text.txt", **SMALL, seed=3, name="api")
-    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "12", "--seed", "3"]
+    options = [
+        "--hidden",
+        "12",
+        "--batch-size",
+        "4",
+        "--seq-len",
+        "8",
+        "--steps",
+        "12",
+        "--seed",
+        "3",
+    ]
     subprocess.run(
         [sys.executable, "-m", "charlm", "train", "my-text.txt", "-q", *options, "--name", "shell"],
         env={"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}, check=True,
@@ -113,9 +124,9 @@ def test_settings_are_those_of_the_config(here):
     config = training.config
     assert (config.preset, config.model.cell, config.train.seed) == ("tiny", "rnn", 6)
     assert config.data.path == ("my-text.txt",)
-    with pytest.raises(charlm.ConfigError, match="charlm: train.learning_rate must be above 0"):
+    with pytest.raises(charlm.ConfigError, match=r"charlm: train.learning_rate must be above 0"):
         charlm.start("my-text.txt", learning_rate=-1)
-    with pytest.raises(charlm.TextError, match="nope.txt: no such file"):
+    with pytest.raises(charlm.TextError, match=r"nope.txt: no such file"):
         charlm.start("nope.txt")
     with pytest.raises(charlm.RunError, match="holds no run"):
         charlm.resume("nope")
@@ -179,7 +190,9 @@ def test_fine_tuning_onto_other_characters(here, cell, embedding):
     old = charlm.train("my-text.txt", **SMALL | {"steps": 60, "learning_rate": 0.02}, cell=cell,
                        embedding=embedding, name="old")  # fmt: skip
     (here / "other.txt").write_text((FRESH + VERSE) * 20, encoding="utf-8")
-    training = charlm.start("other.txt", init_from="old", batch_size=4, seq_len=8, steps=3, name="new")
+    training = charlm.start(
+        "other.txt", init_from="old", batch_size=4, seq_len=8, steps=3, name="new"
+    )
     assert any(
         "begins with the weights of" in note and "38 characters known, 3 new" in note
         for note in training.notes
@@ -200,9 +213,13 @@ def test_fine_tuning_onto_other_characters(here, cell, embedding):
 
 
 def test_fine_tuning_keeps_the_model(here, model):
-    with pytest.raises(charlm.ConfigError, match=r"init_from: model.hidden is 12 in .*, got 16; leave"):
+    with pytest.raises(
+        charlm.ConfigError, match=r"init_from: model.hidden is 12 in .*, got 16; leave"
+    ):
         charlm.start("my-text.txt", init_from="my-text", hidden=16)
-    with pytest.raises(charlm.ConfigError, match=r"init_from: data.level is 'char' in .*, got 'byte'"):
+    with pytest.raises(
+        charlm.ConfigError, match=r"init_from: data.level is 'char' in .*, got 'byte'"
+    ):
         charlm.start("my-text.txt", init_from=model.path, level="byte")
     with pytest.raises(charlm.CheckpointError, match="nope: no such checkpoint"):
         charlm.start("my-text.txt", init_from="nope")

@@ -248,11 +248,11 @@ def test_validation_is_what_eval_says(charlm, text_file, tmp_path):
 
 ERRORS = [
     (["train", "nope.txt"], "nope.txt: no such file; name a text to learn from"),
-    (["train", "folder"], "folder: is a folder; name a file in it"),
+    (["train", "folder"], "folder: is a folder without any file *.txt; name another pattern with --glob"),
     (["train", "empty.txt"], "empty.txt: is empty; name a text to learn from"),
     (["train", "latin.txt"],
-     "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); convert it "
-     "first, for example with iconv -f latin1 -t utf-8"),
+     "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); it looks "
+     "like latin-1, try --encoding latin-1, or learn its bytes as they are with --level byte"),
     (["train", "one.txt"],
      "one.txt: 1 characters is too short, batch_size=1 x seq_len=1 needs at least 3; name a longer "
      "text"),

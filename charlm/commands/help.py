@@ -26,7 +26,7 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """Show commands under the headings they were given, in the order in which they are used."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands' names."""
         return list(self.commands)
 

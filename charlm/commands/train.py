@@ -23,6 +23,10 @@ _BEGAN = time.perf_counter()
 
 # Options that are other names for settings.
 _SETTINGS = {
+    "glob": "data.glob",
+    "level": "data.level",
+    "encoding": "data.encoding",
+    "init_from": "train.init_from",
     "cell": "model.cell",
     "layers": "model.layers",
     "hidden": "model.hidden",
@@ -39,8 +43,22 @@ _SETTINGS = {
 
 def train(
     text: Annotated[
-        Path | None,
-        typer.Argument(help="The text to learn, UTF-8.", show_default="data.path"),
+        list[Path] | None,
+        typer.Argument(
+            metavar="[TEXT]...",
+            help="The text to learn: a file, several, or a folder.",
+            show_default="data.path",
+        ),
+    ] = None,
+    glob: Annotated[
+        str | None, typer.Option(help="Which files of a folder.", show_default="*.txt")
+    ] = None,
+    level: Annotated[str | None, typer.Option(help="char or byte.", show_default="char")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the files.", show_default="utf-8")
+    ] = None,
+    init_from: Annotated[
+        str | None, typer.Option(help="Begin with the weights of this checkpoint or run.")
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest run, or with --name.")
@@ -101,8 +119,9 @@ def train(
             )
         beginning = _resume(text, name, checkpoints, steps, threads)
     else:
-        resolved, chosen = _resolve(text, preset, options, set_ or [], config)
+        # Before anything imports NumPy.
         _use_threads(threads)
+        resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
         from charlm.training.start import begin
 
         beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
@@ -120,14 +139,16 @@ def train(
 
 
 def _resolve(
-    text: Path | None,
+    text: list[Path] | None,
     preset: str | None,
     options: dict[str, Any],
     sets: list[str],
     file: Path | None,
+    checkpoints: Path,
 ) -> tuple[Config, frozenset[str]]:
-    from charlm.config import Layer, read_yaml, resolve
+    from charlm.config import Layer, read_yaml
     from charlm.errors import ConfigError
+    from charlm.training.finetuning import settle
 
     layers = []
     if file is not None or Path("config.yaml").exists():
@@ -144,9 +165,9 @@ def _resolve(
         raise typer.BadParameter(f"{' and '.join(lengths)} exclude each other; give one of them")
     if preset is not None:
         layers.append(Layer("--preset", {"preset": preset}))
-    if text is not None:
-        layers.append(Layer("TEXT", {"data.path": str(text)}))
-    return resolve(layers)
+    if text:
+        layers.append(Layer("TEXT", {"data.path": tuple(map(str, text))}))
+    return settle(layers, checkpoints)
 
 
 def _use_threads(count: int | None) -> None:
@@ -156,7 +177,11 @@ def _use_threads(count: int | None) -> None:
 
 
 def _resume(
-    text: Path | None, name: str | None, checkpoints: Path, steps: int | None, threads: int | None
+    texts: list[Path] | None,
+    name: str | None,
+    checkpoints: Path,
+    steps: int | None,
+    threads: int | None,
 ) -> Beginning:
     from charlm.storage.archive import read_meta
     from charlm.storage.runs import named, newest
@@ -166,7 +191,7 @@ def _resume(
     _use_threads(threads or (recorded if isinstance(recorded, int) and recorded > 0 else None))
     from charlm.training.start import resume
 
-    return resume(run, text, steps)
+    return resume(run, texts or [], steps)
 
 
 def _announce(beginning: Beginning) -> None:
@@ -305,6 +330,11 @@ def _close(trainer: Trainer, event: Any) -> None:
     if event.interrupted:
         say(f"stopped after update {event.step:,}, saved; go on with: {run.resuming}")
         return
+    if event.early:
+        say(
+            f"stopped early: validation has not improved for {trainer.plateau.stale} times; "
+            "--resume with more --steps would go on"
+        )
     line = f"done: {event.step:,} updates in {duration(event.elapsed_s)}"
     if event.best_loss is not None:
         line += (

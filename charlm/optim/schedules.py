@@ -26,20 +26,20 @@ class Plateau:
     It is part of a run's progress: what it counts is saved and resumed.
 
     Attributes:
-        best: lowest loss so far.
+        best: lowest loss so far; None before the first validation.
         stale: validations in a row since then.
         borne: those of them since the rate fell.
         decays: how often the rate fell.
     """
 
-    best: float = math.inf
+    best: float | None = None
     stale: int = 0
     borne: int = 0
     decays: int = 0
 
     def see(self, loss: float, train: TrainConfig) -> None:
         """Take in a validation."""
-        if loss < self.best:
+        if self.best is None or loss < self.best:
             self.best, self.stale, self.borne = loss, 0, 0
             return
         self.stale += 1
@@ -71,9 +71,8 @@ def learning_rate(n: int, train: TrainConfig, decays: int = 0) -> float:
         case "linear":
             return peak * (train.final_rate + (1 - train.final_rate) * (1 - progress))
         case "step":
-            every = train.decay_every
-            if every == "auto":
-                every = max(1, math.ceil(train.steps / _STEPS))
+            chosen = train.decay_every
+            every = max(1, math.ceil(train.steps / _STEPS)) if chosen == "auto" else chosen
             return float(peak * train.decay ** ((n - warmup) // every))
         case "plateau":
             return float(peak * train.decay**decays)

@@ -18,7 +18,7 @@ import numpy as np
 from charlm.errors import TextError
 from charlm.text import encodings
 from charlm.text.source import Source
-from charlm.text.vocabulary import ByteVocabulary, Ids, Vocabulary, code_points
+from charlm.text.vocabulary import ByteVocabulary, Ids, OnUnknown, Vocabulary, code_points
 
 _CODE_POINTS = 0x110000
 
@@ -120,7 +120,7 @@ def encode(
         UnknownCharacter: it holds a character that the vocabulary lacks.
     """
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
-    policy = "error" if vocabulary.unknown_id is None else "replace"
+    policy: OnUnknown = "error" if vocabulary.unknown_id is None else "replace"
     with target.open("wb") as file:
         for piece in source.pieces(digest):
             ids = vocabulary.encode(piece, source.name, characters, policy)

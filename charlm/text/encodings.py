@@ -35,8 +35,8 @@ def guess(content: bytes) -> str:
         if content.startswith(marks):
             return f"it looks like {name}, try --encoding {name}"
     found = np.frombuffer(content, np.uint8)
-    if name := _wide(found):
-        return f"it looks like {name}, try --encoding {name}"
+    if wide := _wide(found):
+        return f"it looks like {wide}, try --encoding {wide}"
     if _controls(np.bincount(found, minlength=256)) > _MOST_CONTROLS:
         return f"it looks like no text at all; name another file, {_BYTES}"
     if _korean(content):

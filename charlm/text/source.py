@@ -47,6 +47,18 @@ class Source:
         """Return the size of all files together."""
         return sum(path.stat().st_size for path in self.files if path.exists())
 
+    def sha256(self) -> str:
+        """Return the digest of all bytes.
+
+        Raises:
+            TextError: a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for path in self.files:
+            for _ in _read(path, digest, None):
+                pass
+        return digest.hexdigest()
+
     def pieces(
         self, digest: Digest, watch: Callable[[bytes], None] | None = None
     ) -> Iterator[str | bytes]:
