@@ -45,59 +45,107 @@ def train(
     text: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[TEXT]...",
+            metavar="TEXT",
             help="The text to learn: a file, several, or a folder.",
             show_default="data.path",
         ),
     ] = None,
     glob: Annotated[
-        str | None, typer.Option(help="Which files of a folder.", show_default="*.txt")
+        str | None,
+        typer.Option(help="Which files of a folder.", show_default="*.txt", rich_help_panel="Text"),
     ] = None,
-    level: Annotated[str | None, typer.Option(help="char or byte.", show_default="char")] = None,
+    level: Annotated[
+        str | None, typer.Option(help="char or byte.", show_default="char", rich_help_panel="Text")
+    ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Of the files.", show_default="utf-8")
+        str | None, typer.Option(help="Of the files.", show_default="utf-8", rich_help_panel="Text")
     ] = None,
     init_from: Annotated[
-        str | None, typer.Option(help="Begin with the weights of this checkpoint or run.")
+        str | None,
+        typer.Option(
+            help="Begin with the weights of this checkpoint or run.", rich_help_panel="Network"
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest run, or with --name.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the newest run, or with --name.", rich_help_panel="Run"
+        ),
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="tiny, small, medium or large.", show_default="small")
+        str | None,
+        typer.Option(
+            help="tiny, small, medium or large.", show_default="small", rich_help_panel="Training"
+        ),
     ] = None,
-    cell: Annotated[str | None, typer.Option(help="lstm, gru or rnn.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Recurrent layers.")] = None,
-    hidden: Annotated[int | None, typer.Option(help="Units a layer.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Streams read side by side.")] = None,
+    cell: Annotated[
+        str | None, typer.Option(help="lstm, gru or rnn.", rich_help_panel="Network")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Recurrent layers.", rich_help_panel="Network")
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option(help="Units a layer.", rich_help_panel="Network")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Streams read side by side.", rich_help_panel="Training")
+    ] = None,
     seq_len: Annotated[
-        str | None, typer.Option(help="Steps the gradient goes back; full for all.")
+        str | None,
+        typer.Option(
+            help="Steps the gradient goes back; full for all.", rich_help_panel="Training"
+        ),
     ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Rate after every layer.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Rate after every layer.", rich_help_panel="Training")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate.", rich_help_panel="Training")
+    ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Updates; with --resume, the goal moves there.")
+        int | None,
+        typer.Option(
+            help="Updates; with --resume, the goal moves there.", rich_help_panel="Training"
+        ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the text.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the text.", rich_help_panel="Training")
+    ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="As many updates as this machine makes in that time.")
+        float | None,
+        typer.Option(
+            help="As many updates as this machine makes in that time.", rich_help_panel="Training"
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random.", rich_help_panel="Training")
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The run's name.", show_default="the text's stem")
+        str | None,
+        typer.Option(help="The run's name.", show_default="the text's stem", rich_help_panel="Run"),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of config.yaml."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting of config.yaml.", rich_help_panel="Run"
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", show_default="./config.yaml")
+        Path | None,
+        typer.Option(help="Settings file.", show_default="./config.yaml", rich_help_panel="Run"),
     ] = None,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder of all runs.", rich_help_panel="Run")
+    ] = Path("checkpoints"),
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="its own")
+        int | None,
+        typer.Option(
+            min=1, help="Threads of the BLAS.", show_default="its own", rich_help_panel="Run"
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Run")
+    ] = False,
 ) -> None:
     """Learn a text, or go on learning it with --resume.
 
