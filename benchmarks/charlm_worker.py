@@ -1,8 +1,5 @@
 """What charlm does, measured inside its own process; see turns.py."""
 
-import resource
-import tracemalloc
-
 import numpy as np
 from turns import kept, serve
 
@@ -96,36 +93,7 @@ def vectors(cell: str, L: int, H: int, V: int, streams: int, count: int):
     return work
 
 
-def memory(cell: str, L: int, H: int, B: int, T: int, V: int) -> dict:
-    """Bytes: what tracemalloc sees of a trainer after an update, what it says itself, and RSS."""
-    import tempfile
-    from pathlib import Path
-
-    from charlm.config import Layer, resolve
-    from charlm.text.corpus import IdFile, TextInfo
-    from charlm.training.trainer import Trainer
-
-    config, _ = resolve([Layer("benchmark", {
-        "model.cell": cell, "model.layers": L, "model.hidden": H, "train.batch_size": B,
-        "train.seq_len": T, "train.dropout": 0.1,
-    })])  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ids.bin"
-        np.random.default_rng(0).integers(0, V, 2 * B * T, np.uint8).tofile(path)
-        vocabulary = Vocabulary("".join(map(chr, range(32, 32 + V))), " ")
-        ids = IdFile(path, np.dtype(np.uint8))
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        tracemalloc.start()
-        trainer = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
-        trainer.update()
-        traced = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        trainer.update()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"formula": trainer.nbytes, "traced": traced, "rss": peak, "before": before}
-
-
 serve({
     "update": kept(update), "products": kept(products), "samples": kept(samples),
-    "vectors": kept(vectors), "memory": memory,
+    "vectors": kept(vectors),
 })  # fmt: skip
