@@ -337,6 +337,20 @@ def test_what_is_filtered_out_is_never_drawn(small):
 
 
 @pytest.mark.parametrize("B", [1, 3])
+def test_a_weight_of_nothing_is_not_drawn_even_by_zero(small, B, monkeypatch):
+    sampler = sampler_of(small, Filters(1, top_k=1), streams=B)
+    small[0].parameters.views["output.b"][2] = 90
+    small[0].prepare()
+
+    class Zero:
+        def random(self, *size):
+            return np.zeros(size) if size else 0.0
+
+    monkeypatch.setattr(sampler, "_rng", Zero())
+    assert sampler.step() == ["b"] * B
+
+
+@pytest.mark.parametrize("B", [1, 3])
 @pytest.mark.parametrize(
     "options", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.01}, {"min_p": 1}]
 )
@@ -475,6 +489,15 @@ def test_continued_in_the_middle_of_a_character(byte_chain, B, tmp_path):
         assert [a + b for a, b in zip(begun, rest, strict=True)] == whole
         middles += begun == sampler_of(byte_chain, filters, streams=B).write(done - 1)
     assert middles > 5, "some were in the middle of a character"
+
+
+def test_saved_again_before_a_character_is_whole(byte_chain):
+    whole = sampler_of(byte_chain, Filters(0)).write(24)[0]
+    sampler, text = sampler_of(byte_chain, Filters(0)), ""
+    for _ in range(24):
+        text += sampler.step()[0]
+        sampler = Sampler.resume(sampler.state(), *byte_chain)
+    assert text == whole == "é€한😀" * 2
 
 
 def test_a_state_can_hold_any_start(byte_chain, tmp_path):

@@ -364,7 +364,7 @@ def test_narrow_consoles_get_what_they_can_show(written, tmp_path, encoding):
 
 def test_damaged_weights_are_one_line(charlm, tmp_path):
     def spoil(views):
-        views["embedding.W"][0, 0] = np.inf
+        views["embedding.W"][:, 0] = np.inf
 
     path = write_checkpoint(tmp_path / "m.npz", change=spoil)
     code, out, err = charlm("sample", path, "--seed", 1)

@@ -88,7 +88,8 @@ class Filters:
         if self.top_k is not None or self.top_p is not None:
             self._keep_the_top(weights)
         if self.min_p is not None:
-            weights[weights < self.min_p * np.maximum.reduce(weights, axis=0)] = 0
+            # The likeliest weighs 1.
+            weights[weights < self.min_p] = 0
         return weights
 
     def _keep_the_top(self, weights: Array) -> None:

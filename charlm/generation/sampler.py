@@ -88,7 +88,7 @@ class Sampler:
                 "model: its weights are not finite numbers; it is damaged, use another checkpoint"
             )
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
-        self.start, self.B, self.seed, self.n, self.scored = start, streams, seed, n, scored
+        self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
         self.stop = tuple(q for q in ([stop] if isinstance(stop, str) else stop) if q)
         self.draws = 0
         self.counts = [0] * streams
