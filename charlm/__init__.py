@@ -1,3 +1,88 @@
-"""A character-level language model in NumPy: it learns a text, and writes more of it."""
+"""A character-level language model in NumPy: it learns a text, and writes more of it.
+
+import charlm
+
+model = charlm.train("my-text.txt", hidden=256, minutes=3)
+print(model.sample(500, start="Once"))
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from charlm.api import (
+        Evaluation,
+        LanguageModel,
+        Training,
+        load,
+        resume,
+        start,
+        train,
+    )
+    from charlm.errors import (
+        CharlmError,
+        CheckpointError,
+        ConfigError,
+        Diverged,
+        ExchangeError,
+        RunError,
+        TextError,
+        UnknownCharacter,
+    )
+    from charlm.training.events import (
+        Done,
+        Event,
+        Sampled,
+        Saved,
+        Started,
+        Updated,
+        Validated,
+    )
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "charlm.api": "Evaluation LanguageModel Training load resume start train",
+    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
+    "TextError UnknownCharacter",
+    "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "CharlmError",
+    "CheckpointError",
+    "ConfigError",
+    "Diverged",
+    "Done",
+    "Evaluation",
+    "Event",
+    "ExchangeError",
+    "LanguageModel",
+    "RunError",
+    "Sampled",
+    "Saved",
+    "Started",
+    "TextError",
+    "Training",
+    "UnknownCharacter",
+    "Updated",
+    "Validated",
+    "__version__",
+    "load",
+    "resume",
+    "start",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and nothing before: the command line parses without NumPy."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'charlm' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

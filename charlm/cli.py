@@ -8,13 +8,16 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
+from charlm import __version__
 from charlm.commands.console import say
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
 from charlm.commands.fetch import fetch
+from charlm.commands.help import Command, Group
 from charlm.commands.import_ import import_
 from charlm.commands.info import info
 from charlm.commands.sample import sample
@@ -22,19 +25,39 @@ from charlm.commands.train import train
 from charlm.errors import CharlmError
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Learn a text character by character, and write more of it.",
 )
-app.command()(train)
-app.command()(sample)
-app.command("eval")(evaluate)
-app.command()(export)
-app.command("import")(import_)
-app.command()(info)
-app.command()(fetch)
+_LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned", "Bring in and take away"
+app.command(cls=Command, rich_help_panel=_LEARN)(train)
+app.command(cls=Command, rich_help_panel=_LEARN)(sample)
+app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
+app.command(cls=Command, rich_help_panel=_LOOK)(info)
+app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
+app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
+app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"charlm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit."),
+    ] = False,
+) -> None:
+    """Learn a text character by character, and write more of it.
+
+    Example: charlm train data/shakespeare.txt, then charlm sample --temp 0.8
+    """
 
 
 def main() -> None:

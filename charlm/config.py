@@ -10,6 +10,7 @@ defaults in this order, each layer over the one before:
 last counts.
 """
 
+import codecs
 import dataclasses
 import types
 import typing
@@ -40,7 +41,15 @@ def _setting(
 class DataConfig:
     """Say which text is learned, and which part of it is kept for checking."""
 
-    path: str = _setting("data/shakespeare.txt", "the text to learn, UTF-8")
+    path: tuple[str, ...] = _setting(
+        ("data/shakespeare.txt",), "the text to learn; several files or folders are one text"
+    )
+    glob: str = _setting("*.txt", "which files of a folder, at any depth, in sorted order")
+    level: Literal["char", "byte"] = _setting("char", "what a symbol is: char or byte")
+    encoding: str = _setting("utf-8", "of the files; byte level needs none")
+    min_count: int = _setting(
+        1, "characters that occur less often become one unknown symbol", at_least=1
+    )
     validation: float = _setting(
         0.1, "share of the text, before the test share, that is validated on", at_least=0, below=1
     )
@@ -85,18 +94,38 @@ class TrainConfig:
         0.0, "rate on the embedding; a rate above 0 makes updates a fifth slower",
         at_least=0, below=1,
     )  # fmt: skip
-    optimizer: Literal["adam", "sgd"] = _setting("adam", "adam (AdamW with a weight decay) or sgd")
+    optimizer: Literal["adam", "rmsprop", "adagrad", "sgd"] = _setting(
+        "adam", "adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
+    )
     learning_rate: float = _setting(0.008, "the schedule's peak", above=0)
-    schedule: Literal["cosine", "constant"] = _setting("cosine", "after the warm-up")
+    schedule: Literal["cosine", "linear", "step", "plateau", "constant"] = _setting(
+        "cosine", "after the warm-up: cosine, linear, step, plateau or constant"
+    )
     warmup: int = _setting(100, "updates in which the rate rises to its peak", at_least=0)
     final_rate: float = _setting(
-        0.02, "where the cosine ends, as a share of the peak", at_least=0, at_most=1
+        0.02, "cosine, linear: where it ends, as a share of the peak", at_least=0, at_most=1
+    )
+    decay: float = _setting(
+        0.5, "step, plateau: what the rate is multiplied by", above=0, at_most=1
+    )
+    decay_every: int | Literal["auto"] = _setting(
+        "auto",
+        "step: updates from one decay to the next; auto for an eighth of the run",
+        at_least=1,
+    )
+    plateau: int = _setting(
+        1, "plateau: validations in a row without a new best that are borne", at_least=0
     )
     beta1: float = _setting(0.9, "adam: decay of the mean gradient", at_least=0, below=1)
-    beta2: float = _setting(0.99, "adam: decay of the mean square", at_least=0, below=1)
-    epsilon: float = _setting(1e-8, "adam: added to the root mean square", above=0)
+    beta2: float = _setting(0.99, "adam, rmsprop: decay of the mean square", at_least=0, below=1)
+    epsilon: float = _setting(
+        1e-8, "adam, rmsprop, adagrad: added to the root of the squares", above=0
+    )
     momentum: float = _setting(0.0, "sgd: decay of the velocity", at_least=0, below=1)
-    weight_decay: float = _setting(0.0, "adam: decoupled; sgd: added to the gradient", at_least=0)
+    nesterov: bool = _setting(False, "sgd: look ahead along the velocity")
+    weight_decay: float = _setting(
+        0.0, "adam: decoupled; the others: added to the gradient", at_least=0
+    )
     clip_norm: float = _setting(1.0, "longest gradient, as a global norm; 0 for any", at_least=0)
     average: float = _setting(
         0.99, "decay of the averaged weights that best.npz holds; 0 for none", at_least=0, below=1
@@ -108,6 +137,10 @@ class TrainConfig:
     sample_length: int = _setting(
         200, "characters written at each validation; 0 for none", at_least=0
     )
+    patience: int = _setting(
+        0, "stop after so many validations in a row without a new best; 0 for never", at_least=0
+    )
+    init_from: str | None = _setting(None, "checkpoint whose weights a new run begins with")
     seed: int = _setting(0, "of weights, offsets, masks and samples", at_least=0)
 
 
@@ -228,6 +261,17 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
             "data.validation + data.test must stay below 1, got "
             f"{config.data.validation} + {config.data.test}; leave something to learn from"
         )
+    if not _is_encoding(config.data.encoding):
+        raise ConfigError(
+            f"data.encoding: is no encoding that Python knows, got {config.data.encoding!r}; "
+            "common ones are utf-8, utf-16, latin-1, cp1252 and cp949"
+        )
+    if config.train.nesterov and not config.train.momentum:
+        raise ConfigError("train.nesterov: needs a momentum, got 0.0; set train.momentum=0.9")
+    if config.train.schedule == "plateau" and not config.data.validation:
+        raise ConfigError("train.schedule: plateau needs validations, got data.validation 0.0")
+    if config.train.patience and not config.data.validation:
+        raise ConfigError("train.patience: needs validations, got data.validation 0.0")
     if config.model.embedding == "one-hot" and config.train.embedding_dropout:
         raise ConfigError(
             "train.embedding_dropout: one-hot input has no channels to drop, got "
@@ -236,6 +280,15 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
     if all(getattr(config.train, key.removeprefix("train.")) is None for key in _LENGTHS):
         raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")
     return config, frozenset(key for layer in layers for key in layer.settings)
+
+
+def _is_encoding(name: str) -> bool:
+    try:
+        "".encode(name)
+        codecs.getincrementaldecoder(name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _sections(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,12 +324,20 @@ def coerce(source: str, key: str, value: Any) -> Any:
         return None
     if str in kinds and isinstance(value, str) and value:
         return value
+    if bool in kinds and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if typing.get_origin(hint) is tuple:
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, list | tuple) and texts and all(_is_text(q) for q in texts):
+            return tuple(texts)
     number = _number(value, whole=int in kinds) if int in kinds or float in kinds else None
     if number is None:
         wanted = [f"one of {', '.join(words)}"] if words else []
         wanted += ["a whole number"] if int in kinds else []
         wanted += ["a number"] if float in kinds else []
         wanted += ["a text"] if str in kinds else []
+        wanted += ["true or false"] if bool in kinds else []
+        wanted += ["a path or several"] if typing.get_origin(hint) is tuple else []
         raise ConfigError(f"{source}: {key} must be {' or '.join(wanted)}, got {value!r}")
     within = {
         "at least": lambda bound: number >= bound,
@@ -290,6 +351,10 @@ def coerce(source: str, key: str, value: Any) -> Any:
         )
         raise ConfigError(f"{source}: {key} must be {asked}, got {value!r}")
     return number
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _number(value: Any, *, whole: bool) -> int | float | None:
@@ -405,6 +470,8 @@ def to_yaml(config: Config, *, commented: bool = False) -> str:
         lines += ["", f"{mark}{section}:"]
         for q in dataclasses.fields(cls):
             value = getattr(getattr(config, section), q.name)
+            if isinstance(value, tuple):
+                value = value[0] if len(value) == 1 else list(value)
             text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
             scalar = text.removesuffix("...\n").strip()
             lines.append(f"{mark}  {q.name + ': ' + scalar:<34}  # {q.metadata['meaning']}")

@@ -14,6 +14,7 @@ import pytest
 from charlm import cli
 from charlm.config import Layer, resolve
 from charlm.text.corpus import IdFile, encode, scan
+from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
 
 # A machine that is busy with something else is no failure.
@@ -45,8 +46,9 @@ def settings(path: Path, **changes):
 
 def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, IdFile]:
     """Encode a text beside the test's other files."""
-    vocabulary = Vocabulary.of_counts(scan(path)[0])
-    encode(path, vocabulary, folder / "test-ids.bin")
+    source = Source((path,))
+    vocabulary = scan(source)[0]
+    encode(source, vocabulary, folder / "test-ids.bin")
     return vocabulary, IdFile(folder / "test-ids.bin", vocabulary.dtype)
 
 

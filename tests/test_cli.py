@@ -248,11 +248,11 @@ def test_validation_is_what_eval_says(charlm, text_file, tmp_path):
 
 ERRORS = [
     (["train", "nope.txt"], "nope.txt: no such file; name a text to learn from"),
-    (["train", "folder"], "folder: is a folder; name a file in it"),
+    (["train", "folder"], "folder: is a folder without any file *.txt; name another pattern with --glob"),
     (["train", "empty.txt"], "empty.txt: is empty; name a text to learn from"),
     (["train", "latin.txt"],
-     "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); convert it "
-     "first, for example with iconv -f latin1 -t utf-8"),
+     "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); it looks "
+     "like latin-1, try --encoding latin-1, or learn its bytes as they are with --level byte"),
     (["train", "one.txt"],
      "one.txt: 1 characters is too short, batch_size=1 x seq_len=1 needs at least 3; name a longer "
      "text"),
@@ -313,7 +313,7 @@ def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
 SAMPLE_ERRORS = [
     (["--start", "abcé"],
      "--start: character 'é' (U+00E9) at position 3 is not in this checkpoint's 38-character "
-     "vocabulary; leave it out, or train on a text that has it"),
+     "vocabulary; leave it out, or pass --on-unknown skip or --on-unknown replace"),
     (["--temp", "-1"], "--temp: must be at least 0, got -1.0"),
     (["--top-k", "0"], "--top-k: must be at least 1, got 0"),
     (["--top-p", "2"], "--top-p: must be above 0 and at most 1, got 2.0"),
@@ -454,7 +454,7 @@ def test_help_tells_the_defaults(charlm, monkeypatch):
     ):
         out = charlm(command, "--help")[1]
         for default in defaults:
-            assert f"[default: ({default})]" in " ".join(out.split()), default
+            assert f"[default: ({default})" in " ".join(out.split()), default
 
 
 def test_kill_loses_at_most_what_came_after_the_last_checkpoint(text_file, tmp_path):
@@ -517,3 +517,59 @@ def test_on_a_terminal_there_is_a_bar(text_file, tmp_path):
     assert "30/30" in plain
     assert "\x1b[2m" not in plain
     assert "\x1b[1m" not in plain
+
+
+def test_command_page_is_the_programs_own_help(tmp_path):
+    """Made with: python -m typer charlm.cli utils docs --name charlm --output docs/cli.md."""
+    made = tmp_path / "cli.md"
+    subprocess.run(
+        [sys.executable, "-m", "typer", "charlm.cli", "utils", "docs", "--name", "charlm",
+         "--output", str(made)],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    assert made.read_text() == (ROOT / "docs" / "cli.md").read_text()
+
+
+def test_help_is_grouped(charlm):
+    code, out, _ = charlm("--help")
+    assert code == 0
+    headings = ["Learn and write:", "Look at what was learned:", "Bring in and take away:"]
+    assert [line for line in out.splitlines() if line in headings] == headings
+    _, out, _ = charlm("train", "-h")
+    headings = ["Text:", "Network:", "Run:", "Training:"]
+    assert [line for line in out.splitlines() if line in headings] == headings
+    assert "Example: charlm train" in out
+
+
+def test_version(charlm):
+    from charlm import __version__
+
+    assert charlm("--version") == (0, f"charlm {__version__}\n", "")
+
+
+def test_early_stopping(charlm, text_file):
+    code, _, err = charlm("train", text_file, *SMALL[:-1], 4000, "--lr", "0.5", "--set", "train.patience=2",
+                          "--set", "train.validate_every=5")  # fmt: skip
+    assert code == 0
+    assert "stopped early: validation has not improved for 2 times" in err
+    code, _, err = charlm("train", "--resume")
+    assert code == 0
+    assert "stopped early" in err
+
+
+def test_other_texts_from_the_shell(charlm, tmp_path):
+    folder = tmp_path / "src"
+    folder.mkdir()
+    for name in ("b.py", "a.py", "c.md"):
+        (folder / name).write_text(f"# {name}\nvalue = 'é'\n" * 60, encoding="latin-1")
+    code, _, err = charlm("train", folder, "--glob", "*.py", "--encoding", "latin-1", *SMALL)
+    assert code == 0, err
+    assert "a.py and 1 more" in err
+    code, _, err = charlm("train", folder, "--glob", "*", "--level", "byte", *SMALL)
+    assert code == 0, err
+    assert "256 distinct" in err
+    assert charlm("sample", "--length", 30, "--seed", 1)[0] == 0
+    code, _, err = charlm("train", folder, "--glob", "*.py", "--encoding", "latin-1", "--init-from", "src",
+                          "--steps", 5, "--batch-size", 4, "--seq-len", 8)  # fmt: skip
+    assert code == 0, err
+    assert "begins with the weights of" in err

@@ -80,7 +80,9 @@ def test_the_last_length_counts():
         ("train.epochs", "null", None),
         ("model.embedding", "one-hot", "one-hot"),
         ("model.embedding", 16, 16),
-        ("data.path", "a.txt", "a.txt"),
+        ("data.path", "a.txt", ("a.txt",)),
+        ("data.path", ["a", "b"], ("a", "b")),
+        ("train.nesterov", "true", True),
     ],
 )
 def test_values_take_the_settings_type(key, value, result):
@@ -111,7 +113,7 @@ def test_values_take_the_settings_type(key, value, result):
         ("train.learning_rate", "nan", "--set: train.learning_rate must be a number, got 'nan'"),
         ("train.seq_len", "all", "--set: train.seq_len must be one of full or a whole number, got 'all'"),
         ("model.cell", "LSTM", "--set: model.cell must be one of lstm, gru, rnn, got 'LSTM'"),
-        ("data.path", 3, "--set: data.path must be a text, got 3"),
+        ("data.path", 3, "--set: data.path must be a path or several, got 3"),
     ],
 )  # fmt: skip
 def test_refused_values(key, value, message):

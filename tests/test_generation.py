@@ -1,18 +1,24 @@
 """Filters keep what they promise; the sampler draws by the probabilities and tells no more."""
 
+import json
+import math
+import zipfile
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm import randomness
 from charlm.config import ModelConfig
-from charlm.errors import ConfigError, UnknownCharacter
+from charlm.errors import CheckpointError, ConfigError, UnknownCharacter
 from charlm.generation.filters import Filters
-from charlm.generation.sampler import sample
+from charlm.generation.sampler import Sampler, sample
 from charlm.nn.model import Model
-from charlm.text.vocabulary import Vocabulary
+from charlm.storage.checkpoint import save
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
 logits = st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30)
 
@@ -43,9 +49,10 @@ def test_top_p_keeps_the_one_that_reaches_p():
     assert (kept(z, top_p=1.0) > 0).all()
 
 
-@given(z=logits, p=st.floats(0.01, 1))
+@given(z=logits, p=st.floats(0, 1, exclude_min=True))
 def test_top_p_always_keeps_the_likeliest(z, p):
-    assert kept(z, top_p=p)[int(np.argmax(z))] > 0
+    # Of equals, which tiny differences become in float32, the first.
+    assert kept(z, top_p=p)[int(np.argmax(kept(z)))] > 0
 
 
 def test_min_p():
@@ -67,6 +74,7 @@ def test_temperature_zero_is_greedy():
 @pytest.mark.parametrize(
     "options",
     [{"temperature": -1}, {"temperature": float("nan")}, {"temperature": float("inf")},
+     {"temperature": 1e39}, {"temperature": 1001},
      {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}, {"min_p": -0.1}, {"min_p": 1.1}],
 )  # fmt: skip
 def test_out_of_range(options):
@@ -74,12 +82,110 @@ def test_out_of_range(options):
         Filters(**options)
 
 
+@pytest.mark.parametrize("t", [5e-324, 1e-300, 1e-50, 1e-40, 1e-31, 1e-30, 1e-20])
+def test_extreme_cold_is_greedy(t):
+    z = [-30, 3, 2.9999, 30.0001, 30, -1e6]
+    assert kept(z, temperature=t).tolist() == [0, 0, 0, 1, 0, 0]
+    columns = np.array([z, z[::-1]], np.float32).T
+    assert Filters(t).weigh(columns).argmax(axis=0).tolist() == [3, 2]
+
+
+def test_extreme_heat_is_even():
+    assert kept([-20, 20, 0], temperature=1000) == pytest.approx([1 / 3] * 3, abs=0.01)
+
+
+COLUMNS = st.integers(1, 12).flatmap(
+    lambda V: st.lists(
+        st.lists(st.sampled_from([-3.0, -1.5, 0.0, 0.1, 0.7, 1.0, 2.5]) | st.floats(-9, 9),
+                 min_size=V, max_size=V),
+        min_size=1, max_size=4,
+    )
+)  # fmt: skip
+OPTIONS = st.fixed_dictionaries(
+    {
+        "temperature": st.sampled_from([0.0, 0.3, 1.0, 2.0]),
+        "top_k": st.none() | st.integers(1, 13),
+        "top_p": st.none() | st.floats(0.05, 1),
+        "min_p": st.none() | st.floats(0, 1),
+    }
+)
+
+
+def naive(z: list[float], temperature, top_k, top_p, min_p) -> list[float]:
+    """Filter one column with lists and loops."""
+    top = max(z)
+    if temperature == 0:
+        first = z.index(top)
+        return [float(v == first) for v in range(len(z))]
+    w = [math.exp((q - top) / temperature) for q in z]
+    order = sorted(range(len(z)), key=lambda v: (-w[v], v))
+    if top_k is not None:
+        for v in order[top_k:]:
+            w[v] = 0
+    if top_p is not None and top_p < 1:
+        total, so_far = math.fsum(w), 0.0
+        for v in order:
+            mine = w[v]
+            if so_far >= top_p * total:
+                w[v] = 0
+            so_far += mine
+    if min_p is not None:
+        w = [q if q >= min_p * max(w) else 0.0 for q in w]
+    return w
+
+
+@given(columns=COLUMNS, options=OPTIONS)
+def test_filters_in_any_combination(columns, options):
+    """Each column of several, and each alone, against loops; in float64, free of near ties."""
+    together = Filters(**options).weigh(np.array(columns).T.copy())
+    for b, column in enumerate(columns):
+        expected = naive(column, **options)
+        alone = Filters(**options).weigh(np.array(column))
+        assert alone == pytest.approx(expected, rel=1e-12)
+        assert together[:, b] == pytest.approx(expected, rel=1e-12)
+        assert alone.max() == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}])
+def test_logits_that_are_no_numbers_are_refused(bad, options):
+    for shape in ((4,), (4, 3)):
+        z = np.zeros(shape, np.float32)
+        z[(2, 1)[: len(shape)]] = bad
+        with pytest.raises(CheckpointError, match="its logits are not finite numbers"):
+            Filters(**options).weigh(z)
+    with pytest.raises(CheckpointError, match="its logits are not finite numbers"):
+        Filters(**options).weigh(np.full(3, -np.inf, np.float32))
+
+
+def make(config: ModelConfig, vocabulary: Vocabulary, scale: float = 5, seed: int = 1):
+    model = Model(config, vocabulary.size, training=False)
+    model.initialize(seed)
+    model.parameters.flat[:] *= scale
+    model.prepare()
+    return model, vocabulary
+
+
 @pytest.fixture
 def small():
-    vocabulary = Vocabulary("\nabc", "\n")
-    model = Model(ModelConfig(layers=1, hidden=6), 4, training=False)
-    model.initialize(1)
-    model.parameters.flat[:] *= 5
+    return make(ModelConfig(layers=1, hidden=6), Vocabulary("\nabc", "\n"))
+
+
+# The bytes of characters of two, three, three and four bytes, each byte but once.
+BYTES = "é€한😀".encode()
+
+
+@pytest.fixture
+def byte_chain():
+    """A model that mostly draws the byte that follows in BYTES, and by and by any other."""
+    vocabulary = ByteVocabulary()
+    config = ModelConfig(cell="rnn", layers=1, hidden=256, embedding="one-hot")
+    model = Model(config, 256, training=False)
+    views = model.parameters.views
+    views["rnn.0.Wx"][...] = 5 * np.eye(256)
+    for k, byte in enumerate(BYTES):
+        views["output.W"][BYTES[(k + 1) % len(BYTES)], byte] = 6
+    views["output.W"][BYTES[0], ord("\n")] = 20
     model.prepare()
     return model, vocabulary
 
@@ -87,6 +193,19 @@ def small():
 def draw(small, filters=None, **options):
     options = {"length": 50, "seed": 1} | options
     return "".join(sample(*small, filters or Filters(), **options))
+
+
+def sampler_of(small, filters=None, **options):
+    return Sampler(*small, filters or Filters(), **{"seed": 1} | options)
+
+
+def probabilities(model: Model, ids: list[int]) -> np.ndarray:
+    """What the model says comes after each of the ids, (T, V), by its training forward."""
+    tape = model.tape(len(ids), 1)
+    model.forward(np.array(ids)[:, None], model.zero_state(1), tape)
+    z = [model.output.forward(tape.output, t)[:, 0].astype(float) for t in range(len(ids))]
+    e = np.exp(np.array(z) - np.max(z, axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
 
 
 def test_same_seed_same_text(small):
@@ -98,9 +217,46 @@ def test_same_seed_same_text(small):
     assert draw(small, length=0) == ""
 
 
+@pytest.mark.parametrize("B", [1, 2, 5])
+def test_same_seed_same_texts_side_by_side(small, B):
+    texts = sampler_of(small, streams=B).write(50)
+    assert texts == sampler_of(small, streams=B).write(50)
+    assert texts != sampler_of(small, streams=B, seed=2).write(50)
+    assert texts != sampler_of(small, streams=B, n=1).write(50)
+    assert len(set(texts)) == B
+    assert sampler_of(small).write(50) == [draw(small)]
+
+
+@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("options", [{"temperature": 0.7}, {"temperature": 1.5, "top_k": 3}])
+def test_draws_follow_from_the_seed(small, B, options):
+    """One generator, B numbers a step, each the place on its stream's ladder of weights."""
+    model, vocabulary = small
+    texts = sampler_of(small, Filters(**options), streams=B, start="ab", n=7).write(30)
+    rng = randomness.generator(1, randomness.SAMPLES, 7)
+    numbers = [rng.random(B) for _ in range(30)]
+    for b, text in enumerate(texts):
+        ids = vocabulary.encode("ab" + text, "test").tolist()
+        p = probabilities(model, ids)
+        for t in range(30):
+            ladder = np.cumsum(Filters(**options).weigh(np.log(p[t + 1])))
+            place = numbers[t][b] * ladder[-1]
+            assert int(np.searchsorted(ladder, place, "right")) == ids[t + 2]
+
+
 def test_without_start_it_is_the_start_symbol(small):
     assert draw(small) == draw(small, start="\n")
     assert draw(small) != draw(small, start="abc")
+
+
+def test_start_is_read_once_for_all_streams(small):
+    model, vocabulary = small
+    start = "abcabba" * 5
+    sampler = sampler_of(small, start=start, streams=3, scored=True)
+    drawn = sampler.write(1)
+    p = probabilities(model, vocabulary.encode(start, "test").tolist())[-1]
+    expected = [math.log(p[vocabulary.symbols.index(character)]) for character in drawn]
+    assert sampler.log_probs == pytest.approx(expected, rel=1e-4)
 
 
 def test_stop(small):
@@ -108,22 +264,64 @@ def test_stop(small):
     stop = text[40:43]
     stopped = draw(small, length=300, stop=stop)
     assert stopped == text[: text.index(stop) + 3]
+    assert draw(small, length=300, stop="") == text
+    assert draw(small, length=300, stop=["", stop, "x"]) == stopped
+
+
+def test_the_stop_that_comes_first_ends(small):
+    text = draw(small, length=300)
+    stops = [text[200:203], text[90:93], text[40:44], "x"]
+    ends = [text.index(stop) + len(stop) for stop in stops if stop in text]
+    assert draw(small, length=300, stop=stops) == text[: min(ends)]
+    assert draw(small, length=300, stop=stops[::-1]) == text[: min(ends)]
+
+
+def test_streams_end_each_for_itself(small):
+    whole = sampler_of(small, streams=4).write(300)
+    stop = whole[1][20:24]
+    sampler = sampler_of(small, streams=4, stop=[stop])
+    texts = sampler.write(300)
+    for text, uncut in zip(texts, whole, strict=True):
+        assert text == (uncut[: uncut.index(stop) + 4] if stop in uncut else uncut)
+    assert sampler.counts == [len(text) for text in texts]
+    assert sampler.ended == [stop in text for text in texts]
+    assert len(set(sampler.counts)) > 1, "they end at different steps"
+
+
+def test_nothing_is_drawn_when_all_have_ended(small):
+    sampler = sampler_of(small, streams=2, stop=list("\nabc"))
+    assert [len(text) for text in sampler.write(300)] == [1, 1]
+    assert (sampler.draws, sampler.finished) == (1, True)
+    assert sampler.write(300) == ["", ""]
+    assert sampler.step() == ["", ""]
 
 
 def test_unknown_start_is_refused_before_anything_is_drawn(small):
     with pytest.raises(UnknownCharacter, match="start text: character 'x'"):
         sample(*small, Filters(), start="ax", length=1, seed=0)
+    assert draw(small, start="axb", on_unknown="skip") == draw(small, start="ab")
+    assert draw(small, start="aBb", on_unknown="replace") == draw(small, start="abb")
+    assert draw(small, start="xyz", on_unknown="skip") == draw(small)
 
 
-def test_frequencies_follow_the_probabilities(small):
+def test_streams_are_counted(small):
+    with pytest.raises(ConfigError, match="streams: must be at least 1, got 0"):
+        sampler_of(small, streams=0)
+    with pytest.raises(ConfigError, match="streams: must be 1 to write character by character"):
+        sampler_of(small, streams=2).characters(5)
+
+
+@pytest.mark.parametrize("B", [1, 4000])
+def test_frequencies_follow_the_probabilities(small, B):
     """The first character, drawn 4,000 times, against the model's own distribution."""
     model, vocabulary = small
-    filters = Filters(temperature=1.0)
-    counts = Counter(draw(small, filters, length=1, n=n) for n in range(4000))
-    tape = model.tape(1, 1)
-    model.forward(np.array([[0]]), model.zero_state(1), tape)
-    z = model.output.forward(tape.output, 0)[:, 0].astype(float)
-    p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+    drawn = [
+        text
+        for n in range(4000 // B)
+        for text in sampler_of(small, Filters(1.0), streams=B, n=n).write(1)
+    ]
+    counts, (p,) = Counter(drawn), probabilities(model, [0])
+    assert sum(counts.values()) == 4000
     for k, symbol in enumerate(vocabulary.symbols):
         spread = (p[k] * (1 - p[k]) / 4000) ** 0.5
         assert abs(counts[symbol] / 4000 - p[k]) < 4 * spread + 1e-9
@@ -136,3 +334,203 @@ def test_what_is_filtered_out_is_never_drawn(small):
         narrow |= set(draw(small, Filters(temperature=3, top_k=1), length=1, n=n))
     assert whole == set("\nabc")
     assert len(narrow) == 1
+
+
+@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.01}, {"min_p": 1}]
+)
+def test_the_unknown_symbol_is_never_drawn(B, options):
+    model, vocabulary = make(ModelConfig(layers=1, hidden=6), Vocabulary("abc", "a", unknown=True))
+    model.parameters.views["output.b"][vocabulary.unknown_id] = 9
+    model.prepare()
+    filters = Filters(**{"temperature": 5.0} | options)
+    sampler = Sampler(model, vocabulary, filters, streams=B, seed=1, scored=True)
+    texts = sampler.write(200)
+    assert set("".join(texts)) <= set("abc")
+    assert [len(text) for text in texts] == [200] * B
+    # Most of the model's probability lies where nothing is drawn from.
+    assert (sampler.log_probs < -5 * 200).all()
+
+
+@pytest.mark.parametrize("B", [1, 3])
+def test_log_probabilities_are_the_models_own(small, B):
+    model, vocabulary = small
+    sampler = sampler_of(
+        small, Filters(0.5, top_k=3), streams=B, stop="ba", start="ca", scored=True
+    )
+    texts = sampler.write(80)
+    assert any(sampler.ended)
+    for text, found in zip(texts, sampler.log_probs, strict=True):
+        ids = vocabulary.encode("ca" + text, "test").tolist()
+        p = probabilities(model, ids)
+        expected = sum(math.log(p[t - 1, ids[t]]) for t in range(2, len(ids)))
+        assert found == pytest.approx(expected, rel=1e-5)
+    assert not sampler_of(small, streams=B).log_probs.any()
+
+
+def test_scoring_changes_no_draw(small):
+    assert sampler_of(small, scored=True).write(50) == [draw(small)]
+
+
+def test_damaged_weights_are_refused(small):
+    for bad in (np.nan, np.inf, -np.inf, 3e38):
+        small[0].parameters.flat[7] = bad
+        with np.errstate(all="ignore"):
+            small[0].prepare()
+        with pytest.raises(CheckpointError, match="model: its weights are not finite numbers"):
+            draw(small)
+
+
+def test_bytes_are_decoded_as_they_come(byte_chain):
+    sampler = sampler_of(byte_chain, Filters(0))
+    pieces = [sampler.step()[0] for _ in range(13)]
+    assert pieces == ["", "é", "", "", "€", "", "", "한", "", "", "", "😀", ""]
+    assert list(sample(*byte_chain, Filters(0), length=12, seed=1)) == list("é€한😀")
+    assert draw(byte_chain, Filters(0), length=11) == "é€한"
+    assert draw(byte_chain, Filters(0), length=100, stop="한") == "é€한"
+    wild = draw(byte_chain, Filters(1), length=500)
+    assert "\ufffd" in wild
+    assert any(character in wild for character in "é€한😀")
+
+
+def test_a_stop_inside_what_one_byte_completes(byte_chain, monkeypatch):
+    """A byte that breaks a character off completes two at once."""
+    sampler = sampler_of(byte_chain, stop="\ufffd")
+    script = iter([0xE2, 0x82, ord("A")])
+    monkeypatch.setattr(sampler, "_draw", lambda: [next(script)])
+    assert sampler.write(9) == ["\ufffd"]
+    assert sampler.ended == [True]
+
+
+CONFIGS = [
+    ModelConfig(cell="lstm", layers=2, hidden=6),
+    ModelConfig(cell="gru", layers=1, hidden=5),
+    ModelConfig(cell="rnn", layers=1, hidden=5, embedding="one-hot"),
+]
+
+
+def everything(sampler: Sampler):
+    return sampler.draws, sampler.counts, sampler.ended, sampler.log_probs.tolist()
+
+
+@pytest.mark.parametrize("B", [1, 3])
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.cell)
+def test_continued_is_uninterrupted(config, B, tmp_path):
+    both = make(config, Vocabulary("\nabc", "\n"))
+    text = sampler_of(both, streams=B).write(60)[0]
+    options = {"streams": B, "start": "abcab", "stop": [text[50:55], "\n\n\n\n"], "scored": True,
+               "seed": 2**70, "n": 3}  # fmt: skip
+    filters = Filters(1.2, top_k=4, top_p=0.97, min_p=0.001)
+    whole = sampler_of(both, filters, **options)
+    texts = whole.write(40)
+    for done in (0, 1, 2, 17, 40):
+        before = sampler_of(both, filters, **options)
+        begun = before.write(done)
+        before.save(tmp_path / "state.npz")
+        state = before.state()
+        before.write(9)
+        for after in (
+            Sampler.load(tmp_path / "state.npz", *both),
+            Sampler.resume(state, *both),
+        ):
+            assert after.start == "abcab"
+            rest = after.write(40 - done)
+            assert [a + b for a, b in zip(begun, rest, strict=True)] == texts
+            assert everything(after) == everything(whole)
+            assert after.write(5) == whole_rest(both, filters, options)
+    with zipfile.ZipFile(tmp_path / "state.npz") as archive:
+        assert json.loads(archive.read("meta.json"))["kind"] == "sampler"
+    assert np.load(tmp_path / "state.npz", allow_pickle=False)["last"].shape == (B,)
+
+
+def whole_rest(both, filters, options):
+    whole = sampler_of(both, filters, **options)
+    whole.write(40)
+    return whole.write(5)
+
+
+def test_a_stop_text_is_remembered_in_part(small):
+    text = draw(small, length=60)
+    stop = text[20:26]
+    cut = text.index(stop) + 3
+    before = sampler_of(small, stop=stop)
+    begun = before.write(cut)
+    after = Sampler.resume(before.state(), *small)
+    assert begun[0] + after.write(60)[0] == text[: text.index(stop) + 6]
+
+
+@pytest.mark.parametrize("B", [1, 2])
+def test_continued_in_the_middle_of_a_character(byte_chain, B, tmp_path):
+    filters = Filters(0.9)
+    whole = sampler_of(byte_chain, filters, streams=B).write(90)
+    assert "\ufffd" in whole[0]
+    middles = 0
+    for done in range(60):
+        before = sampler_of(byte_chain, filters, streams=B)
+        begun = before.write(done)
+        before.save(tmp_path / "state.npz")
+        after = Sampler.load(str(tmp_path / "state.npz"), *byte_chain)
+        rest = after.write(90 - done)
+        assert [a + b for a, b in zip(begun, rest, strict=True)] == whole
+        middles += begun == sampler_of(byte_chain, filters, streams=B).write(done - 1)
+    assert middles > 5, "some were in the middle of a character"
+
+
+def test_a_state_can_hold_any_start(byte_chain, tmp_path):
+    start = b"caf\xe9 \xe2\x82\xac".decode("utf-8", "surrogateescape")
+    before = sampler_of(byte_chain, start=start, stop=["\udce9"])
+    before.save(tmp_path / "state.npz")
+    after = Sampler.load(tmp_path / "state.npz", *byte_chain)
+    assert (after.start, after.stop) == (start, ("\udce9",))
+    assert after.write(20) == before.write(20)
+
+
+def test_a_state_of_something_else_is_refused(small, tmp_path):
+    model, vocabulary = small
+    sampler = sampler_of(small)
+    sampler.write(5)
+    state = sampler.state()
+    with pytest.raises(CheckpointError, match=r"^sampler: was drawn with another model, its voca"):
+        Sampler.resume(state, model, Vocabulary("\nabd", "\n"))
+    other, _ = make(model.config, vocabulary, seed=2)
+    with pytest.raises(CheckpointError, match=r"^sampler: was drawn with another model, its wei"):
+        Sampler.resume(state, other, vocabulary)
+    save(tmp_path / "best.npz", {"a": np.zeros(3)}, {"kind": "best"})
+    with pytest.raises(CheckpointError, match=r"best\.npz: is no saved sampler; name a file"):
+        Sampler.load(tmp_path / "best.npz", model, vocabulary)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        Sampler.load(tmp_path / "none.npz", model, vocabulary)
+
+
+@pytest.mark.parametrize("key", ["filters", "draws", "tails", "counts", "ended", "start", "seed"])
+def test_a_damaged_state_is_refused(small, key):
+    sampler = sampler_of(small)
+    sampler.write(5)
+    state = sampler.state()
+    for content in ({q: state.meta[q] for q in state.meta if q != key}, {**state.meta, key: -3}):
+        with pytest.raises((CheckpointError, ConfigError)):
+            Sampler.resume(state._replace(meta=content), *small)
+
+
+@pytest.mark.parametrize("name", ["last", "recent", "lead", "log_probs", "state/0.h"])
+def test_damaged_arrays_are_refused(small, name):
+    sampler = sampler_of(small, start="abc")
+    sampler.write(5)
+    state = sampler.state()
+    arrays = dict(state.arrays)
+    del arrays[name]
+    with pytest.raises(CheckpointError):
+        Sampler.resume(state._replace(arrays=arrays), *small)
+    if name in ("last", "recent"):
+        with pytest.raises(CheckpointError, match="names symbols that there are none of"):
+            Sampler.resume(
+                state._replace(arrays={**state.arrays, name: state.arrays[name] + 4}), *small
+            )
+
+
+def test_filters_can_change_between_steps(small):
+    sampler = sampler_of(small, Filters(2))
+    sampler.write(3)
+    sampler.filters = replace(sampler.filters, temperature=0)
+    assert Sampler.resume(sampler.state(), *small).filters.temperature == 0

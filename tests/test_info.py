@@ -290,11 +290,11 @@ def test_any_description_is_told(charlm, runs, parts):
 
 def test_unknown_setting_is_listed_first(charlm, runs):
     config = read_meta(runs / "verse" / "last.npz")["config"]
-    config["data"] = {"path": ["a.txt", "b.txt"], "level": "byte"}
+    config["data"] = {"path": ["a.txt", "b.txt"], "later": "byte"}
     change(runs / "verse" / "last.npz", config=config)
     out = charlm("info", "verse")[1]
     assert re.search(r'^  data\.path +\["a\.txt", "b\.txt"\] +default data/shakes', out, re.M)
-    assert re.search(r"^  data\.level +byte +unknown to this charlm$", out, re.M)
+    assert re.search(r"^  data\.later +byte +unknown to this charlm$", out, re.M)
 
 
 # Several runs

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from charlm.config import TrainConfig
 from charlm.optim.averaging import Average
 from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import BLOCK, SGD, Adam
-from charlm.optim.schedules import learning_rate
+from charlm.optim.optimizers import BLOCK, SGD, Adagrad, Adam, RMSprop
+from charlm.optim.schedules import Plateau, learning_rate
 
 
 def test_clip_keeps_the_direction():
@@ -53,6 +53,43 @@ def test_constant():
     assert [learning_rate(n, train) for n in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
+def test_linear():
+    train = TrainConfig(steps=104, warmup=4, learning_rate=1.0, schedule="linear", final_rate=0.5)
+    rates = [learning_rate(n, train) for n in range(104)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4] == 1.0
+    assert rates[4 + 33] == pytest.approx(1 - 0.5 * 33 / 99)
+    assert rates[-1] == pytest.approx(0.5)
+
+
+def test_steps_down():
+    train = TrainConfig(
+        steps=50, warmup=2, learning_rate=1.0, schedule="step", decay=0.1, decay_every=3
+    )
+    assert [learning_rate(n, train) for n in range(2, 9)] == pytest.approx(
+        [1, 1, 1, 0.1, 0.1, 0.1, 0.01]
+    )
+    eighths = TrainConfig(steps=80, warmup=0, learning_rate=1.0, schedule="step", decay=0.5)
+    assert learning_rate(79, eighths) == pytest.approx(0.5**7)
+
+
+def test_plateau_falls_when_nothing_gets_better():
+    train = TrainConfig(
+        steps=50, warmup=0, learning_rate=1.0, schedule="plateau", decay=0.5, plateau=1
+    )
+    plateau, decays = Plateau(), []
+    for loss in [3, 2, 2, 2.5, 1.9, 2, 2, 2, 2]:
+        plateau.see(loss, train)
+        decays.append(plateau.decays)
+    assert decays == [0, 0, 0, 1, 1, 1, 2, 2, 3]
+    assert (plateau.best, plateau.stale) == (1.9, 4)
+    assert learning_rate(10, train, plateau.decays) == 0.125
+    other = Plateau()
+    for loss in [3, 4, 5, 6]:
+        other.see(loss, TrainConfig())
+    assert (other.decays, other.stale) == (0, 3), "only the plateau schedule falls"
+
+
 def test_average_of_a_few_updates():
     mean = np.zeros(3)
     average = Average(mean, 0.5)
@@ -80,11 +117,38 @@ def test_adam_by_the_book(size):
     assert p == pytest.approx(expected, rel=1e-12)
 
 
-def test_sgd_by_the_book():
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_adagrad_and_rmsprop_by_the_book(decay):
+    size = BLOCK + 5
+    rng = np.random.default_rng(0)
+    p, expected, dp, v = np.ones(size), np.ones(size), np.zeros(size), np.zeros(size)
+    made = Adagrad(p, dp, 1e-3, 0.1) if decay is None else RMSprop(p, dp, decay, 1e-3, 0.1)
+    for _ in range(3):
+        dp[:] = rng.normal(size=size)
+        g = dp + 0.1 * expected
+        made.step(0.01)
+        v = v + g**2 if decay is None else decay * v + (1 - decay) * g**2
+        expected = expected - 0.01 * g / (np.sqrt(v) + 1e-3)
+    assert p == pytest.approx(expected, rel=1e-12)
+
+
+def test_nesterov_by_the_book():
     p, dp, v, expected = np.ones(3), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.ones(3)
-    sgd = SGD(p, dp, momentum=0.5, weight_decay=0.1)
+    sgd = SGD(p, dp, momentum=0.5, nesterov=True)
     for _ in range(3):
         sgd.step(0.2)
-        v = 0.5 * v + dp + 0.1 * expected
+        v = 0.5 * v + dp
+        expected = expected - 0.2 * (dp + 0.5 * v)
+    assert p == pytest.approx(expected)
+
+
+def test_sgd_by_the_book():
+    p, dp, v, expected = np.ones(3), np.zeros(3), np.zeros(3), np.ones(3)
+    dp_kept = np.array([1.0, 2.0, 3.0])
+    sgd = SGD(p, dp, momentum=0.5, weight_decay=0.1)
+    for _ in range(3):
+        dp[:] = [1.0, 2.0, 3.0]  # the weight decay was added to it
+        sgd.step(0.2)
+        v = 0.5 * v + dp_kept + 0.1 * expected
         expected = expected - 0.2 * v
     assert p == pytest.approx(expected)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from checks import LAYERS, relative_error
 
-from charlm.config import ModelConfig
+from charlm.config import ModelConfig, TrainConfig
 from charlm.nn.model import Model
 from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import SGD, Adam
+from charlm.optim.optimizers import SGD, Adagrad, Adam, RMSprop
+from charlm.optim.schedules import Plateau, learning_rate
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
 
@@ -99,6 +100,18 @@ OPTIMIZERS = {
         lambda p, d: SGD(p, d, momentum=0.9, weight_decay=0.01),
         lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
     ),
+    "nesterov": (
+        lambda p, d: SGD(p, d, momentum=0.9, nesterov=True),
+        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+    ),
+    "adagrad": (
+        lambda p, d: Adagrad(p, d, weight_decay=0.01),
+        lambda p: torch.optim.Adagrad(p, lr=0.1, weight_decay=0.01),
+    ),
+    "rmsprop": (
+        lambda p, d: RMSprop(p, d, 0.95, weight_decay=0.01),
+        lambda p: torch.optim.RMSprop(p, lr=0.1, alpha=0.95, weight_decay=0.01),
+    ),
     "adam": (lambda p, d: Adam(p, d), lambda p: torch.optim.Adam(p, lr=0.1)),
     "adamw": (
         lambda p, d: Adam(p, d, beta2=0.99, weight_decay=0.1),
@@ -142,3 +155,32 @@ def test_ten_updates_with_clipping(cell, optimizer):
     assert clipped > 0
     for name, q in peer.pairs(model.parameters):
         assert relative_error(q, peer.get_parameter(name).detach().numpy()) < CLOSE, name
+
+
+SCHEDULES = torch.optim.lr_scheduler
+PEERS = {
+    "constant": lambda o, n: SCHEDULES.ConstantLR(o, factor=1.0),
+    "cosine": lambda o, n: SCHEDULES.CosineAnnealingLR(o, T_max=n - 1, eta_min=0.1 * 0.02),
+    "linear": lambda o, n: SCHEDULES.LinearLR(o, 1.0, 0.02, total_iters=n - 1),
+    "step": lambda o, n: SCHEDULES.StepLR(o, step_size=7, gamma=0.5),
+    "plateau": lambda o, n: SCHEDULES.ReduceLROnPlateau(o, factor=0.5, patience=1, threshold=0.0),
+}
+
+
+@pytest.mark.parametrize("schedule", list(PEERS))
+def test_schedules(schedule):
+    steps = 40
+    train = TrainConfig(
+        steps=steps, warmup=0, learning_rate=0.1, schedule=schedule, decay=0.5, decay_every=7
+    )
+    losses = np.round(np.random.default_rng(0).normal(2 - np.arange(steps) / 40, 0.2), 1)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
+    peer, plateau, ours, theirs = PEERS[schedule](optimizer, steps), Plateau(), [], []
+    for n in range(steps):
+        ours.append(learning_rate(n, train, plateau.decays))
+        theirs.append(optimizer.param_groups[0]["lr"])
+        plateau.see(losses[n], train)
+        optimizer.step()
+        peer.step(*([losses[n]] if schedule == "plateau" else []))
+    assert ours == pytest.approx(theirs, rel=1e-9)
+    assert len(set(theirs)) > 3 or schedule == "constant"

@@ -1,27 +1,28 @@
 """Text -> ids -> streams: every character in its place, whatever the text holds."""
 
 import hashlib
+import re
 import tracemalloc
 from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import open_ids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.errors import TextError, UnknownCharacter
-from charlm.text import corpus
-from charlm.text.corpus import IdFile, Share, encode, read_pieces, scan, shares
+from charlm.errors import ConfigError, TextError, UnknownCharacter
+from charlm.text import source
+from charlm.text.corpus import IdFile, Share, encode, scan, shares
+from charlm.text.source import Source, find
 from charlm.text.streams import Streams, fit
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary, code_points
 
 anything = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
 lines = st.text(st.sampled_from("ab\r\né€🙂\ufeff가"), min_size=1, max_size=40)
 
 
-def read(path):
-    return "".join(read_pieces(path, hashlib.sha256()))
+def read(path, **how):
+    return "".join(Source((path,), **how).pieces(hashlib.sha256()))
 
 
 @settings(max_examples=200)
@@ -31,11 +32,11 @@ def test_any_text_is_read_back(tmp_path_factory, text, piece, bom):
     path = tmp_path_factory.mktemp("text") / "t.txt"
     path.write_bytes((b"\xef\xbb\xbf" if bom else b"") + text.encode())
     expected = text if bom else text.removeprefix("\ufeff")
-    whole, corpus._PIECE_BYTES = corpus._PIECE_BYTES, piece
+    whole, source.PIECE_BYTES = source.PIECE_BYTES, piece
     try:
         assert read(path) == expected.replace("\r\n", "\n")
     finally:
-        corpus._PIECE_BYTES = whole
+        source.PIECE_BYTES = whole
 
 
 @settings(max_examples=100)
@@ -45,11 +46,14 @@ def test_encode_and_decode(tmp_path_factory, text):
     path = folder / "t.txt"
     path.write_bytes(b"\xef\xbb\xbf" + text.encode())
     normal = text.replace("\r\n", "\n")
-    vocabulary, ids = open_ids(path, folder)
+    counts = np.bincount(code_points(normal))
+    vocabulary = Vocabulary.of_counts(counts)
+    encode(Source((path,)), vocabulary, folder / "ids.bin")
+    ids = IdFile(folder / "ids.bin", vocabulary.dtype)
     assert vocabulary.symbols == "".join(sorted(set(normal)))
     row = np.empty(ids.size, vocabulary.dtype)
     ids.read_into(0, row)
-    assert vocabulary.decode(row) == normal
+    assert "".join(map(vocabulary.decoder(), row)) == normal
     common = Counter(normal).most_common()
     assert vocabulary.start == "\n" or dict(common)[vocabulary.start] == common[0][1]
 
@@ -59,12 +63,12 @@ def test_encode_and_decode(tmp_path_factory, text):
 def test_byte_that_is_not_utf8_is_located(tmp_path_factory, before, piece):
     path = tmp_path_factory.mktemp("text") / "t.txt"
     path.write_bytes(before.encode() + b"\xff" + b"rest")
-    whole, corpus._PIECE_BYTES = corpus._PIECE_BYTES, piece
+    whole, source.PIECE_BYTES = source.PIECE_BYTES, piece
     try:
         with pytest.raises(TextError, match=f"byte 0xFF at offset {len(before.encode())} "):
             read(path)
     finally:
-        corpus._PIECE_BYTES = whole
+        source.PIECE_BYTES = whole
 
 
 def test_text_cut_inside_a_character_is_refused(tmp_path):
@@ -96,14 +100,152 @@ def test_unknown_character_is_named():
         vocabulary.encode("ab\udc80", "x", position=10)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "cp949", "cp1252"])
+@pytest.mark.parametrize("piece", [1, 3, 1 << 20])
+def test_other_encodings(tmp_path, monkeypatch, encoding, piece):
+    text = "one\ntwo “three”\n" if encoding == "cp1252" else "하나\n둘 three\n"
+    path = tmp_path / "t.txt"
+    path.write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    monkeypatch.setattr(source, "PIECE_BYTES", piece)
+    assert read(path, encoding=encoding) == text
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "message"),
+    [
+        ("aé".encode("utf-16"), "utf-8", "is not UTF-8, got byte 0xFF at offset 0 (invalid start "
+         "byte); it looks like utf-16, try --encoding utf-16"),
+        ("naïveté".encode("utf-16-le"), "utf-8", "it looks like utf-16-le, try --encoding utf-16-le"),
+        ("naïveté".encode("utf-16-be"), "utf-8", "it looks like utf-16-be, try --encoding utf-16-be"),
+        ("aé".encode("utf-32"), "utf-8", "it looks like utf-32, try --encoding utf-32"),
+        ("café".encode("latin-1"), "utf-8", "it looks like latin-1, try --encoding latin-1, or"),
+        ("“café”".encode("cp1252"), "utf-8", "it looks like cp1252, try --encoding cp1252, or"),
+        ("가나다 라마".encode("cp949"), "utf-8", "it looks like cp949, try --encoding cp949"),
+        (bytes(range(256)), "utf-8", "it looks like no text at all; name another file, or learn its"),
+        ("aé".encode()[:-1], "utf-8", "got byte 0xC3 at offset 1 (unexpected end of data)"),
+        (b"abc", "utf-16-le", "is not UTF-16-LE, got byte 0x63 at offset 2 (truncated data)"),
+        (b"a\xe9", "ascii", "is not ASCII, got byte 0xE9 at offset 1"),
+    ],
+)  # fmt: skip
+def test_advice_for_other_encodings(tmp_path, content, encoding, message):
+    path = tmp_path / "t.txt"
+    path.write_bytes(content)
+    with pytest.raises(TextError) as error:
+        read(path, encoding=encoding)
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "message"),
+    [
+        ("plain text".encode("utf-16-le"), "utf-8", "is full of NUL characters, like UTF-16"),
+        (b"GIF89a" + bytes(range(1, 9)) * 9, "utf-8", "looks binary, it is 92.3% control characters"),
+        ("words\n".encode("utf-16-be"), "utf-16-le", "looks as if its bytes were the wrong way round"),
+        ("it’s “here”".encode(), "latin-1", "is valid UTF-8 and was read as something else; leave"),
+        ("it’s “here” – so".encode("cp1252"), "latin-1", "looks wrongly decoded, it holds 4 characters"),
+        (("a\ufffd" * 9).encode(), "utf-8", "looks wrongly decoded, it holds 9 characters"),
+        ("".join(map(chr, range(0x4E00, 0x4E00 + 20_500))).encode(), "utf-8",
+         "has 20,500 different characters, more than any script; name its --encoding, fold the rare"),
+    ],
+)  # fmt: skip
+def test_what_is_hardly_a_text_is_refused(tmp_path, content, encoding, message):
+    path = tmp_path / "t.txt"
+    path.write_bytes(content)
+    with pytest.raises(TextError, match=re.escape(message)):
+        scan(Source((path,), encoding))
+    assert scan(Source((path,), level="byte"))[0].size == 256, "its bytes can be learned"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\tindented\n\f\x1b[1mbold\x1b[0m\n", "naïve café – “yes”\n", "한국어 문장입니다.\n", "中文，也行。\n",
+     "e\u0301 ☃ 👩‍🚀 🇰🇷\n", "one \x85 mark\n"],
+)  # fmt: skip
+def test_what_is_a_text_is_not_refused(tmp_path, text):
+    path = tmp_path / "t.txt"
+    path.write_text(text * 3, encoding="utf-8")
+    assert scan(Source((path,)))[0].symbols == "".join(sorted(set(text)))
+
+
+def test_several_files_are_one_text(tmp_path):
+    (tmp_path / "b" / "deep").mkdir(parents=True)
+    for name, content in {"z.txt": "z", "b/2.txt": "two\n", "b/deep/1.txt": "\ufeffone", "b/x.py": "x",
+                          "a.txt": "", "b/10.txt": "ten"}.items():  # fmt: skip
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    files = find(
+        [tmp_path / "z.txt", tmp_path / "b", tmp_path / "b" / "2.txt", tmp_path / "a.txt"], "*.txt"
+    )
+    names = [str(q.relative_to(tmp_path)) for q in files]
+    assert names == ["a.txt", "b/10.txt", "b/2.txt", "b/deep/1.txt", "z.txt"], "sorted, each once"
+    text = Source(files)
+    assert "".join(text.pieces(hashlib.sha256())) == "ten\ntwo\none\nz"
+    raw = Source(files, level="byte")
+    assert b"".join(raw.pieces(hashlib.sha256())) == "tentwo\n\ufeffonez".encode()
+    assert text.nbytes == 3 + 4 + 6 + 1
+    assert text.name == f"{tmp_path / 'a.txt'} and 4 more"
+    assert [q.name for q in find([tmp_path], "*.py")] == ["x.py"]
+    with pytest.raises(TextError, match=r"b: is a folder without any file \*\.md; name another"):
+        find([tmp_path / "b"], "*.md")
+    with pytest.raises(TextError, match="nope: no such file"):
+        find([tmp_path / "nope"], "*.txt")
+
+
+def test_what_becomes_of_unknown_characters():
+    vocabulary = Vocabulary(" Aez", "z")
+    symbols = vocabulary.symbols
+
+    def read(text, policy):
+        return "".join(symbols[k] for k in vocabulary.encode(text, "test", on_unknown=policy))
+
+    assert read("eéz", "skip") == "ez"
+    assert read("ééé", "skip") == ""
+    assert read("éaÉEÄ!Z", "replace") == "eAeeA z", "base letter, other case, space"
+    assert Vocabulary("xz", "z").encode("!", "test", on_unknown="replace").tolist() == [1]
+
+
+def test_rare_characters_become_one():
+    counts = np.zeros(0x110000, np.int64)
+    for character, count in {"a": 5, "b": 2, "c": 1, "é": 1}.items():
+        counts[ord(character)] = count
+    assert Vocabulary.of_counts(counts).unknown_id is None
+    vocabulary = Vocabulary.of_counts(counts, 2)
+    assert (vocabulary.symbols, vocabulary.size, vocabulary.unknown_id) == ("ab", 3, 2)
+    assert vocabulary.encode("abcé!", "test", on_unknown="replace").tolist() == [0, 1, 2, 2, 2]
+    assert "".join(map(vocabulary.decoder(), [0, 2, 1])) == "a\ufffdb"
+    again = Vocabulary.from_dict(vocabulary.as_dict(), "test")
+    assert again.as_dict() == vocabulary.as_dict()
+    assert again.unknown_id == 2
+    with pytest.raises(UnknownCharacter, match=r"'c' \(U\+0063\) at position 1"):
+        vocabulary.encode("ac", "test")
+    with pytest.raises(ConfigError, match=r"data.min_count: must be at most 5, .* got 6"):
+        Vocabulary.of_counts(counts, 6)
+
+
+def test_bytes():
+    vocabulary = ByteVocabulary()
+    assert (vocabulary.size, vocabulary.dtype, vocabulary.start_id) == (256, np.uint8, 10)
+    assert isinstance(Vocabulary.from_dict(vocabulary.as_dict(), "test"), ByteVocabulary)
+    ids = vocabulary.encode("é🙂", "test")
+    assert bytes(ids) == "é🙂".encode()
+    assert vocabulary.encode(b"\xff\x00", "test").tolist() == [255, 0]
+    assert bytes(vocabulary.encode("a\udcff", "test")) == b"a\xff"
+    with pytest.raises(UnknownCharacter, match=r"U\+D800 at position 1 is a lone surrogate"):
+        vocabulary.encode("a\ud800", "test")
+    decode = vocabulary.decoder()
+    assert [decode(k) for k in "é".encode()] == ["", "é"]
+    assert [decode(k) for k in b"\xffa\xe2\x82a"] == ["\ufffd", "a", "", "", "\ufffda"]
+
+
 def test_a_big_text_is_never_in_memory(tmp_path):
     path = tmp_path / "big.txt"
     path.write_text("all work and no play\n" * 400_000)  # 8.4 MB
     tracemalloc.start()
-    vocabulary = Vocabulary.of_counts(scan(path)[0])
+    text = Source((path,))
+    vocabulary = scan(text)[0]
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
-    encode(path, vocabulary, tmp_path / "ids.bin")
+    encode(text, vocabulary, tmp_path / "ids.bin")
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
     # A piece is 1 MiB of bytes, 4 of code points, 4 + 4 + 1 of look-ups and ids, and its text.

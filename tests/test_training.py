@@ -176,16 +176,16 @@ def test_a_text_that_changed_is_refused(text_file, tmp_path):
     text_file.write_text(text_file.read_text() + "x")
     with pytest.raises(TextError, match=rf"is not the text that {run.folder} learns"):
         resume(run)
-    assert resume(run, moved).trainer.text.path == str(moved)
+    assert resume(run, [moved]).trainer.text.path == str(moved)
     text_file.unlink()
     assert any("going on with the run's own copy" in note for note in resume(run).notes)
     run.ids.write_bytes(b"damaged")
     with pytest.raises(TextError, match="damaged or missing; name where the text is now"):
         resume(run)
-    beginning = resume(run, moved)
+    beginning = resume(run, [moved])
     assert any("made again from the text" in note for note in beginning.notes)
     with pytest.raises(TextError, match="no such file"):
-        resume(run, tmp_path / "nowhere.txt")
+        resume(run, [tmp_path / "nowhere.txt"])
 
 
 def test_other_versions_are_said(text_file, tmp_path, monkeypatch):

@@ -36,11 +36,13 @@ def evaluate(
     from charlm.evaluation.score import carried, cold
     from charlm.storage.weights import load_model
     from charlm.text.corpus import IdFile, Share, encode
+    from charlm.text.source import Source, find
 
-    model, vocabulary, _, _ = load_model(path)
+    model, vocabulary, config, _ = load_model(path)
     with tempfile.TemporaryDirectory() as folder:
         flat = Path(folder) / "ids.bin"
-        info = encode(text, vocabulary, flat)
+        source = Source(find([text], "*.txt"), config.data.encoding, config.data.level)
+        info = encode(source, vocabulary, flat)
         if not info.characters:
             raise TextError(f"{text}: is empty; name a text to score")
         ids = IdFile(flat, vocabulary.dtype)

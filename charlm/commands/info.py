@@ -145,7 +145,7 @@ def _outline(facts: Facts, room: int) -> list[str]:
         "sha256": [printable(facts.word("text", "sha256") or "-")],
         "model": [f"{_model(facts)}, {_count(facts.parameters)} parameters"],
         "vocabulary": [
-            f"{len(characters):,} characters" if characters else "-",
+            f"{len(characters):,} characters" if characters else _level(facts),
             *symbols(characters, room - _LABEL, _VOCABULARY_LINES),
         ],
         "updates": [f"{_count(facts.number('progress', 'step'))} of {_count(_goal(facts))}"],
@@ -161,6 +161,10 @@ def _outline(facts: Facts, room: int) -> list[str]:
         for label, lines in told.items()
         for k, line in enumerate(lines)
     ]
+
+
+def _level(facts: Facts) -> str:
+    return "256 bytes" if facts.word("vocabulary", "level") == "byte" else "-"
 
 
 def _settings(settings: dict[str, Any], changed: dict[str, str], room: int) -> list[str]:
@@ -334,6 +338,8 @@ def _value(value: Any) -> str:
     """Return a setting as config.yaml shows it."""
     import json
 
+    if isinstance(value, list) and len(value) == 1:
+        (value,) = value
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 

@@ -1,85 +1,319 @@
-"""charlm sample: stream text from a trained model to stdout."""
+"""charlm sample: stream text from a trained model to stdout, or draw several side by side."""
 
+from __future__ import annotations
+
+import codecs
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from charlm.commands.console import say
+from charlm.errors import ConfigError
+
+if TYPE_CHECKING:
+    from charlm.generation.sampler import Sampler
+    from charlm.text.vocabulary import Vocabulary
+
+_DRAWING = "Drawing"
+_WRITTEN = "What is written"
+
+# More streams than these are drawn one group after the other: memory grows with them.
+_AT_ONCE = 64
+# So many unknown characters are named, and the rest is counted.
+_NAMED = 8
+
+
+class OnUnknown(StrEnum):
+    """What becomes of characters in the start text that the model does not know."""
+
+    ERROR = "error"
+    SKIP = "skip"
+    REPLACE = "replace"
 
 
 def sample(
     checkpoint: Annotated[
         str | None,
-        typer.Argument(help="An .npz file, a run's folder or name.  [default: the newest run]"),
+        typer.Argument(help="An .npz file, a run's folder or name.", show_default="the newest run"),
     ] = None,
     temp: Annotated[
-        float, typer.Option("--temp", "-t", help="0 is greedy, 1 the model's own, above is wilder.")
+        float,
+        typer.Option(
+            "--temp",
+            "-t",
+            help="0 is greedy, 1 the model's own, above is wilder.",
+            rich_help_panel=_DRAWING,
+        ),
     ] = 0.8,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest only.")] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(help="Draw from the k likeliest only.", rich_help_panel=_DRAWING),
+    ] = None,
     top_p: Annotated[
-        float | None, typer.Option(help="Draw from the likeliest that make up this share.")
+        float | None,
+        typer.Option(
+            help="Draw from the likeliest that make up this share.", rich_help_panel=_DRAWING
+        ),
     ] = None,
     min_p: Annotated[
-        float | None, typer.Option(help="Leave out what is less likely than this share of the top.")
+        float | None,
+        typer.Option(
+            help="Leave out what is less likely than this share of the top.",
+            rich_help_panel=_DRAWING,
+        ),
     ] = None,
-    length: Annotated[
-        int, typer.Option("--length", "-n", min=0, help="Characters to write.")
-    ] = 500,
-    start: Annotated[
-        str | None, typer.Option(help="What the text begins with; - reads it from stdin.")
-    ] = None,
-    stop: Annotated[str | None, typer.Option(help="End after this was written.")] = None,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Draw so many for each text, and keep the likeliest by the model's own "
+            "probabilities, per symbol.",
+            rich_help_panel=_DRAWING,
+        ),
+    ] = 1,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed gives the same text.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="The same seed gives the same text.",
+            show_default="another each time",
+            rich_help_panel=_DRAWING,
+        ),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="What the text begins with; - reads it from stdin.", rich_help_panel=_WRITTEN
+        ),
+    ] = None,
+    on_unknown: Annotated[
+        OnUnknown,
+        typer.Option(
+            help="What becomes of the start's characters that the model does not know.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = OnUnknown.ERROR,
+    length: Annotated[
+        int,
+        typer.Option(
+            "--length",
+            "-n",
+            min=0,
+            help="Characters to write, at the most; bytes, where the model is one of bytes.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = 500,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="End after this was written; several may be given.", rich_help_panel=_WRITTEN
+        ),
+    ] = None,
+    count: Annotated[
+        int,
+        typer.Option(min=1, help="Texts to write, drawn side by side.", rich_help_panel=_WRITTEN),
+    ] = 1,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print a JSON object a text: the text with its start, the log-probability in "
+            "nats of what was drawn, and more.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
 ) -> None:
     """Write text, each character as it is drawn.
 
+    Only text goes to stdout, several texts one after the other.
+
     Example: charlm sample --temp 0.8 --start "KING "
+
+    Example: charlm sample my-text --count 5 --best-of 8 --stop . --json
     """
-    import io
     import secrets
-    import sys
 
     from charlm.storage.runs import weights
 
     path = weights(checkpoint, checkpoints)
-    if start == "-":
-        stdin = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="surrogateescape")
-        start = stdin.read().replace("\r\n", "\n")
+    out = _stdout()
+    given = _stdin() if start == "-" else None
 
+    import numpy as np
+
+    from charlm.errors import UnknownCharacter
     from charlm.generation.filters import Filters
-    from charlm.generation.sampler import sample as draw
+    from charlm.generation.sampler import Sampler
     from charlm.storage.weights import load_model
 
     filters = Filters(temp, top_k, top_p, min_p)
-    trained = load_model(path)
-    seed = secrets.randbelow(2**32) if seed is None else seed
-    say(f"{path}, seed {seed}")
-    characters = draw(
-        trained.model,
-        trained.vocabulary,
-        filters,
-        start=start or "",
-        where="--start",
-        length=length,
-        stop=stop,
-        seed=seed,
-    )
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace", newline="\n")
-    try:
-        sys.stdout.write(start or "")
-        for character in characters:
-            sys.stdout.write(character)
-            sys.stdout.flush()
-        if sys.stdout.isatty():
-            sys.stdout.write("\n")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, such as head, has had enough. What Python would flush at its end goes nowhere.
-        import os
+    # Damaged weights overflow as soon as they are prepared; the sampler says so in its own words.
+    with np.errstate(over="ignore", invalid="ignore"):
+        model, vocabulary, _, _ = load_model(path)
+    begins_with = (start or "") if given is None else _text(given, vocabulary)
+    drawn_from = secrets.randbelow(2**32) if seed is None else seed
+    say(f"{path}, seed {drawn_from}")
 
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    def sampler(texts: int, n: int) -> Sampler:
+        return Sampler(
+            model,
+            vocabulary,
+            filters,
+            start=begins_with,
+            where="--start",
+            on_unknown=cast(Any, on_unknown.value),
+            streams=texts * best_of,
+            stop=stop or (),
+            seed=drawn_from,
+            n=n,
+            scored=json or best_of > 1,
+        )
+
+    together = min(count, max(1, _AT_ONCE // best_of))
+    try:
+        first = sampler(together, 0)
+    except UnknownCharacter as error:
+        what, _, _ = str(error).rpartition("; ")
+        raise UnknownCharacter(
+            f"{what}; leave it out, or pass --on-unknown skip or --on-unknown replace"
+        ) from None
+    _note_unknown(begins_with, vocabulary, on_unknown)
+    with _may_close(out):
+        if count == best_of == 1 and not json:
+            _stream(out, first, length)
+            return
+        for n, begin in enumerate(range(0, count, together)):
+            drawing = sampler(min(count - begin, together), n) if n else first
+            _print(out, drawing, drawing.write(length), best_of, begin, json)
+
+
+def _stream(out: TextIO, sampler: Sampler, length: int) -> None:
+    """Write one text, each character as it is drawn."""
+    last = sampler.start
+    out.write(last)
+    out.flush()
+    for character in sampler.characters(length):
+        out.write(character)
+        out.flush()
+        last = character
+    if out.isatty() and not last.endswith("\n"):
+        out.write("\n")
+
+
+def _print(
+    out: TextIO, sampler: Sampler, written: list[str], best_of: int, begin: int, json: bool
+) -> None:
+    """Write the texts that were drawn together; the first of them has the index `begin`."""
+    for index, b in enumerate(_likeliest(sampler, best_of), begin):
+        if json:
+            out.write(_line(sampler, b, written[b], index))
+            continue
+        if index:
+            out.flush()
+            say("-" * 40)
+        text = sampler.start + written[b]
+        out.write(text if text.endswith("\n") else f"{text}\n")
+    out.flush()
+
+
+def _likeliest(sampler: Sampler, best_of: int) -> list[int]:
+    """Return the stream to keep of every `best_of` side by side."""
+    means = [
+        log_prob / max(1, drawn)
+        for log_prob, drawn in zip(sampler.log_probs.tolist(), sampler.counts, strict=True)
+    ]
+    return [
+        max(range(begin, begin + best_of), key=means.__getitem__)
+        for begin in range(0, sampler.B, best_of)
+    ]
+
+
+def _line(sampler: Sampler, b: int, written: str, index: int) -> str:
+    import json
+
+    log_prob = float(sampler.log_probs[b])
+    report = {
+        "text": sampler.start + written,
+        "start": sampler.start,
+        "seed": sampler.seed,
+        "index": index,
+        "symbols": sampler.counts[b],
+        "log_probability": log_prob,
+        "nats_per_character": -log_prob / len(written) if written else None,
+    }
+    return json.dumps(report) + "\n"
+
+
+def _note_unknown(start: str, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
+    """Say what was done to the start text's unknown characters."""
+    from charlm.text.vocabulary import ByteVocabulary
+
+    if on_unknown is OnUnknown.ERROR or isinstance(vocabulary, ByteVocabulary):
+        return
+    unknown = [c for c in dict.fromkeys(start) if c not in vocabulary.symbols]
+    if not unknown:
+        return
+    named = [f"{c!r} (U+{ord(c):04X})" for c in unknown[:_NAMED]]
+    if on_unknown is OnUnknown.REPLACE:
+        ids = vocabulary.encode("".join(unknown[:_NAMED]), "--start", on_unknown="replace")
+        symbols = [*map(repr, vocabulary.symbols), "the unknown symbol"]
+        named = [f"{name} by {symbols[k]}" for name, k in zip(named, ids, strict=True)]
+    if more := len(unknown) - len(named):
+        named.append(f"and {more:,} more")
+    done = "skipped" if on_unknown is OnUnknown.SKIP else "replaced"
+    say(f"--start: {done} {', '.join(named)}, which the model does not know")
+
+
+def _stdin() -> bytes:
+    if sys.stdin is None:
+        raise ConfigError("--start: stdin is closed; pipe a text into it, or give it in place of -")
+    return sys.stdin.buffer.read()
+
+
+def _text(content: bytes, vocabulary: Vocabulary) -> str:
+    """Decode a start text as training decodes a text; bytes stay what they are."""
+    from charlm.text.vocabulary import ByteVocabulary
+
+    text = content.decode("utf-8", "surrogateescape")
+    if isinstance(vocabulary, ByteVocabulary):
+        return text
+    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+
+
+def _stdout() -> TextIO:
+    """Return stdout, made to take any character."""
+    if sys.stdout is None:
+        raise ConfigError("stdout: is closed; let the text go to a terminal, a file or a pipe")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        codecs.register_error("charlm", _replace)
+        sys.stdout.reconfigure(errors="charlm", newline="\n")
+    return sys.stdout
+
+
+@contextmanager
+def _may_close(out: TextIO) -> Iterator[None]:
+    """Let the reader of stdout, such as head, leave before the end."""
+    try:
+        yield
+        out.flush()
+    except OSError as error:
+        # What Python would flush at its end goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "stdout") from None
+
+
+def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write a start text's bytes that are no UTF-8 as they came, and ? for other characters."""
+    assert isinstance(error, UnicodeEncodeError)
+    byte = ord(error.object[error.start]) - 0xDC00
+    as_it_came = 0x80 <= byte <= 0xFF and not error.encoding.startswith(("utf-16", "utf-32"))
+    return bytes((byte,)) if as_it_came else "?", error.start + 1

@@ -23,6 +23,10 @@ _BEGAN = time.perf_counter()
 
 # Options that are other names for settings.
 _SETTINGS = {
+    "glob": "data.glob",
+    "level": "data.level",
+    "encoding": "data.encoding",
+    "init_from": "train.init_from",
     "cell": "model.cell",
     "layers": "model.layers",
     "hidden": "model.hidden",
@@ -39,47 +43,109 @@ _SETTINGS = {
 
 def train(
     text: Annotated[
-        Path | None,
-        typer.Argument(help="The text to learn, UTF-8.", show_default="data.path"),
+        list[Path] | None,
+        typer.Argument(
+            metavar="TEXT",
+            help="The text to learn: a file, several, or a folder.",
+            show_default="data.path",
+        ),
+    ] = None,
+    glob: Annotated[
+        str | None,
+        typer.Option(help="Which files of a folder.", show_default="*.txt", rich_help_panel="Text"),
+    ] = None,
+    level: Annotated[
+        str | None, typer.Option(help="char or byte.", show_default="char", rich_help_panel="Text")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of the files.", show_default="utf-8", rich_help_panel="Text")
+    ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Begin with the weights of this checkpoint or run.", rich_help_panel="Network"
+        ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the newest run, or with --name.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the newest run, or with --name.", rich_help_panel="Run"
+        ),
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="tiny, small, medium or large.", show_default="small")
+        str | None,
+        typer.Option(
+            help="tiny, small, medium or large.", show_default="small", rich_help_panel="Training"
+        ),
     ] = None,
-    cell: Annotated[str | None, typer.Option(help="lstm, gru or rnn.")] = None,
-    layers: Annotated[int | None, typer.Option(help="Recurrent layers.")] = None,
-    hidden: Annotated[int | None, typer.Option(help="Units a layer.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Streams read side by side.")] = None,
+    cell: Annotated[
+        str | None, typer.Option(help="lstm, gru or rnn.", rich_help_panel="Network")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Recurrent layers.", rich_help_panel="Network")
+    ] = None,
+    hidden: Annotated[
+        int | None, typer.Option(help="Units a layer.", rich_help_panel="Network")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Streams read side by side.", rich_help_panel="Training")
+    ] = None,
     seq_len: Annotated[
-        str | None, typer.Option(help="Steps the gradient goes back; full for all.")
+        str | None,
+        typer.Option(
+            help="Steps the gradient goes back; full for all.", rich_help_panel="Training"
+        ),
     ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Rate after every layer.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Rate after every layer.", rich_help_panel="Training")
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate.", rich_help_panel="Training")
+    ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Updates; with --resume, the goal moves there.")
+        int | None,
+        typer.Option(
+            help="Updates; with --resume, the goal moves there.", rich_help_panel="Training"
+        ),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="Passes over the text.")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the text.", rich_help_panel="Training")
+    ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="As many updates as this machine makes in that time.")
+        float | None,
+        typer.Option(
+            help="As many updates as this machine makes in that time.", rich_help_panel="Training"
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random.", rich_help_panel="Training")
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The run's name.", show_default="the text's stem")
+        str | None,
+        typer.Option(help="The run's name.", show_default="the text's stem", rich_help_panel="Run"),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of config.yaml."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Any setting of config.yaml.", rich_help_panel="Run"
+        ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Settings file.", show_default="./config.yaml")
+        Path | None,
+        typer.Option(help="Settings file.", show_default="./config.yaml", rich_help_panel="Run"),
     ] = None,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    checkpoints: Annotated[
+        Path, typer.Option(help="Folder of all runs.", rich_help_panel="Run")
+    ] = Path("checkpoints"),
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="its own")
+        int | None,
+        typer.Option(
+            min=1, help="Threads of the BLAS.", show_default="its own", rich_help_panel="Run"
+        ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Run")
+    ] = False,
 ) -> None:
     """Learn a text, or go on learning it with --resume.
 
@@ -101,8 +167,9 @@ def train(
             )
         beginning = _resume(text, name, checkpoints, steps, threads)
     else:
-        resolved, chosen = _resolve(text, preset, options, set_ or [], config)
+        # Before anything imports NumPy.
         _use_threads(threads)
+        resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
         from charlm.training.start import begin
 
         beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
@@ -120,14 +187,16 @@ def train(
 
 
 def _resolve(
-    text: Path | None,
+    text: list[Path] | None,
     preset: str | None,
     options: dict[str, Any],
     sets: list[str],
     file: Path | None,
+    checkpoints: Path,
 ) -> tuple[Config, frozenset[str]]:
-    from charlm.config import Layer, read_yaml, resolve
+    from charlm.config import Layer, read_yaml
     from charlm.errors import ConfigError
+    from charlm.training.finetuning import settle
 
     layers = []
     if file is not None or Path("config.yaml").exists():
@@ -144,9 +213,9 @@ def _resolve(
         raise typer.BadParameter(f"{' and '.join(lengths)} exclude each other; give one of them")
     if preset is not None:
         layers.append(Layer("--preset", {"preset": preset}))
-    if text is not None:
-        layers.append(Layer("TEXT", {"data.path": str(text)}))
-    return resolve(layers)
+    if text:
+        layers.append(Layer("TEXT", {"data.path": tuple(map(str, text))}))
+    return settle(layers, checkpoints)
 
 
 def _use_threads(count: int | None) -> None:
@@ -156,7 +225,11 @@ def _use_threads(count: int | None) -> None:
 
 
 def _resume(
-    text: Path | None, name: str | None, checkpoints: Path, steps: int | None, threads: int | None
+    texts: list[Path] | None,
+    name: str | None,
+    checkpoints: Path,
+    steps: int | None,
+    threads: int | None,
 ) -> Beginning:
     from charlm.storage.archive import read_meta
     from charlm.storage.runs import named, newest
@@ -166,7 +239,7 @@ def _resume(
     _use_threads(threads or (recorded if isinstance(recorded, int) and recorded > 0 else None))
     from charlm.training.start import resume
 
-    return resume(run, text, steps)
+    return resume(run, texts or [], steps)
 
 
 def _announce(beginning: Beginning) -> None:
@@ -305,6 +378,11 @@ def _close(trainer: Trainer, event: Any) -> None:
     if event.interrupted:
         say(f"stopped after update {event.step:,}, saved; go on with: {run.resuming}")
         return
+    if event.early:
+        say(
+            f"stopped early: validation has not improved for {trainer.plateau.stale} times; "
+            "--resume with more --steps would go on"
+        )
     line = f"done: {event.step:,} updates in {duration(event.elapsed_s)}"
     if event.best_loss is not None:
         line += (

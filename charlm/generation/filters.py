@@ -10,12 +10,18 @@ They are applied in this order, each to what the ones before left.
 Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p); Nguyen et al. 2024 (min-p).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.errors import ConfigError
+from charlm.errors import CheckpointError, ConfigError
 from charlm.nn.parameters import Array
+
+# Below this, float32 overflows when logits are divided, and has long rounded all but the likeliest
+# character to 0: it is greedy.
+_COLDEST = 1e-30
+_HOTTEST = 1000
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Filters:
     """Say how the next character is drawn.
 
     Args:
-        temperature: at least 0; 1 leaves the model's probabilities, below 1 is more careful.
+        temperature: from 0 to 1000; 1 leaves the model's probabilities, below 1 is more careful.
         top_k: at least 1; None for all.
         top_p: above 0, at most 1; None for all.
         min_p: from 0 to 1; None for all.
@@ -38,8 +44,13 @@ class Filters:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
+        if not self.temperature >= 0:
             raise ConfigError(f"--temp: must be at least 0, got {self.temperature}")
+        if self.temperature > _HOTTEST:
+            raise ConfigError(
+                f"--temp: must be at most {_HOTTEST}, where all characters are about equally "
+                f"likely, got {self.temperature}"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise ConfigError(f"--top-k: must be at least 1, got {self.top_k}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -48,28 +59,49 @@ class Filters:
             raise ConfigError(f"--min-p: must be from 0 to 1, got {self.min_p}")
 
     def weigh(self, z: Array) -> Array:
-        """Turn one stream's logits into weights to draw by.
+        """Turn logits into weights to draw by.
 
         Args:
-            z: (V,) logits; changed in place.
+            z: (V,) or (V, B) logits, one column a stream; changed in place. -inf is never drawn.
 
         Returns:
-            (V,) weights, not summing to 1; 0 for what is never drawn.
+            Weights in z's shape, not summing to 1; 0 for what is never drawn, 1 for the likeliest.
+
+        Raises:
+            CheckpointError: the logits are no numbers, as damaged weights make them.
         """
-        if self.temperature == 0:
-            weights = np.zeros_like(z)
-            weights[z.argmax()] = 1
-            return weights
-        z -= z.max()
+        # One stream is the common case, and every call on so few numbers counts.
+        top = z[z.argmax()] if z.ndim == 1 else np.maximum.reduce(z, axis=0)
+        if not (math.isfinite(top) if z.ndim == 1 else np.isfinite(top).all()):
+            raise CheckpointError(
+                "model: cannot tell what comes next, its logits are not finite numbers; its "
+                "weights are damaged, use another checkpoint"
+            )
+        if self.temperature < _COLDEST:
+            likeliest = np.expand_dims(z.argmax(axis=0), 0)
+            z.fill(0)
+            np.put_along_axis(z, likeliest, 1, axis=0)
+            return z
+        z -= top
         z /= self.temperature
         weights = np.exp(z, out=z)
-        if self.top_k is not None and self.top_k < weights.size:
-            # A stable sort keeps exactly k of equals: those of the lowest ids.
-            weights[np.argsort(-weights, kind="stable")[self.top_k :]] = 0
-        if self.top_p is not None and self.top_p < 1:
-            order = np.argsort(-weights, kind="stable")
-            before = np.cumsum(weights[order]) - weights[order]
-            weights[order[before >= self.top_p * weights.sum()]] = 0
+        if self.top_k is not None or self.top_p is not None:
+            self._keep_the_top(weights)
         if self.min_p is not None:
-            weights[weights < self.min_p * weights.max()] = 0
+            weights[weights < self.min_p * np.maximum.reduce(weights, axis=0)] = 0
         return weights
+
+    def _keep_the_top(self, weights: Array) -> None:
+        """Set to 0 what top-k and top-p leave out."""
+        # A stable sort keeps exactly k of equals: those of the lowest ids.
+        order = np.argsort(-weights, axis=0, kind="stable")
+        ranked = np.take_along_axis(weights, order, axis=0)
+        if self.top_k is not None:
+            ranked[self.top_k :] = 0
+        if self.top_p is not None and self.top_p < 1:
+            before = np.cumsum(ranked, axis=0) - ranked
+            leave_out = before >= self.top_p * ranked.sum(axis=0)
+            # However small p is, and whatever float32 makes of it, the likeliest stays.
+            leave_out[0] = False
+            ranked[leave_out] = 0
+        np.put_along_axis(weights, order, ranked, axis=0)

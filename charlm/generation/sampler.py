@@ -1,17 +1,322 @@
-"""Start text -> an iterator of characters.
+"""Start text -> texts, drawn side by side, a symbol each at a time.
 
-read the start text -> weigh the logits -> draw -> read what was drawn -> weigh ...
+    read the start text -> weigh the logits -> draw -> read what was drawn -> weigh ...
+
+All streams draw from one generator, B numbers a step, and its place follows from the steps made.
+So a sampler that was saved and continued draws what the uninterrupted one would have drawn, bit
+for bit: of the generator nothing is stored but how often it was asked.
 """
 
-from collections.abc import Iterator
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from charlm import randomness
+from charlm.errors import CheckpointError, ConfigError
 from charlm.generation.filters import Filters
+from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
+from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
-from charlm.text.vocabulary import Vocabulary
+from charlm.storage.checkpoint import Checkpoint, load, save
+from charlm.storage.weights import array
+from charlm.text.vocabulary import OnUnknown, Vocabulary
+
+KIND = "sampler"
+
+# A decoder's pending bytes are among the last three drawn: the fourth completes a character.
+_PENDING = 3
+
+
+class Sampler:
+    """Write B texts side by side.
+
+    Without a start text the model reads the vocabulary's `start` from the zero state.
+
+    Args:
+        model: prepared weights.
+        vocabulary: the model's; its unknown symbol is never drawn.
+        filters: how symbols are drawn.
+        start: what the model reads before it writes; no part of what is written.
+        where: what the start text is called in an error.
+        on_unknown: what becomes of the start text's unknown characters, as in `encode`.
+        streams: B, how many texts.
+        stop: texts that end a stream as soon as it has written one of them; that one is kept.
+        seed: the same seed, B, weights, start and filters give the same texts.
+        n: which of the seed's draws.
+        scored: sum up the log-probabilities; costs a softmax a step.
+
+    Attributes:
+        draws: steps made.
+        counts: symbols that each stream has drawn until it ended; bytes at byte level.
+        ended: which streams have written a stop text.
+        log_probs: (B,) ln p of all that each stream has drawn, under the model itself: at
+            temperature 1 and without filters. Zeros where they are not asked for.
+
+    Raises:
+        ConfigError: there is no stream.
+        UnknownCharacter: the start text holds a character that the model never saw.
+        CheckpointError: the weights are not finite numbers.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        vocabulary: Vocabulary,
+        filters: Filters,
+        *,
+        start: str = "",
+        where: str = "start text",
+        on_unknown: OnUnknown = "error",
+        streams: int = 1,
+        stop: str | Sequence[str] = (),
+        seed: int,
+        n: int = 0,
+        scored: bool = False,
+    ) -> None:
+        if streams < 1:
+            raise ConfigError(f"streams: must be at least 1, got {streams}")
+        # With a finite norm no product on the way to the logits can overflow.
+        if not math.isfinite(np.vdot(model.parameters.flat, model.parameters.flat)):
+            raise CheckpointError(
+                "model: its weights are not finite numbers; it is damaged, use another checkpoint"
+            )
+        self.model, self.vocabulary, self.filters = model, vocabulary, filters
+        self.start, self.B, self.seed, self.n, self.scored = start, streams, seed, n, scored
+        self.stop = tuple(q for q in ([stop] if isinstance(stop, str) else stop) if q)
+        self.draws = 0
+        self.counts = [0] * streams
+        self.ended = [False] * streams
+        self.log_probs = np.zeros(streams)
+        ids = vocabulary.encode(start, where, on_unknown=on_unknown).astype(np.intp)
+        if not ids.size:
+            ids = np.array([vocabulary.start_id])
+        # What is still to be read: first this by all streams alike, then its own id by each.
+        self._lead = ids[:-1]
+        self._last = np.full(streams, ids[-1])
+        self._recent = [[0] * streams] * _PENDING
+        self._tails = [""] * streams
+        self._longest = max(map(len, self.stop), default=0)
+        self._decoders = [vocabulary.decoder() for _ in range(streams)]
+        self._stepper = Stepper(model, streams)
+        self._rng = randomness.generator(seed, randomness.SAMPLES, n)
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether all streams have ended."""
+        return all(self.ended)
+
+    def step(self) -> list[str]:
+        """Draw a symbol for every stream.
+
+        Returns:
+            What each stream has written by it: a character, or nothing while a character's bytes
+            are incomplete, and after the stream has ended.
+
+        Raises:
+            CheckpointError: the logits are not finite numbers.
+        """
+        drawn = self._draw()
+        return ["" if self.ended[b] else self._write(b, drawn[b]) for b in range(self.B)]
+
+    def write(self, length: int) -> list[str]:
+        """Draw up to `length` symbols more for every stream, and return what each has written."""
+        texts: list[list[str]] = [[] for _ in range(self.B)]
+        for _ in range(length):
+            if self.finished:
+                break
+            for text, piece in zip(texts, self.step(), strict=True):
+                text.append(piece)
+        return ["".join(text) for text in texts]
+
+    def characters(self, length: int) -> Iterator[str]:
+        """Yield what a single stream writes, as it is drawn, for up to `length` symbols more.
+
+        Raises:
+            ConfigError: there are several streams; raised at once.
+        """
+        if self.B != 1:
+            raise ConfigError(
+                f"streams: must be 1 to write character by character, got {self.B}; use write"
+            )
+        return self._characters(length)
+
+    def _characters(self, length: int) -> Iterator[str]:
+        for _ in range(length):
+            if self.ended[0]:
+                return
+            if text := self._write(0, self._draw()[0]):
+                yield text
+
+    def _draw(self) -> list[int]:
+        """Read what was drawn last, and draw the next symbol of every stream."""
+        if self._lead.size:
+            self._read_lead()
+        z = self._stepper.step(self._last)
+        logits = z.copy() if self.scored else None
+        if self.B == 1:
+            z = z[:, 0]
+        if self.vocabulary.unknown_id is not None:
+            z[self.vocabulary.unknown_id] = -np.inf
+        weights = self.filters.weigh(z)
+        ladder = np.add.accumulate(weights.astype(np.float64), axis=0)
+        # The draw lies below the sum, so a weight of 0 is never picked.
+        if self.B == 1:
+            drawn = [int(ladder.searchsorted(self._rng.random() * ladder[-1], "right"))]
+            self._last[0] = drawn[0]
+        else:
+            np.sum(ladder <= self._rng.random(self.B) * ladder[-1], axis=0, out=self._last)
+            drawn = self._last.tolist()
+        self._recent[self.draws % _PENDING] = drawn
+        self.draws += 1
+        if logits is not None:
+            nats = cross_entropy(logits, self._last)
+            self.log_probs -= np.where(self.ended, 0, nats)
+        return drawn
+
+    def _read_lead(self) -> None:
+        """Read the start text but for its last symbol, once for all streams."""
+        stepper = self._stepper if self.B == 1 else Stepper(self.model, 1)
+        for k in range(self._lead.size):
+            stepper.step(self._lead[k : k + 1])
+        if self.B > 1:
+            for ours, read in zip(self._stepper.state, stepper.state, strict=True):
+                for q, column in zip(ours, read, strict=True):
+                    np.copyto(q, column)
+        self._lead = self._lead[:0]
+
+    def _write(self, b: int, drawn: int) -> str:
+        """Return the text that a draw adds to stream b, up to a stop text."""
+        self.counts[b] += 1
+        text = self._decoders[b](drawn)
+        if self.stop:
+            for k, character in enumerate(text, 1):
+                self._tails[b] = (self._tails[b] + character)[-self._longest :]
+                if self._tails[b].endswith(self.stop):
+                    self.ended[b] = True
+                    return text[:k]
+        return text
+
+    def state(self) -> Checkpoint:
+        """Return everything that `resume` needs, the weights apart."""
+        recent = min(self.draws, _PENDING)
+        rows = [(self.draws - recent + k) % _PENDING for k in range(recent)]
+        arrays = {
+            "lead": self._lead.copy(),
+            "last": self._last.copy(),
+            "recent": np.array([self._recent[k] for k in rows], np.intp).reshape(-1, self.B),
+            "log_probs": self.log_probs.copy(),
+        }
+        for name, q in self._states():
+            arrays[name] = q.copy()
+        meta = {
+            "kind": KIND,
+            "weights": _digest(self.model),
+            "vocabulary": self.vocabulary.as_dict(),
+            "filters": asdict(self.filters),
+            # As JSON, which can hold the bytes of a command line that are no UTF-8.
+            "start": json.dumps(self.start),
+            "stop": json.dumps(self.stop),
+            "seed": self.seed,
+            "n": self.n,
+            "scored": self.scored,
+            "draws": self.draws,
+            "counts": self.counts.copy(),
+            "ended": self.ended.copy(),
+            "tails": self._tails.copy(),
+        }
+        return Checkpoint(Path("sampler"), arrays, meta)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to a file, in the form of a checkpoint.
+
+        Raises:
+            OSError: it cannot be written; the file that was there is untouched.
+        """
+        _, arrays, meta = self.state()
+        save(Path(path), arrays, meta)
+
+    @classmethod
+    def resume(cls, state: Checkpoint, model: Model, vocabulary: Vocabulary) -> "Sampler":
+        """Make the sampler that a state was taken of.
+
+        Raises:
+            CheckpointError: it is no sampler's state, damaged, or of another model.
+        """
+        where, meta = state.path, state.meta
+        if meta.get("kind") != KIND:
+            raise CheckpointError(
+                f"{where}: is no saved sampler; name a file that one was saved to"
+            )
+        if meta.get("vocabulary") != vocabulary.as_dict() or meta.get("weights") != _digest(model):
+            what = "weights" if meta.get("vocabulary") == vocabulary.as_dict() else "vocabulary"
+            raise CheckpointError(
+                f"{where}: was drawn with another model, its {what} differs; go on with the "
+                "checkpoint that it began with"
+            )
+        try:
+            return cls._restored(state, model, vocabulary)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{where}: holds no whole sampler ({error}); the file is damaged"
+            ) from None
+
+    @classmethod
+    def load(cls, path: str | Path, model: Model, vocabulary: Vocabulary) -> "Sampler":
+        """Make the sampler that was saved to a file; raises as `resume`."""
+        return cls.resume(load(Path(path)), model, vocabulary)
+
+    @classmethod
+    def _restored(cls, state: Checkpoint, model: Model, vocabulary: Vocabulary) -> "Sampler":
+        meta, draws = state.meta, state.meta["draws"]
+        sampler = cls(
+            model,
+            vocabulary,
+            Filters(**meta["filters"]),
+            streams=state.arrays["last"].size,
+            stop=json.loads(meta["stop"]),
+            seed=meta["seed"],
+            n=meta["n"],
+            scored=meta["scored"],
+        )
+        sampler.start, sampler.draws = json.loads(meta["start"]), draws
+        sampler.counts, sampler.ended = list(meta["counts"]), list(meta["ended"])
+        sampler._tails = list(meta["tails"])
+        sampler._lead = np.empty(state.arrays["lead"].size, np.intp)
+        recent = np.empty((min(draws, _PENDING), sampler.B), np.intp)
+        array(state, "lead", sampler._lead)
+        array(state, "last", sampler._last)
+        array(state, "recent", recent)
+        array(state, "log_probs", sampler.log_probs)
+        for name, q in sampler._states():
+            array(state, name, q)
+        for ids in (sampler._lead, sampler._last, recent):
+            if np.any((ids < 0) | (ids >= vocabulary.size)):
+                raise ValueError("it names symbols that there are none of")
+        for per_stream in (sampler.counts, sampler.ended, sampler._tails):
+            if len(per_stream) != sampler.B:
+                raise ValueError(f"it counts other than {sampler.B} streams")
+        for k, drawn in enumerate(recent.tolist(), draws - len(recent)):
+            sampler._recent[k % _PENDING] = drawn
+            for decoder, one in zip(sampler._decoders, drawn, strict=True):
+                decoder(one)
+        bits: Any = sampler._rng.bit_generator
+        bits.advance(draws * sampler.B)
+        return sampler
+
+    def _states(self) -> Iterator[tuple[str, Array]]:
+        """Yield the recurrent state by the names of a checkpoint."""
+        for k, (layer, state) in enumerate(
+            zip(self.model.layers, self._stepper.state, strict=True)
+        ):
+            for name, q in zip(layer.STATES, state, strict=True):
+                yield f"state/{k}.{name}", q
 
 
 def sample(
@@ -21,59 +326,30 @@ def sample(
     *,
     start: str = "",
     where: str = "start text",
+    on_unknown: OnUnknown = "error",
     length: int,
-    stop: str | None = None,
+    stop: str | Sequence[str] = (),
     seed: int,
     n: int = 0,
 ) -> Iterator[str]:
-    """Write text, a character at a time.
+    """Write one text, a character at a time.
 
-    Without a start text the model reads the vocabulary's `start` from the zero state.
-
-    Args:
-        model: prepared weights.
-        vocabulary: the model's.
-        filters: how characters are drawn.
-        start: what the model reads before it writes; not yielded.
-        where: what the start text is called in an error.
-        length: characters to write, at the most.
-        stop: end after this was written.
-        seed: the same seed, weights and start give the same text.
-        n: which of the seed's texts.
-
-    Raises:
-        UnknownCharacter: the start text holds a character that the model never saw; raised at
-            once, not at the first character.
+    `length` is how many symbols are drawn at the most; at byte level these are bytes. The other
+    arguments are those of `Sampler`, and so is what is raised: at once, not at the first character.
     """
-    ids = vocabulary.encode(start or vocabulary.start, where)
-    rng = randomness.generator(seed, randomness.SAMPLES, n)
-    return _draw(model, vocabulary, filters, ids.astype(np.intp), length, stop, rng)
+    sampler = Sampler(
+        model,
+        vocabulary,
+        filters,
+        start=start,
+        where=where,
+        on_unknown=on_unknown,
+        stop=stop,
+        seed=seed,
+        n=n,
+    )
+    return sampler.characters(length)
 
 
-def _draw(
-    model: Model,
-    vocabulary: Vocabulary,
-    filters: Filters,
-    ids: np.ndarray,
-    length: int,
-    stop: str | None,
-    rng: np.random.Generator,
-) -> Iterator[str]:
-    stepper = Stepper(model, 1)
-    for begin in range(ids.size):
-        z = stepper.step(ids[begin : begin + 1])
-    read = np.empty(1, np.intp)
-    tail = ""
-    for written in range(length):
-        ladder = np.cumsum(filters.weigh(z[:, 0]), dtype=np.float64)
-        # The draw lies below the sum, so a weight of 0 is never picked.
-        drawn = int(np.searchsorted(ladder, rng.random() * ladder[-1], side="right"))
-        character = vocabulary.symbols[drawn]
-        yield character
-        if stop:
-            tail = (tail + character)[-len(stop) :]
-            if tail == stop:
-                return
-        if written + 1 < length:
-            read[0] = drawn
-            z = stepper.step(read)
+def _digest(model: Model) -> str:
+    return hashlib.sha256(model.parameters.flat.data).hexdigest()

@@ -73,7 +73,8 @@ class Product:
         self._derive()
 
     def _derive(self) -> None:
-        self.W[: self.halved] *= 0.5
+        halved = self.W[: self.halved]
+        halved *= 0.5
         if self.dW is not None:
             np.copyto(self.WT, self.weights[:, self.wanted].T)
 

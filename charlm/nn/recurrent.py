@@ -146,8 +146,9 @@ class RecurrentLayer(ABC):
         for work, given in zip(tape.work, others, strict=False):
             np.copyto(work, given)
         for t in reversed(range(len(tape.slots))):
-            dh[t] += dh_next
-            self.step_back(tape.slots[t], dh[t], tape.work)
+            dh_t = dh[t]
+            dh_t += dh_next
+            self.step_back(tape.slots[t], dh_t, tape.work)
             dh_next = tape.h[t]
         for product in self.products:
             product.finish()

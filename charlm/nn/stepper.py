@@ -7,6 +7,7 @@ Each layer has a rolling one-slot tape, and runs the very step that training run
 
 import numpy as np
 
+from charlm.nn.inputs import FoldedEmbedding, OneHot
 from charlm.nn.model import Model, States
 from charlm.nn.parameters import Array
 
@@ -28,6 +29,9 @@ class Stepper:
         self.state: States = [tape.leaving for tape in tapes]
         self._output = model.output.tape(1, B)
         self._x = tapes[0].x[0]
+        # One stream is what sampling mostly runs: moving its one 1 beats writing the column anew.
+        one_hot = isinstance(model.input, OneHot | FoldedEmbedding)
+        self._column, self._id = (self._x[:, 0] if one_hot and B == 1 else None), 0
         above = [tape.x[0] for tape in tapes[1:]] + [self._output.y[0]]
         self._way = [
             (layer.step, tape.slots[0], tape.h[0], x)
@@ -49,7 +53,12 @@ class Stepper:
         Returns:
             (V, B) logits of the next character, valid until the next call and free to be changed.
         """
-        self.model.input.forward(ids, self._x)
+        if self._column is None:
+            self.model.input.forward(ids, self._x)
+        else:
+            self._column[self._id] = 0
+            self._id = ids.item()
+            self._column[self._id] = 1
         for step, slot, h, above in self._way:
             step(slot)
             np.copyto(above, h)

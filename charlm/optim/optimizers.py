@@ -1,4 +1,4 @@
-"""Optimizers over one flat buffer: SGD with momentum, and Adam.
+"""Optimizers over one flat buffer: SGD with momentum, Adagrad, RMSprop and Adam.
 
 They work block by block, so that what one line of the equations leaves is still in the cache when
 the next line reads it.
@@ -64,7 +64,7 @@ class SGD(Optimizer):
 
         dp = dp + weight_decay p
         v  = momentum v + dp
-        p  = p - learning_rate v
+        p  = p - learning_rate v                    Nesterov: p - learning_rate (dp + momentum v)
 
     Source: Sutskever et al. 2013, in PyTorch's form (the rate stands outside the velocity).
     """
@@ -73,20 +73,88 @@ class SGD(Optimizer):
     SCRATCH = 1
 
     def __init__(
-        self, parameters: Array, gradient: Array, momentum: float = 0.0, weight_decay: float = 0.0
+        self,
+        parameters: Array,
+        gradient: Array,
+        momentum: float = 0.0,
+        weight_decay: float = 0.0,
+        *,
+        nesterov: bool = False,
     ) -> None:
         super().__init__(parameters, gradient)
-        self.momentum, self.weight_decay = momentum, weight_decay
+        self.momentum, self.weight_decay, self.nesterov = momentum, weight_decay, nesterov
 
     def _update(self, learning_rate: float, *arrays: Array) -> None:
         p, dp, v, u = arrays
+        _add_decay(p, dp, u, self.weight_decay)
         v *= self.momentum
         v += dp
-        if self.weight_decay:
-            np.multiply(p, self.weight_decay, out=u)
-            v += u
-        np.multiply(v, learning_rate, out=u)
+        if self.nesterov:
+            np.multiply(v, self.momentum, out=u)
+            u += dp
+            u *= learning_rate
+        else:
+            np.multiply(v, learning_rate, out=u)
         p -= u
+
+
+class Adagrad(Optimizer):
+    """Adagrad: a rate for each parameter, which falls with all the gradients it has seen.
+
+        dp = dp + weight_decay p
+        v  = v + dp^2
+        p  = p - learning_rate dp / (sqrt(v) + epsilon)
+
+    Source: Duchi, Hazan & Singer 2011.
+    """
+
+    STATE = ("v",)
+    SCRATCH = 1
+
+    def __init__(
+        self, parameters: Array, gradient: Array, epsilon: float = 1e-10, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(parameters, gradient)
+        self.epsilon, self.weight_decay = epsilon, weight_decay
+
+    def _update(self, learning_rate: float, *arrays: Array) -> None:
+        p, dp, v, u = arrays
+        _add_decay(p, dp, u, self.weight_decay)
+        np.multiply(dp, dp, out=u)
+        self._accumulate(v, u)
+        np.sqrt(v, out=u)
+        u += self.epsilon
+        np.divide(dp, u, out=u)
+        u *= learning_rate
+        p -= u
+
+    def _accumulate(self, v: Array, squares: Array) -> None:
+        v += squares
+
+
+class RMSprop(Adagrad):
+    """RMSprop: Adagrad that forgets.
+
+        v  = decay v + (1 - decay) dp^2                                    the rest as in Adagrad
+
+    Source: Hinton 2012, lecture 6e, in PyTorch's form (epsilon stands outside the root).
+    """
+
+    def __init__(
+        self,
+        parameters: Array,
+        gradient: Array,
+        decay: float = 0.99,
+        epsilon: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, gradient, epsilon, weight_decay)
+        self.decay = decay
+
+    def _accumulate(self, v: Array, squares: Array) -> None:
+        v *= self.decay
+        squares *= 1 - self.decay
+        v += squares
 
 
 class Adam(Optimizer):
@@ -142,5 +210,18 @@ def make_optimizer(parameters: Array, gradient: Array, train: TrainConfig) -> Op
             return Adam(
                 parameters, gradient, train.beta1, train.beta2, train.epsilon, train.weight_decay
             )
+        case "rmsprop":
+            return RMSprop(parameters, gradient, train.beta2, train.epsilon, train.weight_decay)
+        case "adagrad":
+            return Adagrad(parameters, gradient, train.epsilon, train.weight_decay)
         case "sgd":
-            return SGD(parameters, gradient, train.momentum, train.weight_decay)
+            return SGD(
+                parameters, gradient, train.momentum, train.weight_decay, nesterov=train.nesterov
+            )
+
+
+def _add_decay(p: Array, dp: Array, u: Array, weight_decay: float) -> None:
+    """Add a weight decay to the gradient itself; u is scratch."""
+    if weight_decay:
+        np.multiply(p, weight_decay, out=u)
+        dp += u

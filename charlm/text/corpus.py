@@ -1,7 +1,7 @@
-"""A text file -> ids in a flat file, encoded once, read piece by piece.
+"""A text -> ids in a flat file, encoded once, read piece by piece.
 
-    text file --read_pieces--> characters --scan--> counts -> vocabulary
-                                          --encode--> ids.bin, 1, 2 or 4 bytes a character
+    source --scan--> counts -> vocabulary
+           --encode--> ids.bin, 1, 2 or 4 bytes a symbol
 
 The text is cut into shares by position: training first, then validation, then test. Nothing here
 holds a whole text in memory.
@@ -9,8 +9,6 @@ holds a whole text in memory.
 
 import codecs
 import hashlib
-import io
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.errors import TextError
-from charlm.text.vocabulary import Ids, Vocabulary, code_points
+from charlm.text import encodings
+from charlm.text.source import Source
+from charlm.text.vocabulary import ByteVocabulary, Ids, OnUnknown, Vocabulary, code_points
 
-_PIECE_BYTES = 1 << 20
 _CODE_POINTS = 0x110000
 
 
@@ -38,98 +37,103 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class TextInfo:
-    """Identify a text: where it was, its characters, and the digests of it and of its ids."""
+    """Identify a text.
+
+    Attributes:
+        path: what it is called, a file or the first of several.
+        characters: how many it has, or bytes at byte level.
+        sha256: the digest of its bytes.
+        ids_sha256: the digest of its ids.
+        paths: where it was, as it was named: files and folders.
+    """
 
     path: str
     characters: int
     sha256: str
     ids_sha256: str
+    paths: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
         return asdict(self)
 
 
-def read_pieces(path: Path, digest: "hashlib._Hash") -> Iterator[str]:
-    r"""Read a text a piece at a time.
+class _Utf8Watch:
+    """Find out whether bytes that are read in an 8-bit encoding are valid UTF-8 all along."""
 
-    A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays.
+    def __init__(self) -> None:
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.valid, self.beyond_ascii = True, False
+
+    def __call__(self, piece: bytes) -> None:
+        self.beyond_ascii = self.beyond_ascii or not piece.isascii()
+        try:
+            self.decoder.decode(piece)
+        except UnicodeDecodeError:
+            self.valid = False
+
+
+def scan(source: Source, min_count: int = 1) -> tuple[Vocabulary, Ids, str]:
+    """Read a text once: count its symbols, and make its vocabulary.
 
     Args:
-        path: a UTF-8 file.
-        digest: is fed every byte of it.
-
-    Raises:
-        TextError: it is no readable UTF-8 file; names the byte where it stops being one.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    held, offset, first = "", 0, True
-    try:
-        with _open(path) as file:
-            while piece := file.read(_PIECE_BYTES):
-                digest.update(piece)
-                pending = len(decoder.getstate()[0])
-                try:
-                    text = decoder.decode(piece)
-                except UnicodeDecodeError as error:
-                    raise _not_utf8(path, error, offset - pending) from None
-                offset += len(piece)
-                if first and text:
-                    text, first = text.removeprefix("\ufeff"), False
-                text = held + text
-                # The \n of a \r\n may open the next piece.
-                held = "\r" if text.endswith("\r") else ""
-                yield text.removesuffix("\r").replace("\r\n", "\n")
-        pending = len(decoder.getstate()[0])
-        try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, error, offset - pending) from None
-    except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if held:
-        yield held
-
-
-def scan(path: Path) -> tuple[Ids, str]:
-    """Count a text's characters.
+        source: the text.
+        min_count: characters that occur less often are folded into one unknown symbol.
 
     Returns:
-        How often each code point occurs, and the SHA-256 of the file.
+        The vocabulary, how often each code point or byte occurs, and the SHA-256 of all bytes.
 
     Raises:
-        TextError: it cannot be read, or is empty.
+        TextError: it cannot be read, is empty, looks binary or wrongly decoded.
+        ConfigError: no character is as frequent as `min_count` asks.
     """
-    counts = np.zeros(_CODE_POINTS, np.int64)
-    digest = hashlib.sha256()
-    for piece in read_pieces(path, digest):
-        found = np.bincount(code_points(piece))
+    digest, watch = hashlib.sha256(), _Utf8Watch()
+    look = None if codecs.lookup(source.encoding).name == "utf-8" else watch
+    counts = np.zeros(256 if source.level == "byte" else _CODE_POINTS, np.int64)
+    for piece in source.pieces(digest, look):
+        codes = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else code_points(piece)
+        found = np.bincount(codes)
         counts[: found.size] += found
     if not counts.any():
-        raise TextError(f"{path}: is empty; name a text to learn from")
-    return counts, digest.hexdigest()
+        raise TextError(f"{source.name}: is empty; name a text to learn from")
+    if source.level == "byte":
+        return ByteVocabulary(), counts, digest.hexdigest()
+    vocabulary = Vocabulary.of_counts(counts, min_count)
+    wrong = look is not None and watch.valid and watch.beyond_ascii
+    encodings.check(counts, source.name, vocabulary.size, valid_utf8=wrong)
+    return vocabulary, counts, digest.hexdigest()
 
 
-def encode(path: Path, vocabulary: Vocabulary, target: Path) -> TextInfo:
+def encode(
+    source: Source, vocabulary: Vocabulary, target: Path, paths: tuple[str, ...] = ()
+) -> TextInfo:
     """Write a text's ids to a flat file.
 
     Args:
-        path: the text.
-        vocabulary: knows each of its characters.
+        source: the text.
+        vocabulary: knows each of its characters, or has an unknown symbol.
         target: the file of ids; written anew.
+        paths: how the text was named.
 
     Raises:
         TextError: it cannot be read.
         UnknownCharacter: it holds a character that the vocabulary lacks.
     """
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
+    policy: OnUnknown = "error" if vocabulary.unknown_id is None else "replace"
     with target.open("wb") as file:
-        for piece in read_pieces(path, digest):
-            ids = vocabulary.encode(piece, str(path), characters).tobytes()
-            ids_digest.update(ids)
-            file.write(ids)
-            characters += len(piece)
-    return TextInfo(str(path), characters, digest.hexdigest(), ids_digest.hexdigest())
+        for piece in source.pieces(digest):
+            ids = vocabulary.encode(piece, source.name, characters, policy)
+            ids_digest.update(ids.data)
+            file.write(ids.data)
+            characters += ids.size
+    return TextInfo(
+        source.name,
+        characters,
+        digest.hexdigest(),
+        ids_digest.hexdigest(),
+        paths or tuple(map(str, source.files)),
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -178,23 +182,4 @@ def shares(characters: int, validation: float, test: float) -> tuple[Share, Shar
         Share(0, end_of_training),
         Share(end_of_training, end_of_validation),
         Share(end_of_validation, characters),
-    )
-
-
-def _open(path: Path) -> io.FileIO:
-    if not path.exists():
-        raise TextError(f"{path}: no such file; name a text to learn from")
-    if path.is_dir():
-        raise TextError(f"{path}: is a folder; name a file in it")
-    if not path.is_file():
-        raise TextError(f"{path}: is no ordinary file; copy its text into one first")
-    return path.open("rb", buffering=0)
-
-
-def _not_utf8(path: Path, error: UnicodeDecodeError, offset: int) -> TextError:
-    at = offset + error.start
-    byte = error.object[error.start]
-    return TextError(
-        f"{path}: is not UTF-8, got byte 0x{byte:02X} at offset {at} ({error.reason}); "
-        "convert it first, for example with iconv -f latin1 -t utf-8"
     )

@@ -1,18 +1,28 @@
-"""Characters <-> ids. An id is a rank by code point: it never depends on the process.
+"""Symbols <-> ids. An id is a rank by code point: it never depends on the process.
 
-code points  --table-->  ids            one lookup in an array a character, whatever V is
-ids  --symbols-->  characters
+    characters    code points --table--> ids            one look-up a character, whatever V is
+                  ids --symbols--> characters
+    bytes         a byte is its own id, V = 256         decoded as UTF-8 while they come
+
+A vocabulary of characters may end in one unknown symbol, in which all rare characters are folded.
+It is learned like any other, and never drawn.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import codecs
+import unicodedata
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from charlm.errors import CheckpointError, UnknownCharacter
+from charlm.errors import CheckpointError, ConfigError, UnknownCharacter
 
 Ids = NDArray[Any]
+OnUnknown: TypeAlias = Literal["error", "skip", "replace"]
+
+# What the unknown symbol looks like where it has to be shown.
+UNKNOWN = "\ufffd"
 
 
 class Vocabulary:
@@ -22,82 +32,160 @@ class Vocabulary:
         symbols: the characters, sorted by code point, each once.
         start: what stands before a text's first character: a newline where the text has one, else
             its commonest character.
+        unknown: whether one more symbol stands for every other character.
 
     Attributes:
         size: V.
         dtype: the smallest unsigned integers that hold an id.
         start_id: the id of `start`.
+        unknown_id: the id of the unknown symbol; None where there is none.
     """
 
-    def __init__(self, symbols: str, start: str) -> None:
+    def __init__(self, symbols: str, start: str, *, unknown: bool = False) -> None:
         self.symbols, self.start = symbols, start
-        self.size = len(symbols)
+        self.size = len(symbols) + unknown
         self.dtype = np.min_scalar_type(max(1, self.size - 1))
+        self.unknown_id = len(symbols) if unknown else None
         codes = code_points(symbols)
-        self._table = np.full(int(codes[-1]) + 2, self.size, np.uint32)
-        self._table[codes] = np.arange(self.size)
+        self._table = np.full(int(codes[-1]) + 2, len(symbols), np.uint32)
+        self._table[codes] = np.arange(len(symbols))
         self.start_id = symbols.index(start)
 
     @classmethod
-    def of_counts(cls, counts: Ids) -> "Vocabulary":
+    def of_counts(cls, counts: Ids, min_count: int = 1) -> "Vocabulary":
         """Make the vocabulary of a text.
 
         Args:
             counts: how often each code point occurs; at least one does.
+            min_count: characters that occur less often are folded into the unknown symbol.
+
+        Raises:
+            ConfigError: none occurs often enough.
         """
-        codes = np.flatnonzero(counts)
+        codes = np.flatnonzero(counts >= max(1, min_count))
+        if not codes.size:
+            raise ConfigError(
+                f"data.min_count: must be at most {int(counts.max())}, how often the commonest "
+                f"character occurs, got {min_count}"
+            )
         symbols = "".join(map(chr, codes))
         start = "\n" if "\n" in symbols else chr(int(counts.argmax()))
-        return cls(symbols, start)
+        return cls(symbols, start, unknown=codes.size < int(np.count_nonzero(counts)))
 
-    def encode(self, text: str, where: str, position: int = 0) -> Ids:
+    def encode(
+        self, text: str | bytes, where: str, position: int = 0, on_unknown: OnUnknown = "error"
+    ) -> Ids:
         """Turn characters into ids.
 
         Args:
             text: what to encode.
             where: what the text is called in an error.
             position: characters of it that came before this piece.
+            on_unknown: what becomes of a character that is not in the vocabulary: an error,
+                nothing, or its replacement: the unknown symbol where there is one, else its base
+                letter, its other case, a space, or `start`, whichever is known first.
 
         Raises:
             UnknownCharacter: a character is not in the vocabulary; names the first.
         """
+        assert isinstance(text, str)
         codes = code_points(text)
         ids = self._table[np.minimum(codes, self._table.size - 1)]
-        unknown = np.flatnonzero(ids == self.size)
-        if unknown.size:
-            first = int(unknown[0])
-            raise UnknownCharacter(
-                f"{where}: character {text[first]!r} (U+{ord(text[first]):04X}) at position "
-                f"{position + first} is not in this checkpoint's {self.size}-character vocabulary; "
-                "leave it out, or train on a text that has it"
-            )
+        unknown = np.flatnonzero(ids == len(self.symbols))
+        if not unknown.size:
+            return ids.astype(self.dtype)
+        match on_unknown:
+            case "skip":
+                ids = np.delete(ids, unknown)
+            case "replace" if self.unknown_id is None:
+                ids[unknown] = [self.symbols.index(self._like(text[k])) for k in unknown]
+            case "replace":
+                pass
+            case "error":
+                first = int(unknown[0])
+                raise UnknownCharacter(
+                    f"{where}: character {text[first]!r} (U+{ord(text[first]):04X}) at position "
+                    f"{position + first} is not in this checkpoint's {self.size}-character "
+                    "vocabulary; leave it out, or train on a text that has it"
+                )
         return ids.astype(self.dtype)
 
-    def decode(self, ids: Ids) -> str:
-        """Turn ids into characters."""
-        return "".join(self.symbols[k] for k in ids)
+    def _like(self, character: str) -> str:
+        """Return the known character that comes closest."""
+        base = unicodedata.normalize("NFKD", character)[0]
+        candidates = (base, character.swapcase(), base.swapcase(), " ")
+        return next((c for c in candidates if len(c) == 1 and c in self.symbols), self.start)
 
-    def as_dict(self) -> dict[str, str]:
+    def decoder(self) -> Callable[[int], str]:
+        """Return a function that turns one id after the other into text."""
+        shown = self.symbols + UNKNOWN
+        return lambda drawn: shown[drawn]
+
+    def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
-        return {"symbols": self.symbols, "start": self.start}
+        unknown = self.unknown_id is not None
+        return {"level": "char", "symbols": self.symbols, "start": self.start, "unknown": unknown}
 
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any], where: str) -> "Vocabulary":
+    @staticmethod
+    def from_dict(content: Mapping[str, Any], where: str) -> "Vocabulary":
         """Rebuild a checkpoint's vocabulary.
 
         Raises:
             CheckpointError: it is not one that charlm wrote.
         """
+        if content.get("level", "char") == "byte":
+            return ByteVocabulary()
         symbols, start = content.get("symbols"), content.get("start")
+        unknown = content.get("unknown", False)
         if (
             not isinstance(symbols, str)
             or not isinstance(start, str)
+            or not isinstance(unknown, bool)
+            or content.get("level", "char") != "char"
             or len(start) != 1
             or start not in symbols
             or list(symbols) != sorted(set(symbols))
         ):
             raise CheckpointError(f"{where}: holds no valid vocabulary; the file is damaged")
-        return cls(symbols, start)
+        return Vocabulary(symbols, start, unknown=unknown)
+
+
+class ByteVocabulary(Vocabulary):
+    """Hold all 256 bytes, so that any file can be learned and any text be read."""
+
+    def __init__(self) -> None:
+        super().__init__("".join(map(chr, range(256))), "\n")
+
+    def encode(
+        self,
+        text: str | bytes,
+        where: str,
+        position: int = 0,
+        on_unknown: OnUnknown = "error",
+    ) -> Ids:
+        """Turn a text's UTF-8 bytes, or bytes, into ids; lone surrogates are bytes as they were."""
+        if isinstance(text, bytes):
+            return np.frombuffer(text, np.uint8)
+        try:
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+        except UnicodeEncodeError as error:
+            raise UnknownCharacter(
+                f"{where}: character U+{ord(text[error.start]):04X} at position "
+                f"{position + error.start} is a lone surrogate and has no bytes; leave it out"
+            ) from None
+
+    def decoder(self) -> Callable[[int], str]:
+        """Return a function that turns one id after the other into text.
+
+        A character comes with its last byte, and nothing before; bytes that are no UTF-8 become
+        U+FFFD.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return lambda drawn: decoder.decode(bytes((drawn,)))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {"level": "byte"}
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

@@ -75,6 +75,7 @@ class Done:
         best_loss: the lowest validation loss; None where there was no validation.
         best_step: when that was.
         elapsed_s: seconds spent on this run, earlier sessions included.
+        early: it ended before its goal since validation stopped improving.
     """
 
     step: int
@@ -82,6 +83,7 @@ class Done:
     best_loss: float | None
     best_step: int
     elapsed_s: float
+    early: bool = False
 
 
 Event: TypeAlias = Started | Updated | Validated | Sampled | Saved | Done

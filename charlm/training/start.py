@@ -5,10 +5,12 @@ resume    last.npz -> the same text? -> Trainer, put back where it was
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from charlm import environment
 from charlm.config import Config, to_yaml
@@ -16,8 +18,9 @@ from charlm.errors import CheckpointError, RunError, TextError
 from charlm.storage import runs
 from charlm.storage.checkpoint import Checkpoint, load
 from charlm.storage.runs import Run
-from charlm.storage.weights import read_config
+from charlm.storage.weights import load_model, read_config
 from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
+from charlm.text.source import Source, find
 from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
@@ -66,20 +69,33 @@ def begin(
         Diverged: what was timed did.
     """
     began = time.perf_counter() - spent_s
-    path = Path(config.data.path)
-    counts, sha256 = scan(path)
-    vocabulary = Vocabulary.of_counts(counts)
+    paths = [Path(q) for q in config.data.path]
+    source = _source(paths, config)
+    vocabulary, counts, sha256 = scan(source, config.data.min_count)
     config, notes = _fit(config, given, int(counts.sum()))
-    run = runs.create(checkpoints, path.stem if name is None else name)
+    if vocabulary.unknown_id is not None:
+        rare = np.count_nonzero(counts) - len(vocabulary.symbols)
+        notes.append(
+            f"{rare:,} characters that occur less than {config.data.min_count} times are one "
+            "unknown symbol, which is never drawn"
+        )
+    run = runs.create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
         run.take()
-        text = encode(path.absolute(), vocabulary, run.ids)
+        text = encode(source, vocabulary, run.ids, tuple(str(q.absolute()) for q in paths))
         if text.sha256 != sha256:
-            raise TextError(f"{path}: changed while it was being read; start again")
+            raise TextError(f"{source.name}: changed while it was being read; start again")
         ids = IdFile(run.ids, vocabulary.dtype)
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
         run.config.write_text(to_yaml(config), encoding="utf-8")
-        return Beginning(Trainer(config, vocabulary, text, ids, run), pace, notes)
+        trainer = Trainer(config, vocabulary, text, ids, run)
+        if config.train.init_from is not None:
+            kept, fresh, _ = trainer.begin_with(load_model(Path(config.train.init_from)))
+            notes.append(
+                f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
+                f"{fresh:,} new"
+            )
+        return Beginning(trainer, pace, notes)
     except OSError as error:
         run.discard()
         raise RunError(f"{run.folder}: cannot be written ({error.strerror or error})") from None
@@ -88,12 +104,12 @@ def begin(
         raise
 
 
-def resume(run: Run, text_path: Path | None = None, steps: int | None = None) -> Beginning:
+def resume(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) -> Beginning:
     """Go on with a run from its last checkpoint.
 
     Args:
         run: the run.
-        text_path: where its text is now, if it moved.
+        moved_to: where its text is now, if it moved.
         steps: a new goal; the schedule stretches with it.
 
     Raises:
@@ -103,17 +119,17 @@ def resume(run: Run, text_path: Path | None = None, steps: int | None = None) ->
     """
     run.take()
     try:
-        return _resume(run, text_path, steps)
+        return _resume(run, moved_to, steps)
     except BaseException:
         run.release()
         raise
 
 
-def _resume(run: Run, text_path: Path | None, steps: int | None) -> Beginning:
+def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
     checkpoint = load(run.last)
     config, vocabulary = read_config(checkpoint)
     notes = _version_notes(checkpoint.meta)
-    text, text_notes = _same_text(run, checkpoint, vocabulary, text_path)
+    text, text_notes = _same_text(run, checkpoint, config, vocabulary, moved_to)
     notes += text_notes
     made = checkpoint.meta.get("progress", {}).get("step", 0)
     if steps is not None and steps < made:
@@ -132,6 +148,7 @@ def _resume(run: Run, text_path: Path | None, steps: int | None) -> Beginning:
     trainer = Trainer(config, vocabulary, text, IdFile(run.ids, vocabulary.dtype), run)
     trainer.restore(checkpoint)
     if moved:
+        trainer.plateau.stale = 0
         # Whatever ends this process, the next one has the new goal.
         trainer.save()
         try:
@@ -139,6 +156,11 @@ def _resume(run: Run, text_path: Path | None, steps: int | None) -> Beginning:
         except OSError as error:
             raise run.failed(run.config, error) from None
     return Beginning(trainer, None, notes)
+
+
+def _source(paths: Sequence[Path], config: Config) -> Source:
+    data = config.data
+    return Source(find(paths, data.glob), data.encoding, data.level)
 
 
 def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config, list[str]]:
@@ -168,8 +190,8 @@ def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config
         while shares(least, config.data.validation, config.data.test)[0].size < wanted:
             least += 1
         raise TextError(
-            f"{config.data.path}: {characters:,} characters is too short, batch_size={fitted_B} x "
-            f"seq_len={fitted_T} needs at least {least:,}; "
+            f"{config.data.path[0]}: {characters:,} characters is too short, "
+            f"batch_size={fitted_B} x seq_len={fitted_T} needs at least {least:,}; "
             + ("lower either" if fitted_B * fitted_T > 1 else "name a longer text")
         )
     config = config.replace(train__batch_size=fitted_B, train__seq_len=fitted_T)
@@ -209,32 +231,38 @@ def _set_steps(
 
 
 def _same_text(
-    run: Run, checkpoint: Checkpoint, vocabulary: Vocabulary, moved_to: Path | None
+    run: Run,
+    checkpoint: Checkpoint,
+    config: Config,
+    vocabulary: Vocabulary,
+    moved_to: Sequence[Path],
 ) -> tuple[TextInfo, list[str]]:
     """Make sure that the run's ids are those it began with, from the text if need be."""
     try:
         text = TextInfo(**checkpoint.meta["text"])
     except (KeyError, TypeError):
         raise CheckpointError(f"{run.last}: names no text; the file is damaged") from None
-    path, notes = moved_to or Path(text.path), []
-    if path.exists() or moved_to:
-        sha256 = scan(path)[1]
-        if sha256 != text.sha256:
+    paths = list(moved_to) or [Path(q) for q in text.paths or (text.path,)]
+    path, there, notes = paths[0], all(q.exists() for q in paths), []
+    if there or moved_to:
+        source = _source(paths, config)
+        if source.sha256() != text.sha256:
             raise TextError(
                 f"{path}: is not the text that {run.folder} learns (its SHA-256 differs); name "
                 "the right one, or another run with --name, or start a new one without --resume"
             )
-        text = TextInfo(str(path.absolute()), text.characters, text.sha256, text.ids_sha256)
+        named = tuple(str(q.absolute()) for q in paths)
+        text = replace(text, path=source.name, paths=named)
     intact = run.ids.exists() and file_sha256(run.ids) == text.ids_sha256
     if not intact:
-        if not path.exists():
+        if not there:
             raise TextError(
                 f"{path}: no such file, and {run.ids} is damaged or missing; "
                 "name where the text is now: charlm train TEXT --resume"
             )
-        encode(path, vocabulary, run.ids)
+        encode(source, vocabulary, run.ids)
         notes.append(f"{run.ids} was missing or damaged, and was made again from the text")
-    elif not path.exists():
+    elif not there:
         notes.append(f"{path} is gone; going on with the run's own copy, {run.ids}")
     return text, notes
 

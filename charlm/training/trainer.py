@@ -26,10 +26,10 @@ from charlm.nn.parameters import Array
 from charlm.optim.averaging import Average
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
-from charlm.optim.schedules import learning_rate
+from charlm.optim.schedules import Plateau, learning_rate
 from charlm.storage.checkpoint import Checkpoint, save
 from charlm.storage.runs import Run
-from charlm.storage.weights import array, pack, unpack
+from charlm.storage.weights import Trained, array, pack, unpack
 from charlm.text.corpus import IdFile, TextInfo, shares
 from charlm.text.streams import Streams
 from charlm.text.vocabulary import Vocabulary
@@ -42,6 +42,7 @@ from charlm.training.events import (
     Updated,
     Validated,
 )
+from charlm.training.finetuning import Adopted, adopt
 
 VALIDATIONS = 8
 _READINGS = 200
@@ -120,8 +121,20 @@ class Trainer:
             self.average = Average(self.shown.parameters.flat, train.average)
         self.zero_state = self.model.zero_state(train.batch_size)
         self.state: States = self.zero_state
-        self.progress = Progress()
+        self.progress, self.plateau = Progress(), Plateau()
         self.resumed = self.stop_asked = False
+
+    def begin_with(self, old: Trained) -> Adopted:
+        """Take over an old model's weights, before the first update."""
+        adopted = adopt(self.model, self.vocabulary, old)
+        if self.average:
+            np.copyto(self.shown.parameters.flat, self.model.parameters.flat)
+        return adopted
+
+    @property
+    def stale(self) -> bool:
+        """Tell whether validation has not improved for as long as it may."""
+        return 0 < self.config.train.patience <= self.plateau.stale
 
     @property
     def validate_every(self) -> int:
@@ -154,7 +167,7 @@ class Trainer:
         loss, self.state = self.model.loss_and_gradient(
             chunk.inputs, chunk.targets, entering, self.tape
         )
-        norm, rate = global_norm(self.gradient), learning_rate(n, train)
+        norm, rate = global_norm(self.gradient), learning_rate(n, train, self.plateau.decays)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             what = "loss" if not math.isfinite(loss) else "gradient"
             raise Diverged(
@@ -217,7 +230,7 @@ class Trainer:
             self.run.record({"resume": p.step})
         elif p.step == 0:
             yield from self._save()
-        while p.step < self.steps and not self.stop_asked:
+        while p.step < self.steps and not self.stop_asked and not self.stale:
             updated = self.update()
             characters += updated.characters
             yield updated
@@ -243,11 +256,14 @@ class Trainer:
                 yield from self._save()
                 saved_at = time.monotonic()
         p.elapsed_s = time.monotonic() - began
-        yield Done(p.step, p.step < self.steps, p.best_loss, p.best_step, p.elapsed_s)
+        early = self.stale and p.step < self.steps
+        interrupted = p.step < self.steps and not early
+        yield Done(p.step, interrupted, p.best_loss, p.best_step, p.elapsed_s, early)
 
     def _validate(self, chars_per_s: float) -> Validated:
         p = self.progress
         loss, train_loss = self.validate(), p.loss_sum / p.loss_count
+        self.plateau.see(loss, self.config.train)
         best = p.best_loss is None or loss < p.best_loss
         if best:
             p.best_loss, p.best_step = loss, p.step
@@ -297,7 +313,7 @@ class Trainer:
 
     def _diverged(self, what: str) -> Diverged:
         n = self.progress.step
-        rate = learning_rate(max(0, n - 1), self.config.train)
+        rate = learning_rate(max(0, n - 1), self.config.train, self.plateau.decays)
         return Diverged(
             f"train: {what} after update {n} at learning rate {rate:.3g}; "
             "start again with a lower --lr"
@@ -323,6 +339,7 @@ class Trainer:
             "vocabulary": self.vocabulary.as_dict(),
             "text": self.text.as_dict(),
             "progress": vars(self.progress).copy(),
+            "plateau": vars(self.plateau).copy(),
             "threads": environment.threads(),
             "versions": environment.versions(),
         }
@@ -346,6 +363,7 @@ class Trainer:
                 array(checkpoint, f"state/{k}.{name}", q)
         try:
             self.progress = Progress(**checkpoint.meta["progress"])
+            self.plateau = Plateau(**checkpoint.meta["plateau"])
         except (KeyError, TypeError):
             raise CheckpointError(
                 f"{checkpoint.path}: lacks its progress; it is no last.npz"

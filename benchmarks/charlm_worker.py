@@ -1,0 +1,99 @@
+"""What charlm does, measured inside its own process; see turns.py."""
+
+import numpy as np
+from turns import kept, serve
+
+from charlm.config import ModelConfig, TrainConfig
+from charlm.generation.filters import Filters
+from charlm.generation.sampler import Sampler
+from charlm.nn.model import Model
+from charlm.optim.clipping import clip, global_norm
+from charlm.optim.optimizers import make_optimizer
+from charlm.text.vocabulary import Vocabulary
+
+
+def network(cell: str, L: int, H: int, V: int, embedding: str = "auto", training: bool = True):
+    model = Model(
+        ModelConfig(cell=cell, layers=L, hidden=H, embedding=embedding), V, training=training
+    )
+    model.initialize(0)
+    return model
+
+
+def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
+    """Forward, backward, clipping, Adam, and the weights taken over."""
+    model = network(cell, L, H, V, embedding)
+    tape, state = model.tape(T, B), [model.zero_state(B)]
+    optimizer = make_optimizer(model.parameters.flat, model.gradient.flat, TrainConfig())
+    ids = np.random.default_rng(0).integers(0, V, (T + 1, B))
+
+    def work() -> None:
+        _, state[0] = model.loss_and_gradient(ids[:-1], ids[1:], state[0], tape)
+        clip(model.gradient.flat, global_norm(model.gradient.flat), 1.0)
+        optimizer.step(1e-3)
+        model.prepare()
+
+    return work
+
+
+def products(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
+    """The matrix products of an update alone, each on arrays that stay where they are."""
+    model = network(cell, L, H, V, embedding)
+    works = []
+    for product in model.products:
+        M, K = product.W.shape
+        x, a = np.ones((K, B), np.float32), np.ones((M, B), np.float32)
+        dx = np.ones((product.WT.shape[0], B), np.float32)
+        product.reserve(B)
+        steps = min(T, product.steps)
+        das, xs = np.ones((M, steps * B), np.float32), np.ones((K, steps * B), np.float32)
+        works.append((product.W, product.WT, x, a, dx, das, xs, product.partial, steps))
+
+    def work() -> None:
+        for W, WT, x, a, dx, das, xs, partial, steps in works:
+            for _ in range(T):
+                np.matmul(W, x, out=a)
+            for _ in range(T):
+                np.matmul(WT, a, out=dx)
+            for _ in range(T // steps):
+                np.matmul(das, xs.T, out=partial)
+            if rest := T % steps * x.shape[1]:
+                np.matmul(das[:, :rest], xs[:, :rest].T, out=partial)
+
+    return work
+
+
+def samples(cell: str, L: int, H: int, V: int, streams: int, count: int):
+    """Symbols drawn one after the other at temperature 0.8."""
+    model = network(cell, L, H, V, training=False)
+    vocabulary = Vocabulary("".join(map(chr, range(32, 32 + V))), " ")
+    sampler = Sampler(model, vocabulary, Filters(0.8), streams=streams, seed=0)
+    if streams == 1:
+        return lambda: sum(map(len, sampler.characters(count)))
+    return lambda: sampler.write(count)
+
+
+def vectors(cell: str, L: int, H: int, V: int, streams: int, count: int):
+    """The products of so many steps of sampling alone."""
+    model = network(cell, L, H, V, training=False)
+    works = [
+        (
+            q.W,
+            np.ones((q.W.shape[1], streams), np.float32),
+            np.ones((q.W.shape[0], streams), np.float32),
+        )
+        for q in model.products
+    ]
+
+    def work() -> None:
+        for _ in range(count):
+            for W, x, a in works:
+                np.matmul(W, x, out=a)
+
+    return work
+
+
+serve({
+    "update": kept(update), "products": kept(products), "samples": kept(samples),
+    "vectors": kept(vectors),
+})  # fmt: skip

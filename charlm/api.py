@@ -1,0 +1,376 @@
+"""The library: what `import charlm` gives. The command line does nothing that this cannot.
+
+    train(text, hidden=256)      learn a text, to the end        -> LanguageModel
+    start(text, hidden=256)      the same, its events one by one -> Training
+    resume("my-run")             go on with a run                -> Training
+    load("my-run")               a checkpoint                    -> LanguageModel
+
+Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from charlm.config import FIELDS, Config, Layer, read_yaml
+from charlm.evaluation import score
+from charlm.generation.filters import Filters
+from charlm.generation.sampler import Sampler
+from charlm.nn.functions import cross_entropy
+from charlm.nn.model import States
+from charlm.nn.parameters import Array
+from charlm.nn.stepper import Stepper
+from charlm.storage import runs
+from charlm.storage.weights import Trained, load_model
+from charlm.text.corpus import IdFile, Share
+from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.training.events import Event
+from charlm.training.finetuning import settle
+from charlm.training.start import Beginning, begin
+from charlm.training.start import resume as go_on
+
+PathLike: TypeAlias = str | Path
+_CHECKPOINTS = Path("checkpoints")
+_KEYS = {key.rpartition(".")[2]: key for key in FIELDS}
+
+
+class Evaluation(NamedTuple):
+    """Hold a text's score with the state carried, and in cold windows of 256 characters."""
+
+    carried: score.Score
+    cold: score.Score
+
+
+class LanguageModel:
+    """Use a trained model: write, score, look inside.
+
+    Args:
+        trained: what a checkpoint gave.
+        path: the checkpoint.
+
+    Attributes:
+        path: the checkpoint.
+        vocabulary: the symbols it knows.
+        config: the settings it was trained with.
+        parameters: name -> array, such as `lstm.0.Wx`; views, see `update`.
+    """
+
+    def __init__(self, trained: Trained, path: Path) -> None:
+        self._model = trained.model
+        self.path = path
+        self.vocabulary: Vocabulary = trained.vocabulary
+        self.config: Config = trained.config
+        self.parameters: Mapping[str, Array] = trained.model.parameters.views
+
+    def __repr__(self) -> str:
+        """Name the checkpoint and the network."""
+        model = self.config.model
+        return (
+            f"<LanguageModel {self.path}: {model.cell}, {model.layers} layers of {model.hidden} "
+            f"units, {self.vocabulary.size} symbols>"
+        )
+
+    def update(self) -> None:
+        """Take over what was written into `parameters`."""
+        self._model.prepare()
+
+    def sampler(
+        self,
+        *,
+        start: str = "",
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        stop: str | Sequence[str] = (),
+        on_unknown: OnUnknown = "error",
+        streams: int = 1,
+        seed: int | None = None,
+        scored: bool = False,
+    ) -> Sampler:
+        """Make a sampler, which draws step by step and can be saved and continued.
+
+        Args:
+            start: what the model reads before it writes.
+            temperature: at least 0; 0 is greedy, 1 leaves the model's probabilities.
+            top_k: draw from the k likeliest only.
+            top_p: draw from the likeliest that make up this share.
+            min_p: leave out what is less likely than this share of the likeliest.
+            stop: texts to end after.
+            on_unknown: what becomes of unknown characters of the start text.
+            streams: how many texts, drawn side by side.
+            seed: the same seed gives the same text; None takes a new one.
+            scored: sum up `log_probs`, in nats.
+
+        Raises:
+            ConfigError: a value is out of range.
+            UnknownCharacter: the start text holds a character that the model never saw.
+        """
+        return Sampler(
+            self._model,
+            self.vocabulary,
+            Filters(temperature, top_k, top_p, min_p),
+            start=start,
+            where="start",
+            on_unknown=on_unknown,
+            streams=streams,
+            stop=stop,
+            seed=_seed() if seed is None else seed,
+            scored=scored,
+        )
+
+    def stream(self, length: int = 500, **options: Any) -> Iterator[str]:
+        """Yield a text as it is drawn, without the start text.
+
+        Args:
+            length: symbols to draw, at the most.
+            **options: those of `sampler`, but for `streams`.
+        """
+        return self.sampler(**options).characters(length)
+
+    def sample(self, length: int = 500, **options: Any) -> str:
+        """Return a text, the start text included.
+
+        Args:
+            length: symbols to draw, at the most.
+            **options: those of `sampler`, but for `streams`.
+        """
+        return str(options.get("start", "")) + "".join(self.stream(length, **options))
+
+    def load_sampler(self, path: PathLike) -> Sampler:
+        """Go on with a sampler that was saved.
+
+        Raises:
+            CheckpointError: it is no saved sampler, or another model's.
+        """
+        return Sampler.load(Path(path), self._model, self.vocabulary)
+
+    def evaluate(self, text: str) -> Evaluation:
+        """Score a text.
+
+        Raises:
+            UnknownCharacter: it holds a character that the model never saw.
+            ValueError: it is empty.
+        """
+        ids = self._encode(text)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "ids.bin"
+            path.write_bytes(ids.tobytes())
+            flat = IdFile(path, ids.dtype)
+            share, start_id = Share(0, ids.size), self.vocabulary.start_id
+            try:
+                return Evaluation(
+                    score.carried(self._model, flat, share, start_id),
+                    score.cold(self._model, flat, share, start_id),
+                )
+            finally:
+                flat.close()
+
+    def log_probs(self, text: str) -> Array:
+        """Return ln p of each symbol of a text, given all before it.
+
+        Returns:
+            (symbols,) nats, none above 0; symbols are bytes at byte level.
+
+        Raises:
+            UnknownCharacter: it holds a character that the model never saw.
+            ValueError: it is empty.
+        """
+        ids = self._encode(text).astype(np.intp)
+        stepper, before = Stepper(self._model, 1), np.array([self.vocabulary.start_id])
+        found = np.empty(ids.size)
+        for k in range(ids.size):
+            target = ids[k : k + 1]
+            found[k] = -cross_entropy(stepper.step(before), target)[0]
+            before = target
+        return found
+
+    def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
+        """Run the network.
+
+        Args:
+            ids: (T, B) symbols, one column a stream.
+            state: what enters; the zero state where None.
+
+        Returns:
+            logits: (T, V, B) of the symbols that come next.
+            state: what leaves, a tuple of (H, B) arrays a layer: (h, c) for LSTM, (h,) otherwise.
+        """
+        ids = np.asarray(ids, np.intp)
+        T, B = ids.shape
+        tape = self._model.tape(T, B)
+        leaving = self._model.forward(ids, self.zero_state(B) if state is None else state, tape)
+        logits = np.stack([self._model.output.forward(tape.output, t).copy() for t in range(T)])
+        return logits, [tuple(q.copy() for q in layer) for layer in leaving]
+
+    def zero_state(self, B: int = 1) -> States:
+        """Return the state at the beginning of a text, for B streams."""
+        return self._model.zero_state(B)
+
+    def _encode(self, text: str) -> Array:
+        if not text:
+            raise ValueError("the text is empty")
+        return self.vocabulary.encode(text, "text")
+
+
+class Training:
+    """Iterate over a training: each step makes it go on to its next event.
+
+        for event in charlm.start("my-text.txt", steps=500):
+            ...
+
+    Attributes:
+        folder: the run's.
+        config: its settings, resolved.
+        notes: what there is to say before it begins, one line each.
+    """
+
+    def __init__(self, beginning: Beginning) -> None:
+        self._trainer = beginning.trainer
+        assert beginning.trainer.run is not None
+        self._run = beginning.trainer.run
+        self.folder: Path = self._run.folder
+        self.config: Config = self._trainer.config
+        self.notes: Sequence[str] = tuple(beginning.notes)
+
+    def __iter__(self) -> Iterator[Event]:
+        """Train to the goal, and yield what happens.
+
+        Raises:
+            Diverged: the loss or the gradient is no longer finite.
+            RunError: a checkpoint could not be written.
+        """
+        yield from self._trainer.events()
+
+    def stop(self) -> None:
+        """Save and end after the update that is being made; may be called from a thread."""
+        self._trainer.ask_to_stop()
+
+    def run(self, callback: Callable[[Event], object] | None = None) -> LanguageModel:
+        """Train to the goal.
+
+        Args:
+            callback: is called with every event.
+
+        Returns:
+            The best model.
+        """
+        for event in self:
+            if callback:
+                callback(event)
+        return self.model()
+
+    def model(self) -> LanguageModel:
+        """Load the best weights so far, or the last ones where nothing was validated yet."""
+        return load(self.folder)
+
+
+def train(
+    text: PathLike | Sequence[PathLike] | None = None,
+    *,
+    callback: Callable[[Event], object] | None = None,
+    **options: Any,
+) -> LanguageModel:
+    """Learn a text.
+
+    Args:
+        text: a file, a folder, or several; one text all together.
+        callback: is called with every event of the training.
+        **options: those of `start`, settings included: `hidden=256, steps=200`.
+
+    Returns:
+        The model with the lowest validation loss.
+    """
+    return start(text, **options).run(callback)
+
+
+def start(
+    text: PathLike | Sequence[PathLike] | None = None,
+    *,
+    name: str | None = None,
+    checkpoints: PathLike = _CHECKPOINTS,
+    config: PathLike | None = None,
+    preset: str | None = None,
+    **settings: Any,
+) -> Training:
+    """Begin a training in a run's folder of its own.
+
+    Args:
+        text: a file, a folder, or several; one text all together.
+        name: the run's; the text's stem where None.
+        checkpoints: the folder of all runs.
+        config: a settings file; no file is read where None.
+        preset: tiny, small, medium or large.
+        **settings: the keys of config.yaml without their section.
+
+    Raises:
+        ConfigError: a setting is unknown or out of range.
+        TextError: the text cannot be read, or is too short.
+        RunError: the run's folder cannot be made.
+    """
+    given = {
+        _KEYS.get(key, key): str(value) if isinstance(value, Path) else value
+        for key, value in settings.items()
+    }
+    if preset is not None:
+        given["preset"] = preset
+    if text is not None:
+        given["data.path"] = tuple(map(str, _several(text)))
+    layers = [] if config is None else [read_yaml(Path(config))]
+    layers.append(Layer("charlm", given))
+    checkpoints = Path(checkpoints)
+    resolved, chosen = settle(layers, checkpoints)
+    return Training(begin(resolved, chosen, checkpoints, name))
+
+
+def resume(
+    name: str | None = None,
+    *,
+    checkpoints: PathLike = _CHECKPOINTS,
+    text: PathLike | Sequence[PathLike] | None = None,
+    steps: int | None = None,
+) -> Training:
+    """Go on with a run as if it had never stopped.
+
+    Args:
+        name: the run's; the newest where None.
+        checkpoints: the folder of all runs.
+        text: where its text is now, if it moved.
+        steps: a new goal.
+
+    Raises:
+        RunError: there is no such run.
+        CheckpointError: its checkpoint cannot be used.
+        TextError: the text is not the one it began with.
+    """
+    folder = Path(checkpoints)
+    run = runs.newest(folder) if name is None else runs.named(folder, name)
+    return Training(go_on(run, [Path(q) for q in _several(text)], steps))
+
+
+def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS) -> LanguageModel:
+    """Load a trained model.
+
+    Args:
+        where: a checkpoint file, a run's folder or name; the newest run where None.
+        checkpoints: the folder of all runs.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        RunError: there is no run yet.
+    """
+    path = runs.weights(None if where is None else str(where), Path(checkpoints))
+    return LanguageModel(load_model(path), path)
+
+
+def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
+    if text is None:
+        return []
+    return [text] if isinstance(text, str | Path) else text
+
+
+def _seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1)[0])

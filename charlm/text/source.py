@@ -1,0 +1,169 @@
+r"""One file, several, or a folder of them -> the pieces of one text, in a fixed order.
+
+    paths --folders through `glob`, sorted--> files --decoder--> pieces of text, or of bytes
+
+A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays; a file that does not end
+its last line ends it before the next file begins. At byte level nothing is changed at all.
+"""
+
+import codecs
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from charlm.errors import TextError
+from charlm.text.encodings import guess
+
+PIECE_BYTES = 1 << 20
+
+Level: TypeAlias = Literal["char", "byte"]
+Digest: TypeAlias = "hashlib._Hash"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Name the files of a text, and how they are read.
+
+    Args:
+        files: in their order.
+        encoding: of all of them.
+        level: `char` decodes them, `byte` takes them as they are.
+    """
+
+    files: tuple[Path, ...]
+    encoding: str = "utf-8"
+    level: Level = "char"
+
+    @property
+    def name(self) -> str:
+        """Return what the text is called in messages."""
+        first, more = self.files[0], len(self.files) - 1
+        return f"{first} and {more:,} more" if more else str(first)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the size of all files together."""
+        return sum(path.stat().st_size for path in self.files if path.exists())
+
+    def sha256(self) -> str:
+        """Return the digest of all bytes.
+
+        Raises:
+            TextError: a file cannot be read.
+        """
+        digest = hashlib.sha256()
+        for path in self.files:
+            for _ in _read(path, digest, None):
+                pass
+        return digest.hexdigest()
+
+    def pieces(
+        self, digest: Digest, watch: Callable[[bytes], None] | None = None
+    ) -> Iterator[str | bytes]:
+        """Read the text a piece at a time.
+
+        Args:
+            digest: is fed every byte of it.
+            watch: is shown every byte of it as well.
+
+        Raises:
+            TextError: a file cannot be read or decoded; names the byte.
+        """
+        if self.level == "byte":
+            for path in self.files:
+                yield from _read(path, digest, watch)
+            return
+        open_line = False
+        for path in self.files:
+            begins = True
+            for piece in _decode(path, self.encoding, digest, watch):
+                if begins and open_line:
+                    yield "\n"
+                yield piece
+                begins, open_line = False, not piece.endswith("\n")
+
+
+def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
+    """Find the files of a text.
+
+    Args:
+        paths: files and folders.
+        glob: which files of a folder, at any depth, such as `*.py`.
+
+    Returns:
+        Each file once, sorted by path.
+
+    Raises:
+        TextError: a path leads nowhere, or a folder holds no such file.
+    """
+    files: set[Path] = set()
+    for path in paths:
+        if path.is_dir():
+            inside = {q for q in path.rglob(glob) if q.is_file()}
+            if not inside:
+                raise TextError(
+                    f"{path}: is a folder without any file {glob}; name another pattern with --glob"
+                )
+            files |= inside
+        elif not path.exists():
+            raise TextError(f"{path}: no such file; name a text to learn from")
+        elif not path.is_file():
+            raise TextError(f"{path}: is no ordinary file; copy its text into one first")
+        else:
+            files.add(path)
+    return tuple(sorted(files))
+
+
+def _read(path: Path, digest: Digest, watch: Callable[[bytes], None] | None) -> Iterator[bytes]:
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+                if watch:
+                    watch(piece)
+                yield piece
+    except OSError as error:
+        raise TextError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _decode(
+    path: Path, encoding: str, digest: Digest, watch: Callable[[bytes], None] | None
+) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    held, offset, first = "", 0, True
+    pieces = _read(path, digest, watch)
+    while True:
+        piece = next(pieces, b"")
+        waiting = decoder.getstate()[0]
+        try:
+            text = decoder.decode(piece, final=not piece)
+        except UnicodeDecodeError as error:
+            raise _undecodable(path, encoding, error, offset - len(waiting)) from None
+        except UnicodeError as error:
+            raise TextError(f"{path}: is not {encoding} ({error}); {_advice(path)}") from None
+        offset += len(piece)
+        if first and text:
+            text, first = text.removeprefix("\ufeff"), False
+        # The \n of a \r\n may open the next piece.
+        text = held + text
+        held = "\r" if text.endswith("\r") and piece else ""
+        if text := text.removesuffix(held).replace("\r\n", "\n"):
+            yield text
+        if not piece:
+            return
+
+
+def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError, offset: int) -> TextError:
+    at = offset + error.start
+    byte = error.object[error.start]
+    return TextError(
+        f"{path}: is not {encoding.upper()}, got byte 0x{byte:02X} at offset {at} "
+        f"({error.reason}); {_advice(path)}"
+    )
+
+
+def _advice(path: Path) -> str:
+    with path.open("rb") as file:
+        return guess(file.read(PIECE_BYTES))

@@ -1,0 +1,248 @@
+"""The library: the same runs as the shell's, and a model that can be used and looked into."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import VERSE
+
+import charlm
+from charlm.config import FIELDS
+from charlm.nn.model import Model
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 12}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, text_file):
+    """An empty folder to run in, beside a text."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    text_file.rename(folder / "my-text.txt")
+    return folder
+
+
+@pytest.fixture
+def model(here):
+    return charlm.train("my-text.txt", **SMALL)
+
+
+def test_public_names():
+    assert charlm.__all__ == [
+        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
+        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
+        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "resume",
+        "start", "train",
+    ]  # fmt: skip
+    assert all(hasattr(charlm, name) for name in charlm.__all__)
+    assert set(charlm.__all__) <= set(dir(charlm))
+    with pytest.raises(AttributeError, match="no attribute 'nope'"):
+        charlm.nope  # noqa: B018
+    assert (ROOT / "charlm" / "py.typed").exists()
+
+
+def test_setting_names_are_unique_without_their_section():
+    names = [key.rpartition(".")[2] for key in FIELDS]
+    assert len(set(names)) == len(names)
+    taken = {"text", "callback", "name", "checkpoints", "config", "preset"}
+    assert not taken & set(names)
+
+
+def test_importing_charlm_imports_no_numpy():
+    code = "import sys, charlm; print('numpy' in sys.modules); charlm.load; print('numpy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert out.stdout.split() == ["False", "True"], out.stderr
+
+
+def test_documentation_is_run(here, capsys):
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(blocks) == 8
+    names = {}
+    for block in blocks:
+        exec(block, names)
+    assert "charlm: unknown key 'hiden'; did you mean 'model.hidden'?" in capsys.readouterr().out
+    assert len(names["losses"]) == 40
+
+
+def test_train_is_what_the_shell_does(here):
+    model = charlm.train("my-text.txt", **SMALL, seed=3, name="api")
+    options = [
+        "--hidden",
+        "12",
+        "--batch-size",
+        "4",
+        "--seq-len",
+        "8",
+        "--steps",
+        "12",
+        "--seed",
+        "3",
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "charlm", "train", "my-text.txt", "-q", *options, "--name", "shell"],
+        env={"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}, check=True,
+    )  # fmt: skip
+    shell = charlm.load("shell")
+    for name, q in model.parameters.items():
+        assert np.array_equal(q, shell.parameters[name]), name
+    assert model.sample(50, seed=1) == shell.sample(50, seed=1)
+    assert "api/best.npz: lstm, 2 layers of 12 units, 38 symbols" in repr(model)
+
+
+def test_callback_sees_what_iterating_sees(here):
+    seen = []
+    charlm.train("my-text.txt", **SMALL, callback=seen.append)
+    events = list(charlm.start("my-text.txt", **SMALL))
+    assert [type(event) for event in seen] == [type(event) for event in events]
+    losses = [[q.loss for q in es if isinstance(q, charlm.Updated)] for es in (seen, events)]
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 12
+
+
+def test_stop_and_resume(here):
+    whole = charlm.train("my-text.txt", **SMALL, name="whole")
+    training = charlm.start("my-text.txt", **SMALL, name="stopped")
+    for event in training:
+        if isinstance(event, charlm.Updated) and event.step == 5:
+            training.stop()
+    assert isinstance(event, charlm.Done)
+    assert event.interrupted
+    resumed = charlm.resume("stopped").run()
+    for name, q in whole.parameters.items():
+        assert np.array_equal(q, resumed.parameters[name]), name
+
+
+def test_settings_are_those_of_the_config(here):
+    (here / "settings.yaml").write_text("model: {cell: rnn}\ntrain: {seed: 5}\n")
+    training = charlm.start("my-text.txt", **SMALL, config="settings.yaml", preset="tiny", seed=6)
+    config = training.config
+    assert (config.preset, config.model.cell, config.train.seed) == ("tiny", "rnn", 6)
+    assert config.data.path == ("my-text.txt",)
+    with pytest.raises(charlm.ConfigError, match=r"charlm: train.learning_rate must be above 0"):
+        charlm.start("my-text.txt", learning_rate=-1)
+    with pytest.raises(charlm.TextError, match=r"nope.txt: no such file"):
+        charlm.start("nope.txt")
+    with pytest.raises(charlm.RunError, match="holds no run"):
+        charlm.resume("nope")
+    with pytest.raises(charlm.CheckpointError, match="nope: no such checkpoint"):
+        charlm.load("nope")
+
+
+def test_samples(model):
+    text = model.sample(30, start="The ", seed=1)
+    assert text == "The " + "".join(model.stream(30, start="The ", seed=1))
+    assert len(text) == 34
+    assert model.sample(30) != model.sample(30), "each without a seed is another"
+    assert model.sample(30, temperature=0) == model.sample(30, temperature=0)
+    with pytest.raises(charlm.UnknownCharacter, match="start: character 'é'"):
+        model.stream(30, start="é")
+    assert model.sample(0, start="éThe", on_unknown="skip") == "éThe"
+
+
+def test_scores_agree_with_each_other(model):
+    text = VERSE[:150]
+    log_probs = model.log_probs(text)
+    assert log_probs.shape == (150,)
+    assert (log_probs <= 0).all()
+    scores = model.evaluate(text)
+    assert scores.carried.nats == pytest.approx(-log_probs.mean(), rel=1e-5)
+    assert scores.cold.nats == pytest.approx(scores.carried.nats, rel=1e-5), "a single window"
+    with pytest.raises(ValueError, match="empty"):
+        model.evaluate("")
+
+
+def test_forward_gives_the_same_log_probabilities(model):
+    text = "The river rose"
+    ids = model.vocabulary.encode(model.vocabulary.start + text, "test")
+    whole, end = model.forward(ids[:-1, None])
+    assert whole.shape == (14, model.vocabulary.size, 1)
+    p = np.exp(whole - whole.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    assert np.log(p[np.arange(14), ids[1:], 0]) == pytest.approx(model.log_probs(text), abs=1e-5)
+    first, state = model.forward(ids[:5, None])
+    rest, again = model.forward(ids[5:-1, None], state)
+    assert np.concatenate([first, rest]) == pytest.approx(whole, abs=1e-5)
+    for layer, other in zip(end, again, strict=True):
+        assert all(a == pytest.approx(b, abs=1e-5) for a, b in zip(layer, other, strict=True))
+    side_by_side, _ = model.forward(np.repeat(ids[:5, None], 3, axis=1))
+    assert side_by_side[:, :, 1:2] == pytest.approx(first, abs=1e-5)
+
+
+def test_parameters_are_views(model):
+    before = model.log_probs("The river")
+    model.parameters["output.b"][...] += np.arange(model.vocabulary.size)
+    model.update()
+    assert not np.allclose(model.log_probs("The river"), before)
+
+
+FRESH = "é and ñ and ü, with what was there before.\n"
+
+
+@pytest.mark.parametrize("embedding", ["auto", "one-hot"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_fine_tuning_onto_other_characters(here, cell, embedding):
+    old = charlm.train("my-text.txt", **SMALL | {"steps": 60, "learning_rate": 0.02}, cell=cell,
+                       embedding=embedding, name="old")  # fmt: skip
+    (here / "other.txt").write_text((FRESH + VERSE) * 20, encoding="utf-8")
+    training = charlm.start(
+        "other.txt", init_from="old", batch_size=4, seq_len=8, steps=3, name="new"
+    )
+    assert any(
+        "begins with the weights of" in note and "38 characters known, 3 new" in note
+        for note in training.notes
+    ), training.notes
+    assert training.config.model == old.config.model
+    assert training.config.train.init_from == str(old.path.absolute())
+    events = iter(training)
+    next(events), next(events)
+    new = charlm.load(training.folder / "last.npz")
+    assert new.vocabulary.size == old.vocabulary.size + 3
+    text = VERSE[:200]
+    assert old.log_probs(text).mean() == pytest.approx(new.log_probs(text).mean(), abs=0.15)
+    moved = [new.vocabulary.symbols.index(c) for c in old.vocabulary.symbols]
+    assert np.array_equal(new.parameters["output.W"][moved], old.parameters["output.W"])
+    assert np.array_equal(new.parameters[f"{cell}.1.Wh"], old.parameters[f"{cell}.1.Wh"])
+    list(events)
+    assert Model(training.config.model, new.vocabulary.size).parameters.size > 0
+
+
+def test_fine_tuning_keeps_the_model(here, model):
+    with pytest.raises(
+        charlm.ConfigError, match=r"init_from: model.hidden is 12 in .*, got 16; leave"
+    ):
+        charlm.start("my-text.txt", init_from="my-text", hidden=16)
+    with pytest.raises(
+        charlm.ConfigError, match=r"init_from: data.level is 'char' in .*, got 'byte'"
+    ):
+        charlm.start("my-text.txt", init_from=model.path, level="byte")
+    with pytest.raises(charlm.CheckpointError, match="nope: no such checkpoint"):
+        charlm.start("my-text.txt", init_from="nope")
+
+
+def test_bytes_from_end_to_end(here):
+    (here / "any.bin").write_bytes(bytes(range(256)) * 8 + "한국어 🙂\r\n".encode() * 60)
+    model = charlm.train("any.bin", level="byte", **SMALL)
+    assert model.vocabulary.size == 256
+    assert model.log_probs("한").shape == (3,)
+    assert model.sample(40, start="한", seed=1).startswith("한")
+    assert "\x00" not in model.sample(5, temperature=0)
+
+
+def test_several_files_and_rare_characters(here):
+    (here / "more").mkdir()
+    (here / "more" / "a.md").write_text(VERSE * 5 + "Ω")
+    (here / "more" / "b.md").write_text(VERSE * 5 + "ж")
+    training = charlm.start(["my-text.txt", "more"], glob="*.md", min_count=2, **SMALL)
+    assert training.folder.name == "my-text"
+    assert any("2 characters that occur less than 2 times" in note for note in training.notes)
+    model = training.run()
+    assert model.vocabulary.unknown_id == model.vocabulary.size - 1
+    assert "\ufffd" not in model.sample(500, temperature=5, seed=0)
+    resumed = charlm.resume(steps=14)
+    assert resumed.run().config.train.steps == 14

@@ -1,0 +1,457 @@
+"""charlm sample as a user meets it: what goes to stdout, what is said beside it, how it ends."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.config import Layer, resolve
+from charlm.generation.filters import Filters
+from charlm.generation.sampler import Sampler, sample
+from charlm.nn.model import Model
+from charlm.storage.checkpoint import save
+from charlm.storage.weights import load_model, pack
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary
+
+ROOT = Path(__file__).parent.parent
+VOCABULARY = Vocabulary("\n .abcdeé", "\n")
+
+
+def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=None) -> Path:
+    """Save a model as a training would; it was never trained."""
+    config, _ = resolve([Layer("test", {"model.hidden": 8, "model.embedding": 6})])
+    model = Model(config.model, vocabulary.size, training=False)
+    model.initialize(3)
+    model.parameters.flat[:] *= 4
+    if change is not None:
+        change(model.parameters.views)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meta = {"kind": "best", "config": config.as_dict(), "vocabulary": vocabulary.as_dict()}
+    save(path, pack(model.parameters), meta)
+    return path
+
+
+def follow(text: str):
+    """Change weights so that, one byte after the other, mostly the bytes of a text are drawn."""
+    content = text.encode()
+
+    def change(views):
+        # Only the bias counts: a model that draws these bytes in no particular order.
+        views["output.W"][...] = 0
+        views["output.b"][...] = -30
+        for byte in content:
+            views["output.b"][byte] = 0
+
+    return change
+
+
+@pytest.fixture
+def written(charlm, tmp_path):
+    """The program, in a folder with an untrained run."""
+    write_checkpoint(tmp_path / "checkpoints" / "verse" / "best.npz")
+    return charlm
+
+
+@pytest.fixture
+def model(tmp_path):
+    trained = load_model(write_checkpoint(tmp_path / "model.npz"))
+    return trained.model, trained.vocabulary
+
+
+def spawn(folder: Path, *arguments: object, **options):
+    """Start the program as a process of its own, its output buffered as Python likes."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment.pop("PYTHONUNBUFFERED", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "charlm", "sample", *map(str, arguments)],
+        cwd=folder, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+                       "env": environment | options.pop("environment", {})} | options,
+    )  # fmt: skip
+
+
+def finish(folder: Path, *arguments: object, given: bytes | None = None, **options):
+    """Run the program to its end: exit code, stdout, stderr."""
+    stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
+    process = spawn(folder, *arguments, **{"stdin": stdin} | options)
+    out, err = process.communicate(given, timeout=120)
+    return process.returncode, out, err.decode(errors="replace")
+
+
+def shell(folder: Path, redirected: str, *arguments: str):
+    """Run the program behind a shell, which can close what subprocess cannot."""
+    command = f'exec "$0" -m charlm sample "$@" {redirected}'
+    process = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable, *arguments],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False,
+    )  # fmt: skip
+    return process.returncode, process.stdout, process.stderr.decode()
+
+
+def test_one_text_is_what_the_sampler_writes(written, model):
+    code, out, err = written("sample", "--seed", 5, "--length", 60, "--temp", 0.7, "--start", "ab")
+    assert (code, err) == (0, "checkpoints/verse/best.npz, seed 5\n")
+    expected = sample(*model, Filters(0.7), start="ab", length=60, seed=5)
+    assert out == "ab" + "".join(expected)
+
+
+def test_the_seed_that_is_said_gives_the_text_again(written):
+    _, out, err = written("sample", "--length", 60)
+    seed = err.split("seed ")[1].strip()
+    assert written("sample", "--length", 60, "--seed", seed)[1] == out
+
+
+def test_count_writes_texts_side_by_side(written, model):
+    code, out, err = written("sample", "--count", 3, "--seed", 5, "--length", 60, "--start", "ab")
+    assert code == 0
+    texts = Sampler(*model, Filters(), streams=3, start="ab", seed=5).write(60)
+    whole = ["ab" + text for text in texts]
+    assert out == "".join(text if text.endswith("\n") else text + "\n" for text in whole)
+    assert err.splitlines() == ["checkpoints/verse/best.npz, seed 5", "-" * 40, "-" * 40]
+    assert written("sample", "--count", 3, "--seed", 5, "--length", 60, "--start", "ab")[1] == out
+
+
+def test_each_of_several_texts_ends_its_line_once(written):
+    options = ["--count", 4, "--stop", "\n", "--stop", "e", "--length", 500, "--seed", 1]
+    _, out, _ = written("sample", *options)
+    lines = [json.loads(line) for line in written("sample", *options, "--json")[1].splitlines()]
+    endings = {line["text"][-1] for line in lines}
+    assert endings == {"\n", "e"}
+    expected = [line["text"] if line["text"][-1] == "\n" else line["text"] + "\n" for line in lines]
+    assert out == "".join(expected)
+    assert written("sample", "--count", 2, "--length", 0)[1] == "\n\n"
+
+
+def test_many_texts_are_drawn_in_groups(written, monkeypatch, model):
+    monkeypatch.setattr(sys.modules["charlm.commands.sample"], "_AT_ONCE", 4)
+    _, out, _ = written("sample", "--count", 6, "--seed", 5, "--length", 20, "--json")
+    groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate((4, 2))]
+    expected = [text for group in groups for text in group.write(20)]
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["text"] for line in lines] == expected
+    assert [line["index"] for line in lines] == list(range(6))
+    _, out, err = written("sample", "--count", 6, "--seed", 5, "--length", 20)
+    assert err.count("-" * 40) == 5
+    assert out.replace("\n", "") == "".join(expected).replace("\n", "")
+
+
+def log_probability(model, start: str, text: str) -> float:
+    """Score what was written after a start, by the training forward."""
+    network, vocabulary = model
+    ids = vocabulary.encode(start + text, "test").astype(int)
+    tape = network.tape(ids.size, 1)
+    network.forward(ids[:, None], network.zero_state(1), tape)
+    total = 0.0
+    for t in range(len(start) - 1, ids.size - 1):
+        z = network.output.forward(tape.output, t)[:, 0].astype(float)
+        total += z[ids[t + 1]] - z.max() - np.log(np.exp(z - z.max()).sum())
+    return total
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_json_lines(written, model, count):
+    options = ["--seed", 5, "--length", 60, "--start", "ab", "--stop", "e.", "--temp", 0.5]
+    code, out, err = written("sample", "--json", "--count", count, *options)
+    assert (code, err) == (0, "checkpoints/verse/best.npz, seed 5\n")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert len(lines) == count
+    for index, line in enumerate(lines):
+        text = line["text"].removeprefix("ab")
+        assert line["start"] == "ab"
+        assert line["text"] == "ab" + text
+        assert (line["seed"], line["index"], line["symbols"]) == (5, index, len(text))
+        expected = log_probability(model, "ab", text)
+        assert line["log_probability"] == pytest.approx(expected, rel=1e-4)
+        assert line["nats_per_character"] == pytest.approx(-expected / len(text), rel=1e-4)
+    if count == 1:
+        assert lines[0]["text"] == written("sample", *options)[1]
+
+
+def test_json_of_nothing(written):
+    (line,) = written("sample", "--json", "--length", 0, "--start", "é")[1].splitlines()
+    assert "\\u00e9" in line, "any console can print it"
+    report = json.loads(line)
+    assert (report["text"], report["start"], report["symbols"]) == ("é", "é", 0)
+    assert report["nats_per_character"] is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_best_of_keeps_the_likeliest(written, model, count):
+    """Judged per symbol: with a stop text, the shorter of two is not the likelier one for it."""
+    options = ["--best-of", 5, "--count", count, "--seed", 5, "--length", 40, "--stop", "."]
+    options += ["--start", "ab", "--temp", 1.5]
+    _, out, err = written("sample", *options)
+    texts = Sampler(*model, Filters(1.5), streams=5 * count, start="ab", stop=".", seed=5).write(40)
+    assert len({len(text) for text in texts}) > 1
+    kept = []
+    for k in range(count):
+        candidates = texts[5 * k : 5 * k + 5]
+        kept.append(max(candidates, key=lambda q: log_probability(model, "ab", q) / len(q)))
+    whole = ["ab" + text for text in kept]
+    assert out == "".join(text if text.endswith("\n") else text + "\n" for text in whole)
+    assert err.count("-" * 40) == count - 1
+    lines = [json.loads(line) for line in written("sample", *options, "--json")[1].splitlines()]
+    assert [line["text"] for line in lines] == whole
+    assert [line["index"] for line in lines] == list(range(count))
+
+
+def test_best_of_more_than_are_drawn_at_once(written, model):
+    _, out, _ = written("sample", "--best-of", 70, "--count", 2, "--seed", 5, "--length", 9)
+    for n, line in enumerate(out.rstrip("\n").split("\n")[:1]):
+        texts = Sampler(*model, Filters(), streams=70, seed=5, n=n).write(9)
+        best = max(texts, key=lambda q: log_probability(model, "\n", q))
+        assert best.split("\n")[0] == line
+
+
+def test_stop_several_times(written):
+    text = written("sample", "--seed", 5, "--length", 400)[1]
+    stops = [text[300:303], text[100:102], text[60:64]]
+    end = min(text.index(stop) + len(stop) for stop in stops)
+    given = [option for stop in stops for option in ("--stop", stop)]
+    assert written("sample", "--seed", 5, "--length", 400, *given)[1] == text[:end]
+
+
+def test_on_unknown(written):
+    options = ["--seed", 5, "--length", 30, "--start", "abXÉ€b"]
+    code, out, err = written("sample", *options)
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        "charlm: --start: character 'X' (U+0058) at position 2 is not in this checkpoint's "
+        "9-character vocabulary; leave it out, or pass --on-unknown skip or --on-unknown replace"
+    )
+    _, skipped, err = written("sample", *options, "--on-unknown", "skip")
+    assert err.splitlines()[1:] == [
+        "--start: skipped 'X' (U+0058), 'É' (U+00C9), '€' (U+20AC), which the model does not know"
+    ]
+    assert skipped.startswith("abXÉ€b"), "as it was given"
+    read = written("sample", "--seed", 5, "--length", 30, "--start", "abb")[1]
+    assert skipped[6:] == read[3:]
+    _, replaced, err = written("sample", *options, "--on-unknown", "replace")
+    assert err.splitlines()[1:] == [
+        "--start: replaced 'X' (U+0058) by ' ', 'É' (U+00C9) by 'é', '€' (U+20AC) by ' ', which the "
+        "model does not know"
+    ]
+    read = written("sample", "--seed", 5, "--length", 30, "--start", "ab é b")[1]
+    assert replaced[6:] == read[6:]
+    assert replaced.startswith("abXÉ€b")
+    assert written("sample", "--start", "ab", "--on-unknown", "skip")[2].count("\n") == 1
+
+
+def test_many_unknown_characters_are_counted(written):
+    _, _, err = written("sample", "--start", "QRSTUVWXYZQRS", "--on-unknown", "skip")
+    assert err.splitlines()[1].endswith("'X' (U+0058), and 2 more, which the model does not know")
+
+
+def test_unknown_characters_become_the_unknown_symbol(charlm, tmp_path):
+    path = write_checkpoint(tmp_path / "m.npz", Vocabulary("abc", "a", unknown=True))
+    _, out, err = charlm("sample", path, "--start", "aX", "--on-unknown", "replace", "--temp", 5)
+    assert err.splitlines()[1] == (
+        "--start: replaced 'X' (U+0058) by the unknown symbol, which the model does not know"
+    )
+    assert set(out.removeprefix("aX")) == set("abc")
+
+
+def test_streams_to_a_pipe_as_it_draws(written, tmp_path):
+    """Buffered, the first piece would be as long as Python's buffer."""
+    process = spawn(tmp_path, "--length", 10**9)
+    sizes = [len(os.read(process.stdout.fileno(), 1 << 16)) for _ in range(20)]
+    process.stdout.close()
+    assert process.wait(120) == 0
+    process.stderr.close()
+    assert all(0 < size < 1000 for size in sizes), sizes
+
+
+def test_bytes_come_as_whole_characters(charlm, tmp_path):
+    text = "é€한😀"
+    path = write_checkpoint(tmp_path / "bytes.npz", ByteVocabulary(), follow(text))
+    process = spawn(tmp_path, path, "--length", 10**9, "--temp", 1)
+    pieces = [os.read(process.stdout.fileno(), 1 << 16).decode("utf-8") for _ in range(200)]
+    process.stdout.close()
+    assert process.wait(120) == 0
+    process.stderr.close()
+    # What is no UTF-8 becomes U+FFFD, and no piece ends within a character.
+    assert any(character in "".join(pieces) for character in text)
+    _, out, _ = charlm("sample", path, "--length", 200, "--seed", 1, "--json")
+    report = json.loads(out)
+    assert report["symbols"] == 200 > len(report["text"])
+    expected = -report["log_probability"] / len(report["text"])
+    assert report["nats_per_character"] == pytest.approx(expected)
+    # Twelve bytes, all alike.
+    assert report["log_probability"] == pytest.approx(-200 * np.log(12), rel=1e-3)
+
+
+def test_start_from_stdin_is_read_as_training_reads(written, tmp_path):
+    write_checkpoint(
+        tmp_path / "checkpoints" / "verse" / "best.npz", Vocabulary("\n\rabc\ufeff", "\n")
+    )
+    content = b"\xef\xbb\xbfab\r\nc\ra\n\n"
+    code, out, err = finish(tmp_path, "--start", "-", "--length", 0, given=content)
+    assert (code, out) == (0, b"ab\nc\ra\n\n"), err
+    code, out, _ = finish(tmp_path, "--start", "-", "--length", 4, "--seed", 1, given=b"")
+    assert (code, out) == finish(tmp_path, "--length", 4, "--seed", 1)[:2]
+    code, out, err = finish(tmp_path, "--start", "-", given=b"ab\xffc")
+    assert (code, out) == (1, b"")
+    assert "--start: character '\\udcff' (U+DCFF) at position 2 is not in" in err
+
+
+def test_a_model_of_bytes_reads_bytes_as_they_are(charlm, tmp_path):
+    path = write_checkpoint(tmp_path / "bytes.npz", ByteVocabulary())
+    content = b"\xef\xbb\xbfcaf\xe9\r\n"
+    code, out, err = finish(tmp_path, path, "--start", "-", "--length", 0, given=content)
+    assert (code, out) == (0, content), err
+    code, out, err = finish(tmp_path, path, "--start", b"caf\xe9".decode("utf-8", "surrogateescape"),
+                            "--length", 0)  # fmt: skip
+    assert (code, out) == (0, b"caf\xe9"), err
+
+
+def test_closed_streams_are_one_line(written, tmp_path):
+    code, out, err = shell(tmp_path, "<&-", "--start", "-")
+    assert (code, out) == (1, b"")
+    assert err == (
+        "charlm: --start: stdin is closed; pipe a text into it, or give it in place of -\n"
+    )
+    code, _, err = shell(tmp_path, ">&-")
+    assert (code, err) == (
+        1, "charlm: stdout: is closed; let the text go to a terminal, a file or a pipe\n"
+    )  # fmt: skip
+    assert shell(tmp_path, "<&-", "--length", "5")[0] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
+def test_a_full_disk_is_one_line(written, tmp_path):
+    for more in ([], ["--count", "2"], ["--json"]):
+        code, _, err = shell(tmp_path, ">/dev/full", "--seed", "1", *more)
+        assert (code, err) == (
+            1, "checkpoints/verse/best.npz, seed 1\ncharlm: stdout: No space left on device\n"
+        )  # fmt: skip
+
+
+def test_head_may_leave(written, tmp_path):
+    for more in ([], ["--count", "3000"], ["--count", "3000", "--json"]):
+        code, out, err = shell(tmp_path, "| head -c 5", "--seed", "1", *more)
+        assert (code, len(out)) == (0, 5), err
+        assert "Error" not in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "utf-16"])
+def test_narrow_consoles_get_what_they_can_show(written, tmp_path, encoding):
+    environment = {"PYTHONIOENCODING": encoding}
+    options = ["--seed", "2", "--length", "200", "--temp", "3"]
+    _, whole, _ = finish(tmp_path, *options, environment={"PYTHONIOENCODING": "utf-8"})
+    assert "é" in whole.decode()
+    code, out, err = finish(tmp_path, *options, environment=environment)
+    assert code == 0, err
+    assert out.decode(encoding) == whole.decode().encode(encoding, "replace").decode(encoding)
+    code, out, err = finish(tmp_path, "--start", "😀ab", "--on-unknown", "replace", "--length", "0",
+                            environment=environment)  # fmt: skip
+    assert code == 0, err
+    assert out.decode(encoding) == "😀ab".encode(encoding, "replace").decode(encoding)
+    code, out, err = finish(tmp_path, "--start", "-", "--on-unknown", "skip", "--length", "0",
+                            given=b"ab\xff", environment=environment)  # fmt: skip
+    assert code == 0, err
+    if encoding == "utf-16":
+        assert out.decode(encoding) == "ab?"
+    else:
+        assert out == b"ab\xff"
+
+
+def test_damaged_weights_are_one_line(charlm, tmp_path):
+    def spoil(views):
+        views["embedding.W"][0, 0] = np.inf
+
+    path = write_checkpoint(tmp_path / "m.npz", change=spoil)
+    code, out, err = charlm("sample", path, "--seed", 1)
+    assert (code, out) == (1, "")
+    assert err.splitlines() == [
+        f"{path}, seed 1",
+        "charlm: model: its weights are not finite numbers; it is damaged, use another checkpoint",
+    ]
+
+
+ERRORS = [
+    (["--temp", "nan"], "--temp: must be at least 0, got nan"),
+    (["--temp", "1e39"],
+     "--temp: must be at most 1000, where all characters are about equally likely, got 1e+39"),
+    (["--temp", "inf"],
+     "--temp: must be at most 1000, where all characters are about equally likely, got inf"),
+    (["--top-p", "0"], "--top-p: must be above 0 and at most 1, got 0.0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(q[0]) for q in ERRORS])
+def test_errors_are_one_line(written, arguments, message):
+    assert written("sample", *arguments) == (1, "", f"charlm: {message}\n")
+
+
+@pytest.mark.parametrize("t", ["1e-50", "1e-300", "0"])
+def test_extreme_cold_is_greedy(written, t):
+    assert (
+        written("sample", "--temp", t, "--length", 40)[1]
+        == (written("sample", "--temp", 0, "--length", 40)[1])
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--count", "0"], ["--best-of", "0"], ["--on-unknown", "guess"], ["--length", "-1"],
+     ["--seed", "-1"], ["--count", "x"]],
+)  # fmt: skip
+def test_wrong_usage(written, arguments):
+    code, out, err = written("sample", *arguments)
+    assert (code, out) == (2, "")
+    assert "usage" in err.lower()
+
+
+def on_a_terminal(folder: Path, *arguments: object) -> str:
+    """Run the program on a terminal, and return what that shows."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = spawn(folder, *arguments, stdout=slave, stderr=slave, stdin=slave)
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    process.wait()
+    os.close(master)
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):
+    said = "checkpoints/verse/best.npz, seed 1\n"
+    shown = on_a_terminal(tmp_path, "--seed", 1, "--length", 3, "--start", "ab", "--temp", 0)
+    text = written("sample", "--seed", 1, "--length", 3, "--start", "ab", "--temp", 0)[1]
+    assert shown == said + text + ("" if text.endswith("\n") else "\n")
+    assert on_a_terminal(tmp_path, "--seed", 1, "--length", 0, "--start", "ab\n") == said + "ab\n"
+    shown = on_a_terminal(tmp_path, "--seed", 1, "--length", 3, "--count", 2, "--temp", 0)
+    first, second = shown.removeprefix(said).split("-" * 40 + "\n")
+    assert first == second
+    assert first.endswith("\n")
+
+
+def test_help_groups_its_options(written, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = written("sample", "--help")
+    assert code == 0
+    out = " ".join(out.replace("│", " ").split())
+    for part in ("Drawing", "What is written", "(the newest run)", "(another each time)", "0.8",
+                 "error|skip|replace", 'charlm sample --temp 0.8 --start "KING "'):  # fmt: skip
+        assert part in out, part
+
+
+def test_nothing_of_numpy_before_the_line_is_parsed():
+    code = "import sys, charlm.commands.sample; print('numpy' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert out.stdout.strip() == "False", out
