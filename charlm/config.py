@@ -69,7 +69,9 @@ class ModelConfig:
         "auto", "width of the learned embedding; auto for hidden, one-hot for none",
         at_least=1, at_most=16384,
     )  # fmt: skip
-    forget_bias: float = _setting(1.0, "what the LSTM's forget bias starts at")
+    forget_bias: float = _setting(
+        1.0, "what the LSTM's forget bias starts at", at_least=-100, at_most=100
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 #   prepare core     what the program needs
 #   prepare dev      what the checks and tests need as well
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
 
 find_python() {
@@ -19,15 +19,21 @@ find_python() {
     return 1
 }
 
+# An environment names the folder that it was made in, and works nowhere else.
+moved() {
+    local made
+    made=$(grep '^command = ' "$venv/pyvenv.cfg" 2>/dev/null) && [ "${made%" $venv"}" = "$made" ]
+}
+
 prepare() {
     local what=$1 stamp=$venv/.charlm-$1 python
-    if [ -x "$venv/bin/python" ] && [ -e "$stamp" ] && [ ! "$root/pyproject.toml" -nt "$stamp" ]; then
+    if ! moved && [ -x "$venv/bin/python" ] && [ -e "$stamp" ] && [ ! "$root/pyproject.toml" -nt "$stamp" ]; then
         return
     fi
     echo "charlm: setting up $venv, once" >&2
-    if [ ! -x "$venv/bin/python" ]; then
+    if moved || [ ! -x "$venv/bin/python" ]; then
         python=$(find_python) || return 1
-        "$python" -m venv "$venv" || return 1
+        "$python" -m venv --clear "$venv" || return 1
     fi
     local extra=
     [ "$what" = dev ] && extra='[dev]'

@@ -102,6 +102,7 @@ def test_values_take_the_settings_type(key, value, result):
         ("model.dropout", 3, "--set: unknown key 'model.dropout'; did you mean 'train.dropout'?"),
         ("train.minutes", 1e308, "--set: train.minutes must be above 0 and at most 100000, got 1e+308"),
         ("train.epochs", 1e308, "--set: train.epochs must be above 0 and at most 100000, got 1e+308"),
+        ("model.forget_bias", 1e39, "--set: model.forget_bias must be at least -100 and at most 100, got 1e+39"),
         ("train.steps", "2.5", "--set: train.steps must be a whole number, got '2.5'"),
         ("train.steps", "1e300", "--set: train.steps must be a whole number, got '1e300'"),
         ("train.dropout", 1, "--set: train.dropout must be at least 0 and below 1, got 1"),

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -24,12 +25,18 @@ SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30
 
 
 @pytest.fixture
-def runs(charlm, text_file, tmp_path):
-    """Two finished runs, verse and verse-2; the second is a GRU and an hour newer."""
-    for more in ([], ["--cell", "gru", "--seed", "1234"]):
-        code, _, err = charlm("train", text_file, *SMALL, *more)
-        assert code == 0, err
-    folder = tmp_path / "checkpoints"
+def runs(charlm, text_file, tmp_path, tmp_path_factory):
+    """Two finished runs, verse and verse-2; the second is a GRU and an hour newer.
+
+    They are trained once, with the first test's text, and copied for each.
+    """
+    kept, folder = tmp_path_factory.getbasetemp() / "trained", tmp_path / "checkpoints"
+    if not kept.exists():
+        for more in ([], ["--cell", "gru", "--seed", "1234"]):
+            code, _, err = charlm("train", text_file, *SMALL, *more)
+            assert code == 0, err
+        folder.rename(kept)
+    shutil.copytree(kept, folder)
     for name, age_h in (("verse", 3.5), ("verse-2", 2.5)):
         for file in ("last.npz", "best.npz"):
             moment = (folder / name / file).stat().st_mtime - age_h * 3600
@@ -124,10 +131,11 @@ def test_runs_of_the_same_moment_stand_in_order(runs):
 # One run
 
 
-def test_one_run(charlm, runs, text_file):
+def test_one_run(charlm, runs):
     code, out, err = charlm("info", "verse")
     assert (code, err) == (0, "")
     meta = read_meta(runs / "verse" / "last.npz")
+    text_file = meta["text"]["path"]
     loss, step = best_of(runs / "verse" / "last.npz")
     assert out.startswith(
         f"run          verse\n"
