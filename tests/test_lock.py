@@ -114,6 +114,16 @@ def test_a_folder_that_is_gone(tmp_path):
         Lock(tmp_path / "nowhere" / "lock")
 
 
+def test_a_full_disk_leaves_nothing(path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(lock.os, "write", full)
+    with pytest.raises(RunError, match=r"lock: cannot be made \(No space left on device\)"):
+        Lock(path)
+    assert not path.exists()
+
+
 def test_taking_a_run_clears_what_a_crash_left(tmp_path):
     run = Run(tmp_path)
     (tmp_path / "last.npz.tmp").write_bytes(b"half")

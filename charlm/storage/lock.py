@@ -55,10 +55,12 @@ class Lock:
         try:
             while (handle := _make(path)) is None:
                 _take_over(path)
+            self._release = weakref.finalize(self, _remove, path, handle, pid)
             os.write(handle, content)
         except OSError as error:
+            if hasattr(self, "_release"):
+                self._release()
             raise RunError(f"{path}: cannot be made ({error.strerror or error})") from None
-        self._release = weakref.finalize(self, _remove, path, handle, pid)
 
     def release(self) -> None:
         """Let others train the run; a second time does nothing."""
@@ -76,10 +78,12 @@ def _remove(path: Path, handle: int, pid: int) -> None:
     if os.getpid() != pid:
         # A child of the process that holds the lock.
         return
+    ours = False
     with suppress(OSError):
         ours = os.path.samestat(os.fstat(handle), path.stat())
-        os.close(handle)
-        if ours:
+    os.close(handle)
+    if ours:
+        with suppress(OSError):
             path.unlink()
 
 
