@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,3 +73,19 @@ def charlm(tmp_path, monkeypatch, capsys):
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+def shown_on(master: int, process: subprocess.Popen) -> str:
+    """Return all that a process shows on the terminal whose other end this is."""
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    process.wait()
+    os.close(master)
+    return shown.decode()

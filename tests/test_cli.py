@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import settings
+from conftest import settings, shown_on
 
 from charlm import __main__, cli, environment
 from charlm.commands import console
@@ -493,18 +493,7 @@ def in_a_terminal(folder: Path, *arguments: object, **environment: str) -> str:
         | {"PYTHONPATH": str(ROOT), "TERM": "xterm", **environment},
     )  # fmt: skip
     os.close(slave)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(master, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-    process.wait()
-    os.close(master)
-    return shown.decode()
+    return shown_on(master, process)
 
 
 def test_on_a_terminal_there_is_a_bar(text_file, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import shown_on
 
 from charlm.config import Layer, resolve
 from charlm.generation.filters import Filters
@@ -415,18 +416,7 @@ def on_a_terminal(folder: Path, *arguments: object) -> str:
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     process = spawn(folder, *arguments, stdout=slave, stderr=slave, stdin=slave)
     os.close(slave)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(master, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-    process.wait()
-    os.close(master)
-    return shown.decode().replace("\r\n", "\n")
+    return shown_on(master, process).replace("\r\n", "\n")
 
 
 def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):

@@ -143,6 +143,31 @@ def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
         assert one.meta["progress"] | clocks == other.meta["progress"] | clocks
 
 
+@pytest.mark.parametrize("stop_at", [3, 8, 17])
+def test_plateau_and_patience_resume_too(text_file, tmp_path, stop_at):
+    """What they count is saved: the rate falls and training ends where it would have anyway."""
+    changes = {
+        "train__schedule": "plateau", "train__plateau": 0, "train__patience": 4,
+        "train__validate_every": 2, "train__warmup": 0, "train__learning_rate": 0.3,
+        "train__steps": 400,
+    }  # fmt: skip
+    whole, events = train(text_file, tmp_path, "whole", **changes)
+    rates = [event.learning_rate for event in events if isinstance(event, Updated)]
+    assert events[-1].early
+    assert len(set(rates)) > 2
+    assert stop_at < len(rates) < 400
+    stopped = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    for event in stopped.events():
+        if isinstance(event, Updated) and event.step == stop_at:
+            stopped.ask_to_stop()
+    again = resume(Run(tmp_path / "stopped")).trainer
+    later = [event for event in again.events() if isinstance(event, Updated)]
+    assert [event.learning_rate for event in later] == rates[stop_at:]
+    assert again.progress.step == whole.progress.step
+    assert np.array_equal(again.model.parameters.flat, whole.model.parameters.flat)
+    assert vars(again.plateau) == vars(whole.plateau)
+
+
 def test_optimizer_with_momentum_resumes_too(text_file, tmp_path):
     changes = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__average": 0.0}
     whole, _ = train(text_file, tmp_path, "whole", **changes)
