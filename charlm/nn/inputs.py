@@ -36,9 +36,10 @@ def folding_pays(V: int, D: int) -> bool:
 
 
 def write_one_hot(ids: Array, x: Array) -> None:
-    """Write (B,) ids as columns of the identity into (V, B) x."""
+    """Write (T, B) ids as columns of the identity into (T, V, B) x."""
+    T, B = ids.shape
     x.fill(0)
-    x[ids, np.arange(ids.size)] = 1
+    x[np.arange(T)[:, None], ids, np.arange(B)] = 1
 
 
 class Input(Protocol):
@@ -58,7 +59,7 @@ class Input(Protocol):
         """Draw the initial weights."""
 
     def forward(self, ids: Array, x: Array) -> None:
-        """Write the columns of (B,) ids into (D, B) x."""
+        """Write the columns of a chunk, (T, B) ids, into (T, D, B) x."""
 
     def backward(self, ids: Array, dx: Array) -> None:
         """Add the gradient of a chunk, (T, B) ids and (T, D, B) dx."""
@@ -125,8 +126,9 @@ class Embedding:
         self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)
 
     def forward(self, ids: Array, x: Array) -> None:
-        # clip: the ids are the vocabulary's own; checking them would copy the columns once more.
-        np.take(self.E, ids, axis=1, out=x, mode="clip")
+        for t in range(len(ids)):
+            # clip: the ids are the vocabulary's own; checking them would copy the columns again.
+            np.take(self.E, ids[t], axis=1, out=x[t], mode="clip")
 
     def backward(self, ids: Array, dx: Array) -> None:
         T, B = ids.shape

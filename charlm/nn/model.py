@@ -48,8 +48,9 @@ class ModelTape:
             for rate, x in zip(self.rates, self.inputs, strict=True)
         ]
         self.zero_dstates = model.zero_state(B)
-        for product in model.products if model.gradient else ():
-            product.reserve(B)
+        for layer in model.layers if model.gradient else ():
+            for product in layer.products:
+                product.reserve(B)
 
     def draw_masks(self, rng: np.random.Generator) -> None:
         """Draw the masks of an update with the update's generator."""
@@ -159,8 +160,7 @@ class Model:
             The state that leaves, as views valid until the tape's next forward.
         """
         x = tape.inputs[0]
-        for t in range(tape.T):
-            self.input.forward(ids[t], x[t])
+        self.input.forward(ids, x)
         apply_mask(tape.masks[0], x, x)
         leaving = []
         for k, layer in enumerate(self.layers):

@@ -108,7 +108,7 @@ class RecurrentLayer(ABC):
         Args:
             slot: the step's views; dx takes the place of x, and the gradient of the h that
                 entered takes the place of that h.
-            dh: (H, B) the whole gradient of the h that left.
+            dh: (H, B) the whole gradient of the h that left; may be changed in place.
             work: the tape's scratch; other states' gradients live there from step to step.
         """
 
@@ -132,7 +132,7 @@ class RecurrentLayer(ABC):
         """Run back over the tape, and add the weights' gradient to the parameters' twin.
 
         Args:
-            dh: (T, H, B) gradient of h_1..h_T from above; changed in place.
+            dh: (T, H, B) gradient of h_1..h_T from above.
             dstate: gradient of the state that left the last step, from the chunk after this one;
                 zeros cut the gradient there.
             tape: the workspace that `forward` filled; it can be run back over once.
@@ -145,10 +145,10 @@ class RecurrentLayer(ABC):
         dh_next, *others = dstate
         for work, given in zip(tape.work, others, strict=False):
             np.copyto(work, given)
+        dh_here = np.empty_like(tape.h[0])
         for t in reversed(range(len(tape.slots))):
-            dh_t = dh[t]
-            dh_t += dh_next
-            self.step_back(tape.slots[t], dh_t, tape.work)
+            np.add(dh[t], dh_next, out=dh_here)
+            self.step_back(tape.slots[t], dh_here, tape.work)
             dh_next = tape.h[t]
         for product in self.products:
             product.finish()

@@ -93,5 +93,5 @@ class RNN(RecurrentLayer):
         np.subtract(_ONE, da, out=da)
         da *= dh
         # 1a. dW += da @ [x; h; 1]^T;  [dx; dh] = [Wx Wh]^T @ da
-        self.product.gradient(da, xh)
+        self.product.gather(da, xh)
         self.product.backward(da, dxh)
