@@ -83,9 +83,10 @@ class Product:
 
         Args:
             x: (K, B) one column a stream.
-            a: (M, B) output.
+            a: (M, B) output, contiguous.
         """
-        np.matmul(self.W, x, out=a)
+        # dot has less to look at than matmul: for one stream that is a tenth of the product.
+        np.dot(self.W, x, out=a)
 
     def backward(self, da: Array, dx: Array) -> None:
         """Write W^T @ da into dx, for the wanted columns of W.
