@@ -48,8 +48,10 @@ class ModelTape:
             for rate, x in zip(self.rates, self.inputs, strict=True)
         ]
         self.zero_dstates = model.zero_state(B)
-        for product in model.products if model.gradient else ():
-            product.reserve(B)
+        if model.gradient:
+            for layer in model.layers:
+                for product in layer.products:
+                    product.reserve(B)
 
     def draw_masks(self, rng: np.random.Generator) -> None:
         """Draw the masks of an update with the update's generator."""

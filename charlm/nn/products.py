@@ -120,8 +120,17 @@ class Product:
 
     def _flush(self) -> None:
         width = self.gathered * self.B
-        np.matmul(self.das[:, :width], self.xs[:, :width].T, out=self.partial)
         self.gathered = 0
+        self.add_gradient(self.das[:, :width], self.xs[:, :width])
+
+    def add_gradient(self, da: Array, x: Array) -> None:
+        """Add da @ x^T to dW at once, where x is many columns already.
+
+        Args:
+            da: (M, N) gradient of W @ x.
+            x: (K, N) what W was multiplied by.
+        """
+        np.matmul(da, x.T, out=self.partial)
         self.total += self.partial
 
     @property
