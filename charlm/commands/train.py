@@ -245,6 +245,7 @@ def _resume(
 def _announce(beginning: Beginning) -> None:
     """Say what is about to happen."""
     from charlm.text.corpus import shares
+    from charlm.training.memory import need
 
     trainer = beginning.trainer
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
@@ -263,7 +264,7 @@ def _announce(beginning: Beginning) -> None:
     say(
         f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(trainer.nbytes)} while training"
+        f"{size(need(config, model.V).total)} while training"
     )
     plan = (
         f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "

@@ -149,7 +149,9 @@ def _decode(
         # The \n of a \r\n may open the next piece.
         text = held + text
         held = "\r" if text.endswith("\r") and piece else ""
-        if text := text.removesuffix(held).replace("\r\n", "\n"):
+        text = text.removesuffix(held)
+        # Looking for one character first is a hundred times as fast.
+        if text := text.replace("\r\n", "\n") if "\r" in text else text:
             yield text
         if not piece:
             return

@@ -23,6 +23,7 @@ from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shar
 from charlm.text.source import Source, find
 from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
+from charlm.training import memory
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
 from charlm.training.trainer import Trainer
 
@@ -65,6 +66,7 @@ def begin(
 
     Raises:
         TextError: the text cannot be read, or is too short.
+        ConfigError: there is too little memory.
         RunError: the run's folder cannot be made.
         Diverged: what was timed did.
     """
@@ -73,6 +75,7 @@ def begin(
     source = _source(paths, config)
     vocabulary, counts, sha256 = scan(source, config.data.min_count)
     config, notes = _fit(config, given, int(counts.sum()))
+    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     if vocabulary.unknown_id is not None:
         rare = np.count_nonzero(counts) - len(vocabulary.symbols)
         notes.append(
@@ -115,6 +118,7 @@ def resume(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) ->
     Raises:
         CheckpointError: the checkpoint cannot be used.
         TextError: the text is not the one the run began with.
+        ConfigError: there is too little memory.
         RunError: the new goal lies behind the run, or another process trains it.
     """
     run.take()
@@ -145,6 +149,7 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
             "learning rate's schedule with it"
         )
         config = config.replace(train__steps=goal)
+    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     trainer = Trainer(config, vocabulary, text, IdFile(run.ids, vocabulary.dtype), run)
     trainer.restore(checkpoint)
     if moved:
