@@ -24,12 +24,19 @@ def set_threads(count: int) -> None:
         os.environ[variable] = str(count)
 
 
-def threads() -> int:
-    """Return how many threads the BLAS uses: what the environment says, else every core."""
+def chosen_threads() -> int | None:
+    """Return how many threads the environment says that the BLAS shall use, if it does."""
     for variable in _THREAD_VARIABLES:
         value = os.environ.get(variable, "")
         if value.isdigit() and int(value) > 0:
             return int(value)
+    return None
+
+
+def threads() -> int:
+    """Return how many threads the BLAS uses: what the environment says, else every core."""
+    if chosen := chosen_threads():
+        return chosen
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
