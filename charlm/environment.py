@@ -16,6 +16,8 @@ _THREAD_VARIABLES: Final = (
     "VECLIB_MAXIMUM_THREADS",
     "OMP_NUM_THREADS",
 )
+_MEMINFO: Final = Path("/proc/meminfo")
+_GROUP: Final = Path("/sys/fs/cgroup")
 
 
 def set_threads(count: int) -> None:
@@ -50,12 +52,11 @@ def free_memory() -> int | None:
     """
     found = []
     with suppress(OSError, ValueError, KeyError):
-        found.append(1024 * _table(Path("/proc/meminfo"))["MemAvailable:"])
+        found.append(1024 * _table(_MEMINFO)["MemAvailable:"])
     with suppress(OSError, ValueError, KeyError):
-        group = Path("/sys/fs/cgroup")
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        limit, used = (int((_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         # Cached files make room when they have to.
-        found.append(limit - used + _table(group / "memory.stat")["file"])
+        found.append(limit - used + _table(_GROUP / "memory.stat")["file"])
     if not found:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

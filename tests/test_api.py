@@ -48,7 +48,7 @@ def test_public_names():
 def test_setting_names_are_unique_without_their_section():
     names = [key.rpartition(".")[2] for key in FIELDS]
     assert len(set(names)) == len(names)
-    taken = {"text", "callback", "name", "checkpoints", "config", "preset"}
+    taken = {"text", "callback", "name", "checkpoints", "config", "preset", "reading"}
     assert not taken & set(names)
 
 
