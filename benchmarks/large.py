@@ -43,7 +43,7 @@ def run(_: int) -> dict:
 def build(path: Path) -> Path:
     """Repeat the corpus with its lines shuffled until there are 1 GiB of it."""
     lines = (ROOT / "data" / "shakespeare.txt").read_bytes().splitlines(keepends=True)
-    rng, size = random.Random(0), 0
+    rng, size = random.Random(0), 0  # noqa: S311
     with path.open("wb") as file:
         while size < SIZE:
             rng.shuffle(lines)
@@ -78,5 +78,7 @@ def interrupted(text: Path, runs: Path, late: int) -> dict:
     left = [str(q.relative_to(runs)) for q in runs.rglob("*")] if runs.exists() else []
     what = "encoding" if late else "counting"
     bar = b"reading" in shown
-    print(f"Ctrl-C while {what}: exit code {code}, left behind {left}, bar shown: {bar}", flush=True)
+    print(
+        f"Ctrl-C while {what}: exit code {code}, left behind {left}, bar shown: {bar}", flush=True
+    )
     return {"while": what, "code": code, "left": left, "bar": bar}

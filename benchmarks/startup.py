@@ -38,9 +38,7 @@ def run(rounds: int) -> dict:
 def first_character(command: list[str]) -> tuple[float, int]:
     """Return the seconds until a process writes its first character, and its most bytes."""
     began = time.perf_counter()
-    child = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     got = child.stdout.read(1)
     seconds = time.perf_counter() - began
     child.stdout.read()

@@ -155,5 +155,7 @@ def environment() -> dict:
     return {
         **found,
         "processor": names[0].partition(": ")[2] if names else "",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
     }

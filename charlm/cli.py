@@ -32,12 +32,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned, and at the machine", "Bring in and take away"
+_LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned", "Bring in and take away"
+_MACHINE = "Look at the machine"
 app.command(cls=Command, rich_help_panel=_LEARN)(train)
 app.command(cls=Command, rich_help_panel=_LEARN)(sample)
 app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
 app.command(cls=Command, rich_help_panel=_LOOK)(info)
-app.command(cls=Command, rich_help_panel=_LOOK)(bench)
+app.command(cls=Command, rich_help_panel=_MACHINE)(bench)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
 app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)

@@ -32,7 +32,9 @@ def test_bench_is_a_table(charlm, fast):
     assert code == 0, err
     assert re.fullmatch(r"training of 2 LSTM layers, 65 characters, 1 thread of \S+ \S+\n", err)
     head, tiny, small = out.splitlines()
-    assert head.split() == "preset units streams parameters chars/s a million memory".split()
+    assert head.split() == [
+        "preset", "units", "streams", "parameters", "chars/s", "a", "million", "memory",
+    ]  # fmt: skip
     assert re.fullmatch(r"tiny +2 x 8 +2 x 64 +2,193 +[\d,]+ +\d+\.\d min +0\.\d MB", tiny)
     assert re.fullmatch(r"small +2 x 12 +64 x 16 +[\d,]+ +[\d,]+ +\d+\.\d min +\d\.\d MB", small)
     assert len(head) == len(tiny) == len(small)
@@ -110,7 +112,9 @@ def test_sample_chooses_its_threads_before_numpy(tmp_path, variable, options, th
     )
     names = environment._THREAD_VARIABLES
     variables = {k: v for k, v in os.environ.items() if k not in names}
-    variables |= {"PYTHONPATH": str(ROOT)} | ({"OPENBLAS_NUM_THREADS": variable} if variable else {})
+    variables |= {"PYTHONPATH": str(ROOT)} | (
+        {"OPENBLAS_NUM_THREADS": variable} if variable else {}
+    )
     out = subprocess.run(
         [sys.executable, "-c", code, *options], cwd=tmp_path, env=variables,
         capture_output=True, text=True, check=False,

@@ -1,6 +1,7 @@
 """Training learns, resumes to the bit, stops at what is not finite, and allocates nothing."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
@@ -413,7 +414,9 @@ def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
         r"\(16384\) or model\.layers \(2\)", str(error.value),
     )  # fmt: skip
     long = settings(text_file, train__batch_size=3, train__seq_len=1000)
-    with pytest.raises(ConfigError, match=r"lower train.batch_size \(3\) or train.seq_len \(1000\)"):
+    with pytest.raises(
+        ConfigError, match=r"lower train.batch_size \(3\) or train.seq_len \(1000\)"
+    ):
         begin(*long, tmp_path / "runs", "b")
     assert [q.name for q in (tmp_path / "runs").iterdir()] == ["a"]
     monkeypatch.setattr(environment, "free_memory", lambda: 1000)
@@ -431,13 +434,13 @@ def test_reading_is_told_and_leaves_nothing_when_it_is_stopped(tmp_path, text_fi
     begin(config, given, tmp_path / "runs", reading=lambda *q: told.append(q)).trainer.run.discard()
     assert told == [(k * 500, 4000) for k in range(1, 9)]
 
-    def stop(done, total):
-        if done >= at:
+    def stop(goal, done, _):
+        if done >= goal:
             raise KeyboardInterrupt
 
-    for at in (1000, 3000):
+    for goal in (1000, 3000):
         with pytest.raises(KeyboardInterrupt):
-            begin(config, given, tmp_path / "runs", reading=stop)
+            begin(config, given, tmp_path / "runs", reading=functools.partial(stop, goal))
         assert list((tmp_path / "runs").iterdir()) == []
 
 

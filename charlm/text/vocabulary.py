@@ -49,9 +49,7 @@ class Vocabulary:
         codes = code_points(symbols)
         # What stands for every other character is the table's last entry as well: look-ups beyond
         # its end are clipped there.
-        self._table = np.full(
-            int(codes[-1]) + 2, len(symbols), np.min_scalar_type(len(symbols))
-        )
+        self._table = np.full(int(codes[-1]) + 2, len(symbols), np.min_scalar_type(len(symbols)))
         self._table[codes] = np.arange(len(symbols))
         self.start_id = symbols.index(start)
 

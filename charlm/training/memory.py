@@ -1,12 +1,12 @@
 """How much memory a training takes: a sum over its arrays, known before any of them is there.
 
-    bytes = 4 (weights + work) + ids                                        float32; 8-byte ids
+    bytes = 4 (weights + work) + ids                                      float32; 8-byte ids
 
-    P         V D + sum over layers of G H (D_k + H + 1) + V (H + 1)        the parameters
-    weights   P (2 + optimizer's states + 1 averaged)                       with their gradient
-              + 2 or 3 copies of each product's block                       W, W^T, partial gradient
-    work      T B (what a layer remembers of a step)                        the tapes
-              + 1,024 columns of each product                               for the weights' gradient
+    P         V D + sum over layers of G H (D_k + H + 1) + V (H + 1)      the parameters
+    weights   P (2 + optimizer's states + 1 averaged)                     with their gradient
+              + 2 or 3 copies of each product's block                     W, W^T, partial gradient
+    work      T B (what a layer remembers of a step)                      the tapes
+              + 1,024 columns of each product                             gathered for its gradient
 
 G is 4 gates for LSTM, 3 for GRU, 1 for the tanh RNN; D_0 is the embedding's width, D_k is H. Where
 the embedding is folded into the first layer's weights, x is one-hot: X = V rows instead of D.
@@ -69,7 +69,6 @@ def need(config: Config, V: int) -> Need:
     model, train = config.model, config.train
     T, B, L, H = train.seq_len, train.batch_size, model.layers, model.hidden
     assert isinstance(T, int)
-    G, S = _GATES[model.cell], _STATES[model.cell]
     one_hot = model.embedding == "one-hot"
     D = V if one_hot else H if model.embedding == "auto" else int(model.embedding)
     folded = not one_hot and not train.embedding_dropout and folding_pays(V, D)
@@ -100,7 +99,7 @@ def need(config: Config, V: int) -> Need:
         work += _tape(model.cell, T, B, X, H)
     work += T * (H + 1) * B + steps_abreast(T, B, V) * B * (H + 1 + V)
     # The state that enters at an epoch's start, and the gradient that enters from behind.
-    work += 2 * L * S * H * B
+    work += 2 * L * _STATES[model.cell] * H * B
     work += L * H * B if train.dropout else 0
     work += D * B if train.embedding_dropout else 0
     return Need(P, _FLOAT * weights, _FLOAT * work + _ID * (T + 1) * B)

@@ -71,7 +71,9 @@ def _measure(config: Config, seconds: float) -> Speed:
         path = Path(folder) / "ids.bin"
         noise.tofile(path)
         ids = IdFile(path, vocabulary.dtype)
-        trainer = Trainer(config, vocabulary, TextInfo(config.preset, ids.size, "", ""), ids, run=None)
+        trainer = Trainer(
+            config, vocabulary, TextInfo(config.preset, ids.size, "", ""), ids, run=None
+        )
         # The first update meets cold caches and fresh memory: it counts only where it is alone.
         times = [_update_s(trainer)]
         while time.perf_counter() - began + times[-1] < seconds:

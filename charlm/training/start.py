@@ -76,8 +76,8 @@ def begin(
     began = time.perf_counter() - spent_s
     paths = [Path(q) for q in config.data.path]
     source = _source(paths, config)
-    watch = None if reading is None else _counting(reading, source.nbytes)
-    vocabulary, counts, sha256 = scan(source, config.data.min_count, watch)
+    watches = [] if reading is None else [_counting(reading, source.nbytes)]
+    vocabulary, counts, sha256 = scan(source, config.data.min_count, *watches)
     config, notes = _fit(config, given, int(counts.sum()))
     memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     if vocabulary.unknown_id is not None:
@@ -90,7 +90,7 @@ def begin(
     try:
         run.take()
         named = tuple(str(q.absolute()) for q in paths)
-        text = encode(source, vocabulary, run.ids, named, watch)
+        text = encode(source, vocabulary, run.ids, named, *watches)
         if text.sha256 != sha256:
             raise TextError(f"{source.name}: changed while it was being read; start again")
         ids = IdFile(run.ids, vocabulary.dtype)
