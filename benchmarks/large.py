@@ -1,12 +1,15 @@
 """A text of 1 GiB: how fast it is encoded, what memory it takes, and what Ctrl-C leaves of it."""
 
+import fcntl
 import json
 import os
 import pty
 import random
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,18 +29,19 @@ def run(_: int) -> dict:
             stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         result = json.loads(child.stdout.read() or "{}")
-        code, most = finished(child)
-        if code:
+        ended = finished(child)
+        if ended.code:
             raise SystemExit("the training of a large text ended early")
-        rate = text.stat().st_size / result["reading_s"] / 1e6
+        rate, cpu_rate = (SIZE / result[key] / 1e6 for key in ("reading_s", "reading_cpu_s"))
         print(
-            f"{text.stat().st_size:,} bytes read and encoded in {result['reading_s']:.1f} s, "
-            f"{rate:.0f} MB/s; {UPDATES} updates, then {result['chunks']:,} chunks of every stream "
-            f"in {result['walk_s']:.0f} s; at most {most / 1e6:.0f} MB in memory",
+            f"{SIZE:,} bytes read and encoded in {result['reading_s']:.1f} s, {rate:.0f} MB/s "
+            f"({cpu_rate:.0f} for each second of CPU); {UPDATES} updates, then "
+            f"{result['chunks']:,} chunks of all {result['streams']} streams in "
+            f"{result['walk_s']:.0f} s; at most {ended.peak / 1e6:.0f} MB in memory",
             flush=True,
         )
         stopped = [interrupted(text, Path(folder) / f"stopped-{late}", late) for late in (0, 1)]
-    return {**result, "bytes": SIZE, "encoding_mb_per_s": rate, "peak": most, "stopped": stopped}
+    return {**result, "bytes": SIZE, "mb_per_s": rate, "peak": ended.peak, "stopped": stopped}
 
 
 def build(path: Path) -> Path:
@@ -54,10 +58,10 @@ def build(path: Path) -> Path:
 def interrupted(text: Path, runs: Path, late: int) -> dict:
     """Press Ctrl-C while the text is counted, or later while it is encoded, with a bar in sight."""
     master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     child = subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", text, "--checkpoints", runs],
         cwd=ROOT, stderr=slave, stdout=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "80"},
     )  # fmt: skip
     os.close(slave)
     began = time.monotonic()
@@ -67,7 +71,7 @@ def interrupted(text: Path, runs: Path, late: int) -> dict:
             break
         time.sleep(0.02)
     child.send_signal(signal.SIGINT)
-    code, _ = finished(child)
+    code = finished(child).code
     shown = b""
     try:
         while piece := os.read(master, 1 << 16):

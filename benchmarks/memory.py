@@ -61,10 +61,10 @@ def process(sizes: dict, text: Path) -> int:
             [sys.executable, "-m", "charlm", *arguments], cwd=ROOT, stderr=subprocess.PIPE
         )
         told = child.stderr.read().decode()
-        code, most = finished(child)
-    if code or not re.search(r"MB while training", told):
+        ended = finished(child)
+    if ended.code or not re.search(r"MB while training", told):
         raise SystemExit(told)
-    return most
+    return ended.peak
 
 
 def traced(sizes: dict, folder: str) -> dict:

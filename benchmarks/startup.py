@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from turns import HERE, ROOT, finished, pytorch_is_here, spread
+from turns import HERE, ROOT, Ended, finished, pytorch_is_here, spread
 
 
 def run(rounds: int) -> dict:
@@ -19,15 +19,16 @@ def run(rounds: int) -> dict:
             commands["PyTorch sampling"] = theirs(Path(folder))
         for command in commands.values():
             first_character(command)
-        rows: dict[str, dict] = {name: {"seconds": [], "bytes": []} for name in commands}
+        rows = {name: {"seconds": [], "cpu_s": [], "bytes": []} for name in commands}
         for _ in range(rounds):
             for name, command in commands.items():
-                seconds, most = first_character(command)
+                seconds, ended = first_character(command)
                 rows[name]["seconds"].append(seconds)
-                rows[name]["bytes"].append(most)
+                rows[name]["cpu_s"].append(ended.cpu_s)
+                rows[name]["bytes"].append(ended.peak)
     for name, row in rows.items():
-        most = statistics.median(row["bytes"]) / 1e6
-        line = f"{name}: {spread(row['seconds'])} s, {most:.0f} MB"
+        cpu_s, most = (statistics.median(row[key]) for key in ("cpu_s", "bytes"))
+        line = f"{name}: {spread(row['seconds'])} s, CPU {cpu_s:.2f} s, {most / 1e6:.0f} MB"
         if name != "charlm sample":
             pairs = zip(row["seconds"], rows["charlm sample"]["seconds"], strict=True)
             line += f", {spread([a / b for a, b in pairs])} x charlm's time"
@@ -35,24 +36,24 @@ def run(rounds: int) -> dict:
     return {"rows": rows}
 
 
-def first_character(command: list[str]) -> tuple[float, int]:
-    """Return the seconds until a process writes its first character, and its most bytes."""
+def first_character(command: list[str]) -> tuple[float, Ended]:
+    """Return the seconds until a process writes its first character, and what it took in all."""
     began = time.perf_counter()
     child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     got = child.stdout.read(1)
     seconds = time.perf_counter() - began
     child.stdout.read()
     child.stdout.close()
-    code, most = finished(child)
-    if code or not got:
-        raise SystemExit(f"{command[:4]} wrote nothing, and ended with {code}")
-    return seconds, most
+    ended = finished(child)
+    if ended.code or not got:
+        raise SystemExit(f"{command[:4]} wrote nothing, and ended with {ended.code}")
+    return seconds, ended
 
 
 def ours(folder: Path) -> list[str]:
     """Make a run of the default model, and return the command that samples from it."""
     charlm = [sys.executable, "-m", "charlm"]
-    made = ["--steps", "2", "--set", "train.sample_length=0", "--set", "data.validation=0"]
+    made = ["--steps", "2", "--set", "train.sample_length=0", "--set", "data.validation=0.01"]
     subprocess.run(
         [*charlm, "train", "data/shakespeare.txt", *made, "--name", "a", "-q",
          "--checkpoints", folder], cwd=ROOT, check=True,

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -78,11 +79,19 @@ def peak(usage: resource.struct_rusage) -> int:
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def finished(process: subprocess.Popen) -> tuple[int, int]:
-    """Wait for a process; return its exit code, and the most bytes it had in memory."""
+class Ended(NamedTuple):
+    """Say how a process ended, and what it took."""
+
+    code: int
+    peak: int  # the most bytes that it had in memory
+    cpu_s: float  # of all its threads, the system's work for it included
+
+
+def finished(process: subprocess.Popen) -> Ended:
+    """Wait for a process."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, peak(usage)
+    return Ended(process.returncode, peak(usage), usage.ru_utime + usage.ru_stime)
 
 
 def kept(make):

@@ -14,12 +14,12 @@ from charlm.training.start import begin
 text, folder, updates = sys.argv[1:]
 config, given = resolve([Layer("walk", {"data.path": text, "train.steps": 45})])
 told = []
-began = time.perf_counter()
+began, began_cpu = time.perf_counter(), time.process_time()
 
 
 def reading(done: int, total: int) -> None:
     if done == total:
-        told.append(time.perf_counter() - began)
+        told.extend((time.perf_counter() - began, time.process_time() - began_cpu))
 
 
 trainer = begin(config, given, Path(folder) / "runs", reading=reading).trainer
@@ -28,5 +28,10 @@ for _ in range(int(updates)):
 began = time.perf_counter()
 for n in range(trainer.streams.chunks):
     trainer.streams.chunk(n)
-result = {"reading_s": told[0], "chunks": trainer.streams.chunks, "streams": trainer.streams.B}
+result = {
+    "reading_s": told[0],
+    "reading_cpu_s": told[1],
+    "chunks": trainer.streams.chunks,
+    "streams": trainer.streams.B,
+}
 print(json.dumps({**result, "walk_s": time.perf_counter() - began}))
