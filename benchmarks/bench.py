@@ -9,14 +9,24 @@ from turns import HERE, environment
 
 def main() -> None:
     """Parse the command line; each row of docs/performance.md is one name."""
+    import growth
+    import large
+    import memory
     import sampling
+    import startup
     import training
+    import vocabulary
 
     benchmarks = {
         "training": lambda rounds: training.run(rounds),
         "cells": lambda rounds: training.run(rounds, cells=True),
         "sampling": lambda rounds: sampling.run(rounds),
         "streams": lambda rounds: sampling.run(rounds, streams=64),
+        "startup": startup.run,
+        "memory": memory.run,
+        "large": large.run,
+        "vocabulary": vocabulary.run,
+        "growth": growth.run,
     }
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", choices=benchmarks)

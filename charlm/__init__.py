@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Updated,
         Validated,
     )
+    from charlm.training.speed import Speed, bench
 
 __version__ = "0.1.0"
 
@@ -45,6 +46,7 @@ _HOMES = {
     "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
     "TextError UnknownCharacter",
     "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
+    "charlm.training.speed": "Speed bench",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -61,6 +63,7 @@ __all__ = [
     "RunError",
     "Sampled",
     "Saved",
+    "Speed",
     "Started",
     "TextError",
     "Training",
@@ -68,6 +71,7 @@ __all__ = [
     "Updated",
     "Validated",
     "__version__",
+    "bench",
     "load",
     "resume",
     "start",

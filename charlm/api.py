@@ -294,6 +294,7 @@ def start(
     checkpoints: PathLike = _CHECKPOINTS,
     config: PathLike | None = None,
     preset: str | None = None,
+    reading: Callable[[int, int], object] | None = None,
     **settings: Any,
 ) -> Training:
     """Begin a training in a run's folder of its own.
@@ -304,6 +305,7 @@ def start(
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
         preset: tiny, small, medium or large.
+        reading: is told how many of the text's bytes are read, and how many there are.
         **settings: the keys of config.yaml without their section.
 
     Raises:
@@ -323,7 +325,7 @@ def start(
     layers.append(Layer("charlm", given))
     checkpoints = Path(checkpoints)
     resolved, chosen = settle(layers, checkpoints)
-    return Training(begin(resolved, chosen, checkpoints, name))
+    return Training(begin(resolved, chosen, checkpoints, name, reading=reading))
 
 
 def resume(

@@ -34,9 +34,9 @@ def model(here):
 def test_public_names():
     assert charlm.__all__ == [
         "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
-        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "resume",
-        "start", "train",
+        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Speed", "Started",
+        "TextError", "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "bench",
+        "load", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))
@@ -48,7 +48,7 @@ def test_public_names():
 def test_setting_names_are_unique_without_their_section():
     names = [key.rpartition(".")[2] for key in FIELDS]
     assert len(set(names)) == len(names)
-    taken = {"text", "callback", "name", "checkpoints", "config", "preset"}
+    taken = {"text", "callback", "name", "checkpoints", "config", "preset", "reading"}
     assert not taken & set(names)
 
 
@@ -61,7 +61,7 @@ def test_importing_charlm_imports_no_numpy():
 def test_documentation_is_run(here, capsys):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names = {}
     for block in blocks:
         exec(block, names)

@@ -431,6 +431,28 @@ def test_too_little_memory(charlm, text_file, monkeypatch):
     )  # fmt: skip
 
 
+def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
+    """A bar tells how far it is, and neither a run nor a word is left."""
+    text = tmp_path / "long.txt"
+    with text.open("w") as file:
+        for _ in range(60):
+            file.write("the river rose before the bell was rung \n" * 25_000)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = spawn(tmp_path, "train", text, stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"reading:" not in shown:
+        shown += os.read(master, 1 << 16)
+    process.send_signal(signal.SIGINT)
+    shown = shown_on(master, process)
+    assert process.wait(60) == 130
+    process.stdout.close()
+    assert "Traceback" not in shown
+    assert [q.name for q in tmp_path.rglob("*")] in (["long.txt"], ["checkpoints", "long.txt"],
+                                                     ["long.txt", "checkpoints"])  # fmt: skip
+
+
 def test_ctrl_c_before_there_is_anything_to_save(monkeypatch):
     def interrupted():
         raise KeyboardInterrupt

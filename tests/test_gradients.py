@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from checks import GATE, LAYERS, layer_errors, network_errors
 
+from charlm.nn import output
 from charlm.nn.recurrent import RecurrentLayer
 
 CELLS = list(LAYERS)
@@ -29,6 +30,14 @@ INPUTS = [(4, True), (4, False), (6, False), ("one-hot", False)]
 @pytest.mark.parametrize("cell", CELLS)
 def test_whole_network(cell, embedding, masked_input, T):
     errors = network_errors(cell, T, np.random.default_rng(T), embedding, masked_input)
+    assert max(errors.values()) < GATE, errors
+
+
+@pytest.mark.parametrize("columns", [1, 6, 9])
+def test_output_takes_some_steps_at_a_time(columns, monkeypatch):
+    """One, two and three of five steps, three streams each."""
+    monkeypatch.setattr(output, "COLUMNS", columns)
+    errors = network_errors("lstm", 5, np.random.default_rng(0), 4, False)
     assert max(errors.values()) < GATE, errors
 
 

@@ -130,6 +130,9 @@ def sample(
         ),
     ] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="1")
+    ] = None,
 ) -> None:
     """Write text, each character as it is drawn.
 
@@ -141,8 +144,12 @@ def sample(
     """
     import secrets
 
+    from charlm import environment
     from charlm.storage.runs import weights
 
+    # Before anything imports NumPy. One step's products are too small to be worth a second thread's
+    # waking up, and on a busy machine it is waited for.
+    environment.set_threads(threads or environment.chosen_threads() or 1)
     path = weights(checkpoint, checkpoints)
     out = _stdout()
     given = _stdin() if start == "-" else None

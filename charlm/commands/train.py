@@ -6,6 +6,8 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from charlm.training.trainer import Trainer
 
 _BEGAN = time.perf_counter()
+# A text that is read sooner needs no bar.
+_SHORT_S = 0.5
 
 # Options that are other names for settings.
 _SETTINGS = {
@@ -172,7 +176,9 @@ def train(
         resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
         from charlm.training.start import begin
 
-        beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
+        with _reading_bar(quiet) as reading:
+            spent_s = time.perf_counter() - _BEGAN
+            beginning = begin(resolved, chosen, checkpoints, name, spent_s, reading)
     if not quiet:
         _announce(beginning)
     trainer = beginning.trainer
@@ -242,9 +248,38 @@ def _resume(
     return resume(run, texts or [], steps)
 
 
+@contextmanager
+def _reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how a long text is read and encoded; gone as soon as that is done."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc="reading",
+        unit="B",
+        unit_scale=True,
+        dynamic_ncols=True,
+        leave=False,
+        delay=_SHORT_S,
+        file=stderr,
+    )
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    with bar:
+        yield show
+
+
 def _announce(beginning: Beginning) -> None:
     """Say what is about to happen."""
     from charlm.text.corpus import shares
+    from charlm.training.memory import need
 
     trainer = beginning.trainer
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
@@ -263,7 +298,7 @@ def _announce(beginning: Beginning) -> None:
     say(
         f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(trainer.nbytes)} while training"
+        f"{size(need(config, model.V).total)} while training"
     )
     plan = (
         f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "

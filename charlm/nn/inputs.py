@@ -23,7 +23,7 @@ from charlm.nn.products import Table
 _SPREAD = 0.3
 
 # The gradient of a looked-up embedding is summed over this many columns at a time.
-_COLUMNS = 512
+COLUMNS = 512
 
 
 def folding_pays(V: int, D: int) -> bool:
@@ -64,15 +64,10 @@ class Input(Protocol):
     def backward(self, ids: Array, dx: Array) -> None:
         """Add the gradient of a chunk, (T, B) ids and (T, D, B) dx."""
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of scratch arrays."""
-
 
 class OneHot:
     """Write one-hot columns; their weights are the first layer's own."""
 
-    nbytes = 0
     needs_dx = False
     table: Table | None = None
 
@@ -100,7 +95,6 @@ class OneHot:
 class Embedding:
     """Look columns up in a learned (D, V) matrix."""
 
-    nbytes = 0
     needs_dx = True
     table: Table | None = None
 
@@ -115,12 +109,10 @@ class Embedding:
         if gradient is not None:
             dtype = self.E.dtype
             self.dE = gradient.blocks[index]
-            room = min(self.V, _COLUMNS)
-            self.onehot = aligned_zeros(_COLUMNS * room, dtype).reshape(-1, room)
+            room = min(self.V, COLUMNS)
+            self.onehot = aligned_zeros(COLUMNS * room, dtype).reshape(-1, room)
             self.sums, self.picked = aligned_zeros(2 * self.D * room, dtype).reshape(2, -1)
-            self.dxs = aligned_zeros(self.D * _COLUMNS, dtype)
-            scratch = (self.onehot, self.sums, self.picked, self.dxs)
-            self.nbytes = sum(q.nbytes for q in scratch)
+            self.dxs = aligned_zeros(self.D * COLUMNS, dtype)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)
@@ -132,12 +124,12 @@ class Embedding:
 
     def backward(self, ids: Array, dx: Array) -> None:
         T, B = ids.shape
-        steps = max(1, _COLUMNS // B)
+        steps = max(1, COLUMNS // B)
         for begin in range(0, T, steps):
-            for left in range(0, B, _COLUMNS):
+            for left in range(0, B, COLUMNS):
                 self._add(
-                    ids[begin : begin + steps, left : left + _COLUMNS],
-                    dx[begin : begin + steps, :, left : left + _COLUMNS],
+                    ids[begin : begin + steps, left : left + COLUMNS],
+                    dx[begin : begin + steps, :, left : left + COLUMNS],
                 )
 
     def _add(self, ids: Array, dx: Array) -> None:

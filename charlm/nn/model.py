@@ -58,12 +58,6 @@ class ModelTape:
             if mask is not None:
                 draw_mask(rate, mask, rng)
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays."""
-        masks = sum(mask.nbytes for mask in self.masks if mask is not None)
-        return sum(tape.nbytes for tape in self.layers) + self.output.nbytes + masks
-
 
 class Model:
     """Hold the network's parameters and run it.
@@ -194,13 +188,6 @@ class Model:
         apply_mask(tape.masks[0], dh, dh)
         self.input.backward(ids, dh)
         return loss, leaving
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of parameters, gradient and the products' copies."""
-        gradient = 0 if self.gradient is None else self.gradient.flat.nbytes
-        copies = sum(q.nbytes for product in self.products for q in product.arrays)
-        return self.parameters.flat.nbytes + gradient + copies + self.input.nbytes
 
 
 def _layer(config: ModelConfig, name: str, D: int, H: int, needs_dx: bool) -> RecurrentLayer:

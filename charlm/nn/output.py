@@ -4,8 +4,9 @@
     2a.  p = softmax(z)
     2b.  nats = -ln p_target        the loss is their mean over the chunk
 
-The logits of a few steps side by side are turned into probabilities, into their gradient, and back
-into dy before the next are computed, so no array of V x T x B exists whatever V is.
+Nothing goes from step to step here, so several steps lie side by side and are one product. Their
+logits are turned into probabilities, into their gradient, and back into dy before the next steps'
+are computed, so no array of V x T x B exists whatever V is.
 """
 
 import numpy as np
@@ -14,12 +15,19 @@ from charlm.nn.functions import cross_entropy, cross_entropy_backward
 from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
 from charlm.nn.products import Product
 
-# Logits computed at a time, unless one step has more: few enough to stay in a core's cache.
-LOGITS = 1 << 16
+# So many columns lie side by side, but no more logits than these, 16 MB: wider products gain
+# nothing more, and memory should not grow with V.
+COLUMNS = 1024
+LOGITS = 1 << 22
+
+
+def steps_abreast(T: int, B: int, V: int) -> int:
+    """Return how many of T steps the output layer takes side by side."""
+    return max(1, min(T, COLUMNS // B, LOGITS // (V * B)))
 
 
 class OutputTape:
-    """Hold the output layer's input, 4 (H + 1) B bytes a step in float32, and a few steps' logits.
+    """Hold the output layer's input, 4 (H + 1) B bytes a step in float32, and some steps' logits.
 
     Attributes:
         y: (T, H, B) what the top layer sends up; `loss_and_gradient` puts dy in its place.
@@ -30,15 +38,10 @@ class OutputTape:
         self.y1 = aligned_zeros((H + 1) * T * B, dtype).reshape(H + 1, T * B)
         self.y1[-1] = 1
         self.y = self.y1[:H].reshape(H, T, B).transpose(1, 0, 2)
-        self.steps = min(T, max(1, LOGITS // (V * B)))
-        self.logits = aligned_zeros(V * self.steps * B, dtype)
+        self.S = steps_abreast(T, B, V)
+        self.logits = aligned_zeros(V * self.S * B, dtype)
         self.z = self.logits[: V * B].reshape(V, B)
         self.columns = [self.y1[:, t * B : (t + 1) * B] for t in range(T)]
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays."""
-        return self.y1.nbytes + self.logits.nbytes
 
 
 class Output:
@@ -82,13 +85,13 @@ class Output:
             The mean of the nats per character.
         """
         N, wanted, nats = targets.size, targets.reshape(-1), 0.0
-        width = tape.steps * targets.shape[1]
+        width = tape.S * targets.shape[1]
         for begin in range(0, N, width):
             here = slice(begin, min(begin + width, N))
             y1, target = tape.y1[:, here], wanted[here]
             z = tape.logits[: self.V * target.size].reshape(self.V, -1)
             # 1a. z = [W b] @ [y; 1]
-            self.product.forward(y1, z)
+            self.product.forward(y, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target
             nats += float(cross_entropy(z, target).sum(dtype=np.float64))
             # 2a, 2b. dz = (p - [target]) / (T B)

@@ -40,7 +40,7 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
 
     Args:
         path: the file.
-        arrays: name -> contiguous array.
+        arrays: name -> array.
         meta: anything that JSON can hold; the format version and the arrays' names are added.
 
     Raises:
@@ -53,7 +53,15 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             with archive.open(info, "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                _write_array(member, array)
+
+
+def _write_array(member: IO[bytes], array: Array) -> None:
+    """Write an array as `np.save` does, with no more than one copy of it, where it is a view."""
+    whole = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(whole)
+    np.lib.format.write_array_header_1_0(member, header)
+    member.write(whole.data)
 
 
 def load(path: Path) -> Checkpoint:

@@ -142,12 +142,6 @@ class Trainer:
         every = self.config.train.validate_every
         return max(25, math.ceil(self.steps / VALIDATIONS)) if every == "auto" else every
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays that training holds."""
-        shown = 0 if self.shown is self.model else self.shown.nbytes
-        return self.model.nbytes + self.tape.nbytes + self.optimizer.nbytes + shown
-
     def ask_to_stop(self) -> None:
         """Let `events` save and end after the update that is being made."""
         self.stop_asked = True
@@ -329,7 +323,7 @@ class Trainer:
             arrays |= pack(self.shown.parameters, "average/")
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
-                arrays[f"state/{k}.{name}"] = np.ascontiguousarray(q)
+                arrays[f"state/{k}.{name}"] = q
         return arrays
 
     def _meta(self, kind: str) -> dict[str, Any]:
