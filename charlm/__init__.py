@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charlm.api import (
         Evaluation,
+        Finding,
         LanguageModel,
         Training,
+        check,
         load,
         resume,
         start,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from charlm.training.events import (
         Done,
         Event,
+        RolledBack,
         Sampled,
         Saved,
         Started,
@@ -41,10 +44,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation LanguageModel Training load resume start train",
+    "charlm.api": "Evaluation Finding LanguageModel Training check load resume start train",
     "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
     "TextError UnknownCharacter",
-    "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
+    "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -57,7 +60,9 @@ __all__ = [
     "Evaluation",
     "Event",
     "ExchangeError",
+    "Finding",
     "LanguageModel",
+    "RolledBack",
     "RunError",
     "Sampled",
     "Saved",
@@ -68,6 +73,7 @@ __all__ = [
     "Updated",
     "Validated",
     "__version__",
+    "check",
     "load",
     "resume",
     "start",

@@ -309,7 +309,7 @@ def _run(trainer: Trainer, quiet: bool) -> int:
 def _show_bar(trainer: Trainer) -> None:
     from tqdm import tqdm
 
-    from charlm.training.events import Done, Sampled, Updated, Validated
+    from charlm.training.events import Done, RolledBack, Sampled, Updated, Validated
 
     loss, validation, characters, began = 0.0, "", 0, time.monotonic()
     bar = tqdm(
@@ -337,6 +337,10 @@ def _show_bar(trainer: Trainer) -> None:
                     validation = f", validation {event.loss:.3f}"
                     bar.write(_validation_line(event), file=stderr)
                     characters, began = 0, time.monotonic()
+                case RolledBack():
+                    bar.write(_rollback_line(event), file=stderr)
+                    bar.n, loss = event.to, 0.0
+                    bar.refresh()
                 case Sampled():
                     bar.write(dim(_indented(event.text)), file=stderr)
                 case Done():
@@ -347,12 +351,14 @@ def _show_bar(trainer: Trainer) -> None:
 
 
 def _show_lines(trainer: Trainer) -> None:
-    from charlm.training.events import Done, Validated
+    from charlm.training.events import Done, RolledBack, Validated
 
     for event in trainer.events():
         match event:
             case Validated():
                 say(_validation_line(event))
+            case RolledBack():
+                say(_rollback_line(event))
             case Done():
                 _close(trainer, event)
             case _:
@@ -364,6 +370,15 @@ def _validation_line(event: Any) -> str:
     return (
         f"update {event.step:,}: loss {event.train_loss:.4f}, validation {event.loss:.4f}{mark}, "
         f"{event.chars_per_s:,.0f} chars/s"
+    )
+
+
+def _rollback_line(event: Any) -> str:
+    from charlm.training.recovery import MOST
+
+    return (
+        f"update {event.step + 1:,}: {event.why}; back to update {event.to:,} at half the learning "
+        f"rate ({event.count} of at most {MOST} times)"
     )
 
 
