@@ -6,9 +6,13 @@ model = charlm.train("my-text.txt", hidden=256, minutes=3)
 print(model.sample(500, start="Once"))
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+# As typing has it. Nothing is imported here, for it would be before anything can answer a Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from charlm.api import (
         Evaluation,
         Finding,

@@ -81,7 +81,8 @@ def _findings(run: Run) -> Iterator[Finding]:
             try:
                 whole[path] = _read(path)
             except CharlmError as error:
-                yield Finding(path.name, "wrong", _without(path, error))
+                other = "; remove it, and sample and eval take last.npz" if whole else ""
+                yield Finding(path.name, "wrong", _without(path, error) + other)
             else:
                 step = f"update {whole[path].step:,}"
                 yield Finding(path.name, "ok", f"{step}, every array as its checksum says")

@@ -134,7 +134,7 @@ def _ends_line(path: Path) -> bool:
 
 
 def create(checkpoints: Path, name: str) -> Run:
-    """Make a new run's folder, under the first free name of `name`, `name-2`, ...
+    """Make a new run's folder, under the first free name of `name`, `name-2`, ..., and take it.
 
     A name is free as well where a process was killed before it saved anything.
 
@@ -143,34 +143,40 @@ def create(checkpoints: Path, name: str) -> Run:
     """
     if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
         raise RunError(f"--name: must be a folder's name, got {name!r}; leave out / and \\")
-    number = 1
+    number = 0
     while True:
-        folder = checkpoints / (name if number == 1 else f"{name}-{number}")
+        number += 1
+        run = Run(checkpoints / (name if number == 1 else f"{name}-{number}"))
         try:
             checkpoints.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-            return Run(folder)
+            run.folder.mkdir()
         except FileExistsError:
             if not checkpoints.is_dir():
                 raise RunError(f"{checkpoints}: is no folder; name another") from None
-            if left := _left_behind(folder):
-                return left
-            number += 1
+            if not _is_left_behind(run):
+                continue
         except OSError as error:
-            raise RunError(f"{folder}: cannot be made ({error.strerror or error})") from None
+            raise RunError(f"{run.folder}: cannot be made ({error.strerror or error})") from None
+        try:
+            run.take()
+        except RunError:
+            if not run.lock.exists():
+                run.discard()
+                raise
+            # Another process was faster.
+        else:
+            return run
 
 
-def _left_behind(folder: Path) -> Run | None:
-    """Take over a run that was killed before its first checkpoint; None where it is no such run."""
-    run = Run(folder)
+def _is_left_behind(run: Run) -> bool:
+    """Say whether a run holds no more than what is made before its first checkpoint."""
     files = {run.lock, run.ids, run.config}
     files |= {temporary_of(q) for q in (run.config, run.last, run.best)}
-    with suppress(RunError, OSError):
-        found = set(folder.iterdir())
-        if run.lock in found and found <= files:
-            run.take()
-            return run
-    return None
+    try:
+        found = set(run.folder.iterdir())
+    except OSError:
+        return False
+    return found <= files and (not found or run.lock in found)
 
 
 def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:

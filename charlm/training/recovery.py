@@ -56,6 +56,10 @@ class Recovery:
         """Return what the schedule's learning rate is multiplied by."""
         return float(0.5**self.rollbacks)
 
+    def ceiling(self, V: int) -> float:
+        """Return what is far above, once the first loss is known."""
+        return FAR * max(math.log(V), self.first or 0.0)
+
     def see(self, loss: float, norm: float, V: int) -> str | None:
         """Take in an update's loss and gradient norm, before the optimizer moves.
 
@@ -67,7 +71,7 @@ class Recovery:
                 return f"the {name} is no longer finite, got {value:.4g},"
         if self.first is None:
             self.first = loss
-        ceiling = FAR * max(math.log(V), self.first)
+        ceiling = self.ceiling(V)
         self.above = self.above + 1 if loss > ceiling else 0
         if self.above < LONG:
             return None

@@ -80,7 +80,6 @@ def begin(
         )
     run = runs.create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
-        run.take()
         text = encode(source, vocabulary, run.ids, tuple(str(q.absolute()) for q in paths))
         if text.sha256 != sha256:
             raise TextError(f"{source.name}: changed while it was being read; start again")
