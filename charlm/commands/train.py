@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -153,8 +154,9 @@ def train(
     """
     options = {key: value for key, value in locals().items() if key in _SETTINGS}
     options = {key: value for key, value in options.items() if value is not None}
-    # Until there is a run to save, both signals just end the program, cleaning up on the way.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     if resume:
         refused: dict[str, Any] = {
             f"--{key.replace('_', '-')}": True for key in options if key != "steps"
@@ -173,6 +175,7 @@ def train(
         from charlm.training.start import begin
 
         beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
+    stop.save(beginning.trainer)
     if not quiet:
         _announce(beginning)
     trainer = beginning.trainer
@@ -181,9 +184,45 @@ def train(
             more = trainer.steps * 2
             say(f"finished: all {trainer.steps:,} updates are made; --steps {more} would go on")
         return
-    stopped_by = _run(trainer, quiet)
-    if stopped_by:
-        raise typer.Exit(128 + stopped_by)
+    if quiet:
+        for _ in trainer.events():
+            pass
+    elif sys.stderr.isatty():
+        _show_bar(trainer)
+    else:
+        _show_lines(trainer)
+    if stop.caught and trainer.progress.step < trainer.steps:
+        raise typer.Exit(128 + stop.caught)
+
+
+class _Stop:
+    """Answer SIGINT and SIGTERM: the first asks to save and stop, the second leaves at once.
+
+    Until there is a run to save, the first ends the program as well, cleaning up on the way.
+
+    Attributes:
+        caught: the first signal's number, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.caught = 0
+        self._trainer: Trainer | None = None
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if self.caught:
+            # The last checkpoint is whole.
+            os._exit(128 + number)
+        self.caught = number
+        if self._trainer is None:
+            sys.exit(128 + number)
+        self._trainer.ask_to_stop()
+
+    def save(self, trainer: Trainer) -> None:
+        """From here on there is a run to save."""
+        self._trainer = trainer
+        if self.caught:
+            # The exit got lost, as one that is raised inside a destructor does.
+            trainer.ask_to_stop()
 
 
 def _resolve(
@@ -279,31 +318,6 @@ def _announce(beginning: Beginning) -> None:
         say(f"{bold('resume')}  after update {trainer.progress.step:,}")
     for note in beginning.notes:
         say(f"{bold('note')}    {note}")
-
-
-def _run(trainer: Trainer, quiet: bool) -> int:
-    """Train, show it, and return the signal that ended it, or 0."""
-    caught: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if caught:
-            # Asked twice: leave at once. The last checkpoint is whole.
-            import os
-
-            os._exit(128 + number)
-        caught.append(number)
-        trainer.ask_to_stop()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    if quiet:
-        for _ in trainer.events():
-            pass
-    elif sys.stderr.isatty():
-        _show_bar(trainer)
-    else:
-        _show_lines(trainer)
-    return caught[0] if caught and trainer.progress.step < trainer.steps else 0
 
 
 def _show_bar(trainer: Trainer) -> None:
