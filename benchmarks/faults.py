@@ -323,15 +323,16 @@ def soak(folder: Path, seconds: float, tell: Callable[[str], None] = say) -> dic
                 train_s = time.monotonic() - at
                 model = training.model()
                 assert len(model.sample(200, seed=updates)) == 200
-                if made:
+                # The first save precedes the first update.
+                if updates:
                     readings.append((time.monotonic() - began, resident_mb(), made / train_s))
                 at, made = time.monotonic(), 0
                 for path in training.folder.iterdir():
                     names.add(path.name)
                     largest[path.name] = max(largest.get(path.name, 0), path.stat().st_size)
-                if len(readings) % 50 == 1:
+                if readings and len(readings) % 50 == 1:
                     tell(f"{readings[-1][0]:.0f} s, {updates:,} updates, {readings[-1][1]:.1f} MB")
-                if time.monotonic() - began > seconds:
+                if updates and time.monotonic() - began > seconds:
                     training.stop()
     # What is allocated once, such as a first sample's buffers, is no slope.
     settled = [q for q in readings if q[0] >= readings[-1][0] / 10]

@@ -33,20 +33,18 @@ import faults
 
 # Of every kind of save at least one: first, between validations, at a validation, with a new best.
 EVERY_SAVE = {
-    "model__hidden": 4, "train__steps": 4, "train__validate_every": 2, "train__dropout": 0.2,
+    "model__hidden": 4, "train__steps": 3, "train__validate_every": 2, "train__dropout": 0.2,
     "train__save_every_s": 1e-9, "train__sample_length": 0,
+}  # fmt: skip
+# The same with few arrays, for what is tried at every one of them.
+FEW_ARRAYS = EVERY_SAVE | {
+    "train__steps": 2, "model__cell": "rnn", "model__layers": 1, "model__embedding": "one-hot",
+    "train__optimizer": "sgd", "train__average": 0.0,
 }  # fmt: skip
 
 
 def finish(beginning):
     return list(beginning.trainer.events())
-
-
-@pytest.fixture
-def whole(text_file, tmp_path):
-    """The run of EVERY_SAVE that nothing happened to."""
-    finish(begin(*settings(text_file, **EVERY_SAVE), tmp_path / "runs", "whole"))
-    return tmp_path / "runs" / "whole"
 
 
 # Kills
@@ -108,7 +106,7 @@ class Calls:
             raise OSError(self.error, os.strerror(self.error), str(where))
 
     def watch(self, monkeypatch) -> None:
-        calls, plain = self, {q: getattr(os, q) for q in ("open", "close", "write", "fsync")}
+        calls, plain = self, {q: getattr(os, q) for q in ("open", "close", "write")}
 
         class File(io.FileIO):
             def __init__(self, path, mode):
@@ -170,7 +168,6 @@ class Calls:
 
         def fsync(handle):
             calls("fsync", self.folder)
-            return plain["fsync"](handle)
 
         plain_open = io.open
         monkeypatch.setattr(io, "open", opened)
@@ -198,12 +195,17 @@ def leave(run: Run) -> None:
         run.lock.write_text("{}")
 
 
-def test_an_error_at_every_system_call(text_file, tmp_path, whole, monkeypatch):
+def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
     """Of a whole training, one after the other: it goes on, or stops with one line; what is there
     is whole, and the next start ends as if nothing had happened.
     """
-    expected = load(whole / "last.npz")
+    # Hundreds of trainings would wait for the disk.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     runs = tmp_path / "runs"
+    whole = begin(*settings(text_file, **FEW_ARRAYS), runs, "whole").trainer
+    kinds = [type(event) for event in whole.events()]
+    assert kinds.count(Saved) == 3
+    expected = load(whole.run.last)
     run = Run(runs / "faulty")
     errors = itertools.cycle([errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT, errno.EROFS])
     tried, stopped, went_on, failing = 0, 0, 0, 0
@@ -214,8 +216,8 @@ def test_an_error_at_every_system_call(text_file, tmp_path, whole, monkeypatch):
         with monkeypatch.context() as patch:
             calls.watch(patch)
             try:
-                finish(begin(*settings(text_file, **EVERY_SAVE), runs, "faulty"))
-                went_on += 1
+                finish(begin(*settings(text_file, **FEW_ARRAYS), runs, "faulty"))
+                went_on += calls.made >= failing
             except CharlmError as error:
                 line = str(error)
                 assert os.strerror(calls.error) in line or "cannot be" in line, line
@@ -229,17 +231,17 @@ def test_an_error_at_every_system_call(text_file, tmp_path, whole, monkeypatch):
         assert sum(name.endswith(".tmp") for name in left) <= 1, (what, left)
         leave(run)
         if run.last.exists():
-            assert load(run.last).meta["progress"]["step"] <= 4, what
+            assert load(run.last).meta["progress"]["step"] <= 2, what
             finish(resume(run))
         else:
-            finish(begin(*settings(text_file, **EVERY_SAVE), runs, "faulty"))
+            finish(begin(*settings(text_file, **FEW_ARRAYS), runs, "faulty"))
         assert not (runs / "faulty-2").exists(), what
         assert sorted(q.name for q in run.folder.iterdir()) == FILES, what
         found = load(run.last)
         for name, q in expected.arrays.items():
             assert np.array_equal(q, found.arrays[name]), (what, name)
         shutil.rmtree(run.folder)
-    assert tried > 100
+    assert tried > 80
     assert stopped > went_on > 0, "most calls matter; one that clears up does not"
     print(f"{tried} calls: {stopped} stopped with one line, {went_on} went on")
 
@@ -656,7 +658,7 @@ def test_who_was_robbed_of_its_run_stops(text_file, tmp_path):
         list(events)
     assert first.run.last.read_bytes() == before
     finish_of(second)
-    assert second.progress.step == 4
+    assert second.progress.step == 3
 
 
 def test_what_was_moved_aside_is_swept(tmp_path):
@@ -685,7 +687,7 @@ def checked(charlm, text_file, tmp_path):
     config, given = settings(text_file, **EVERY_SAVE)
     trainer = begin(config, given, tmp_path / "checkpoints", "a").trainer
     for event in trainer.events():
-        if isinstance(event, Updated) and event.step == 3:
+        if isinstance(event, Updated) and event.step == 1:
             trainer.ask_to_stop()
     return trainer.run
 
@@ -695,12 +697,12 @@ def test_check_of_what_is_whole(charlm, checked):
     assert code == 0
     assert {state for state, _ in found.values()} == {"ok"}
     assert set(found) == {*FILES, "verse.txt", ""}
-    assert found["last.npz"] == ("ok", "update 3, every array as its checksum says")
+    assert found["last.npz"] == ("ok", "update 1, every array as its checksum says")
     assert found[""] == ("ok", "can go on: charlm train --resume")
     assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok  last.npz ")
     assert charlm("train", "--resume", "-q")[0] == 0
     assert (
-        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 8"
+        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 6"
     )
     code, _, err = charlm("info", "--check", "nowhere")
     assert (code, err) == (1, "charlm: nowhere: no such run; name one, or its folder\n")
@@ -795,6 +797,6 @@ def test_check_finds_what_no_checksum_does(charlm, checked):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_short_soak(tmp_path):
     """The short form of `scripts/faults soak`: it has two checkpoints and one history."""
-    found = faults.soak(tmp_path, 1.0, tell=lambda _: None)
+    found = faults.soak(tmp_path, 0.5, tell=lambda _: None)
     names = [q.split()[0] for q in found["files"].split(", ")]
     assert sorted({*names, "lock"}) == sorted([*FILES, "lock"])

@@ -109,7 +109,8 @@ def _remove(path: Path, handle: int, pid: int) -> None:
     ours = False
     with suppress(OSError):
         ours = os.path.samestat(os.fstat(handle), path.stat())
-    os.close(handle)
+    with suppress(OSError):
+        os.close(handle)
     if ours:
         with suppress(OSError):
             path.unlink()

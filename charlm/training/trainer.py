@@ -355,7 +355,7 @@ class Trainer:
         self.run.check_held()
         for name, q in arrays.items():
             if not _is_finite(q):
-                raise self._trouble(f"'{name}' is no longer finite")
+                raise self._trouble(f"'{name}' is no longer finite,")
         try:
             good = {"good": self._good} if keep_good else {}
             save(path, arrays, self._meta(kind) | good, keep_good=keep_good)
