@@ -6,13 +6,19 @@ model = charlm.train("my-text.txt", hidden=256, minutes=3)
 print(model.sample(500, start="Once"))
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+# As typing has it. Nothing is imported here, for it would be before anything can answer a Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from charlm.api import (
         Evaluation,
+        Finding,
         LanguageModel,
         Training,
+        check,
         load,
         resume,
         start,
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
     from charlm.training.events import (
         Done,
         Event,
+        RolledBack,
         Sampled,
         Saved,
         Started,
@@ -42,10 +49,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation LanguageModel Training load resume start train",
+    "charlm.api": "Evaluation Finding LanguageModel Training check load resume start train",
     "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
     "TextError UnknownCharacter",
-    "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
+    "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
     "charlm.training.speed": "Speed bench",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -59,7 +66,9 @@ __all__ = [
     "Evaluation",
     "Event",
     "ExchangeError",
+    "Finding",
     "LanguageModel",
+    "RolledBack",
     "RunError",
     "Sampled",
     "Saved",
@@ -72,6 +81,7 @@ __all__ = [
     "Validated",
     "__version__",
     "bench",
+    "check",
     "load",
     "resume",
     "start",

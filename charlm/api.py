@@ -4,6 +4,7 @@
     start(text, hidden=256)      the same, its events one by one -> Training
     resume("my-run")             go on with a run                -> Training
     load("my-run")               a checkpoint                    -> LanguageModel
+    check("my-run")              are its files whole?            -> [Finding]
 
 Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
 """
@@ -23,7 +24,8 @@ from charlm.nn.functions import cross_entropy
 from charlm.nn.model import States
 from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
-from charlm.storage import runs
+from charlm.storage import checking, runs
+from charlm.storage.checking import Finding as Finding
 from charlm.storage.weights import Trained, load_model
 from charlm.text.corpus import IdFile, Share
 from charlm.text.vocabulary import OnUnknown, Vocabulary
@@ -366,6 +368,22 @@ def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS)
     """
     path = runs.weights(None if where is None else str(where), Path(checkpoints))
     return LanguageModel(load_model(path), path)
+
+
+def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Finding]:
+    """Check the files of a run, and say what can be done with it; nothing is changed.
+
+    Args:
+        where: a run's name or folder.
+        checkpoints: the folder of all runs.
+
+    Returns:
+        A finding a file, whose state is `ok`, `note` or `wrong`; the last one is on the whole run.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    return checking.check(str(where), Path(checkpoints))
 
 
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:

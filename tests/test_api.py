@@ -34,9 +34,9 @@ def model(here):
 def test_public_names():
     assert charlm.__all__ == [
         "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Speed", "Started",
-        "TextError", "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "bench",
-        "load", "resume", "start", "train",
+        "ExchangeError", "Finding", "LanguageModel", "RolledBack", "RunError", "Sampled", "Saved",
+        "Speed", "Started", "TextError", "Training", "UnknownCharacter", "Updated", "Validated",
+        "__version__", "bench", "check", "load", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))

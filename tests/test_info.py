@@ -524,9 +524,9 @@ def test_history_of_a_resumed_run(tmp_path):
 
 def test_history_that_is_no_history(tmp_path):
     path = tmp_path / "history.jsonl"
-    assert read_history(path) == ([], [], 0)
+    assert read_history(path) == ([], [], [], 0)
     path.touch()
-    assert read_history(path) == ([], [], 0)
+    assert read_history(path) == ([], [], [], 0)
     path.write_bytes(
         b'\xff\xfe\n\n[1]\n{"step": true}\n{"step": "3"}\n' + b"[" * 10**5 + b"\nnull\n"
     )

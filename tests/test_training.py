@@ -244,8 +244,8 @@ def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
     t.model.parameters.views["lstm.1.b"][0] = np.nan
     t.model.prepare()
     before, moments = t.model.parameters.flat.copy(), t.optimizer.state["m"].copy()
-    with pytest.raises(Diverged, match=r"the loss is no longer finite at update 4, .* lower --lr"):
-        list(events)
+    with pytest.raises(Diverged, match=r"the loss is no longer finite, got nan, at update 4 .* l"):
+        t.update()
     assert np.array_equal(before, t.model.parameters.flat, equal_nan=True)
     assert np.array_equal(moments, t.optimizer.state["m"])
     assert load(t.run.last).meta["progress"]["step"] == 0, "what isn't finite is never saved"
@@ -257,13 +257,13 @@ def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
         config, given = settings(text_file, train__learning_rate=1e39, train__warmup=0,
                                  train__validate_every=1, train__average=average)  # fmt: skip
         t = begin(config, given, tmp_path, name).trainer
-        with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan aft"):
+        with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan, a"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
         assert not t.run.best.exists()
         config = config.replace(data__validation=0.0)
         t = begin(config, given, tmp_path, f"{name}-unseen").trainer
-        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite after update 1 at"):
+        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite, and 3 times back"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
 
@@ -288,7 +288,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
 def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
     t = begin(*settings(text_file), tmp_path, "a").trainer
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -557,13 +557,14 @@ def test_newest_run(tmp_path):
         runs.newest(tmp_path)
     for age, name in enumerate(["old", "new"]):
         run = runs.create(tmp_path, name)
+        run.release()
         run.last.touch()
         import os
 
         os.utime(run.last, (1000 + age, 1000 + age))
     assert runs.newest(tmp_path).folder.name == "new"
-    assert runs.create(tmp_path, "new").folder.name == "new-2"
-    assert runs.create(tmp_path, "new").folder.name == "new-3"
+    made = [runs.create(tmp_path, "new") for _ in range(2)]
+    assert [q.folder.name for q in made] == ["new-2", "new-3"]
     with pytest.raises(RunError, match="there are new, old"):
         runs.named(tmp_path, "other")
     for bad in ("", "a/b", ".."):

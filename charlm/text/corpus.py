@@ -165,9 +165,17 @@ class IdFile:
         self.size = path.stat().st_size // self.dtype.itemsize
 
     def read_into(self, begin: int, ids: Ids) -> None:
-        """Fill a contiguous array of the file's type with the ids from `begin` on."""
-        self._file.seek(begin * self.dtype.itemsize)
-        got = self._file.readinto(ids.data)
+        """Fill a contiguous array of the file's type with the ids from `begin` on.
+
+        Raises:
+            TextError: the file cannot be read, or ends before.
+        """
+        try:
+            self._file.seek(begin * self.dtype.itemsize)
+            got = self._file.readinto(ids.data)
+        except OSError as error:
+            why = error.strerror or error
+            raise TextError(f"{self._file.name}: cannot be read ({why})") from None
         if got != ids.nbytes:
             raise TextError(f"{self._file.name}: ends early; it was cut while in use")
 

@@ -71,7 +71,6 @@ def begin(
         TextError: the text cannot be read, or is too short.
         ConfigError: there is too little memory.
         RunError: the run's folder cannot be made.
-        Diverged: what was timed did.
     """
     began = time.perf_counter() - spent_s
     paths = [Path(q) for q in config.data.path]
@@ -88,14 +87,13 @@ def begin(
         )
     run = runs.create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
-        run.take()
         named = tuple(str(q.absolute()) for q in paths)
         text = encode(source, vocabulary, run.ids, named, *watches)
         if text.sha256 != sha256:
             raise TextError(f"{source.name}: changed while it was being read; start again")
         ids = IdFile(run.ids, vocabulary.dtype)
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
-        run.config.write_text(to_yaml(config), encoding="utf-8")
+        run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
         if config.train.init_from is not None:
             kept, fresh, _ = trainer.begin_with(load_model(Path(config.train.init_from)))
@@ -161,10 +159,7 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
         trainer.plateau.stale = 0
         # Whatever ends this process, the next one has the new goal.
         trainer.save()
-        try:
-            run.config.write_text(to_yaml(config), encoding="utf-8")
-        except OSError as error:
-            raise run.failed(run.config, error) from None
+        run.save_config(to_yaml(config))
     return Beginning(trainer, None, notes)
 
 
