@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Evaluation,
         LanguageModel,
         Training,
+        gradients,
         load,
         resume,
         start,
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         Diverged,
+        DrawingError,
         ExchangeError,
         RunError,
         TextError,
         UnknownCharacter,
     )
+    from charlm.insight.gradients import Gradients
     from charlm.training.events import (
         Done,
         Event,
@@ -41,9 +44,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation LanguageModel Training load resume start train",
-    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
-    "TextError UnknownCharacter",
+    "charlm.api": "Evaluation LanguageModel Training gradients load resume start train",
+    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged DrawingError ExchangeError "
+    "RunError TextError UnknownCharacter",
+    "charlm.insight.gradients": "Gradients",
     "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -54,9 +58,11 @@ __all__ = [
     "ConfigError",
     "Diverged",
     "Done",
+    "DrawingError",
     "Evaluation",
     "Event",
     "ExchangeError",
+    "Gradients",
     "LanguageModel",
     "RunError",
     "Sampled",
@@ -68,6 +74,7 @@ __all__ = [
     "Updated",
     "Validated",
     "__version__",
+    "gradients",
     "load",
     "resume",
     "start",

@@ -33,10 +33,10 @@ def model(here):
 
 def test_public_names():
     assert charlm.__all__ == [
-        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
-        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "resume",
-        "start", "train",
+        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "DrawingError",
+        "Evaluation", "Event", "ExchangeError", "Gradients", "LanguageModel", "RunError", "Sampled",
+        "Saved", "Started", "TextError", "Training", "UnknownCharacter", "Updated", "Validated",
+        "__version__", "gradients", "load", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))

@@ -70,6 +70,7 @@ class RecurrentLayer(ABC):
     """
 
     STATES: ClassVar[tuple[str, ...]]
+    GATES: ClassVar[tuple[str, ...]]
     dtype: np.dtype[Any]
     products: tuple[Product, ...]
     table: Table | None = None
