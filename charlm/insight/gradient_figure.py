@@ -68,9 +68,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(2.6 * len(panels) + 0.6, 3.3), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        shown = [
-            q for panel in panels for curve in panel.curves for q in curve.norms if 0 < q < np.inf
-        ]
+        norms = np.concatenate([curve.norms for panel in panels for curve in panel.curves])
+        shown = norms[(norms > 0) & np.isfinite(norms)]
         for ax, panel in zip(axes, panels, strict=True):
             colour = ""
             for k, curve in enumerate(panel.curves):
