@@ -10,7 +10,14 @@ from charlm.insight.comparison import Panel
 SUFFIXES = (".png", ".svg")
 
 # Told apart by lightness too (Okabe & Ito 2008), so that a grey print still reads.
-COLOURS = {"r": "#d55e00", "g": "#009e73", "l": "#0072b2"}
+COLOURS = {
+    "r": "#d55e00",
+    "g": "#009e73",
+    "l": "#0072b2",
+    "a": "#7fb8de",  # forget biases, from the light to the dark
+    "b": "#0072b2",
+    "c": "#003a5c",
+}
 _OTHERS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000")
 SETTINGS: Any = {
     # The same bytes at every run: no random ids, and glyphs as outlines, whatever fonts there are.
@@ -27,6 +34,8 @@ SETTINGS: Any = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "legend.frameon": False,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.1,
 }
 # Beyond these, a curve has left the picture.
 _LOWEST, _HIGHEST = 1e-12, 1e6
@@ -66,11 +75,17 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(SETTINGS):
-        figure = Figure(figsize=(2.6 * len(panels) + 0.6, 3.3), layout="constrained")
-        axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+        # Three stand in a row; four are two rows of two, so that a page needs not shrink them.
+        rows = -(-len(panels) // 3)
+        columns = -(-len(panels) // rows)
+        size = 2.8 * columns + 0.6, 3.1 * rows
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
         norms = np.concatenate([curve.norms for panel in panels for curve in panel.curves])
         shown = norms[(norms > 0) & np.isfinite(norms)]
-        for ax, panel in zip(axes, panels, strict=True):
+        for ax, panel in zip(axes.flat, panels, strict=False):
             colour = ""
             for k, curve in enumerate(panel.curves):
                 closed = curve.mark == "x"
@@ -82,6 +97,8 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
             ax.set_xlabel("lag k, steps back")
             # Below the axes: inside them some curve would run through it.
             ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
-        axes[0].set_ylim(max(shown.min() / 3, _LOWEST), min(shown.max() * 3, _HIGHEST))
-        axes[0].set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
-        figure.savefig(path, dpi=200, metadata={"Date": None} if path.suffix == ".svg" else None)
+        axes[0, 0].set_ylim(max(shown.min() / 3, _LOWEST), min(shown.max() * 3, _HIGHEST))
+        for row in axes:
+            row[0].set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
+        dated = path.suffix.lower() == ".svg"
+        figure.savefig(path, dpi=200, metadata={"Date": None, "Creator": None} if dated else None)
