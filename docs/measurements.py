@@ -100,6 +100,10 @@ def truncation() -> dict[str, Any]:
             ],
             "ratio": [n / lengths[-1] for n in lengths],
         }
+        if cell == "rnn":
+            tape = model.tape(N, STREAMS)
+            model.forward(ids[:-1], model.zero_state(STREAMS), tape)
+            found[cell]["slope"] = float((1 - tape.layers[0].h[1:] ** 2).mean())
     return found
 
 
