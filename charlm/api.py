@@ -219,6 +219,7 @@ class LanguageModel:
         Raises:
             UnknownCharacter: the text holds a character that the model never saw.
             TextError: it is too short.
+            ConfigError: there are too few lags.
         """
         ids = self._encode(text)
         begins = np.array(comparison.places("text", ids.size, lags))

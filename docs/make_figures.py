@@ -2,16 +2,19 @@
 
     python docs/make_figures.py              draw anew from docs/figures/measured.json
     python docs/make_figures.py --measure    measure first; all but the timing comes out the same
-    python docs/make_figures.py --time       time first, on a machine that does nothing else
+    python docs/make_figures.py --time       time first
 
 Needs the extra `plot`.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported
 
 import matplotlib
 import measurements
@@ -84,7 +87,7 @@ def truncation(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
 def cost(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
     T = numbers["memory"]["T"]
     left.loglog(T, np.array(numbers["timing"]["seconds"]) * 1000, "o-", ms=4, color=INK)
-    left.set_ylabel("milliseconds a gradient")
+    left.set_ylabel("milliseconds of one core")
     right.loglog(T, np.array(numbers["memory"]["bytes"]) / 1e6, "o-", ms=4, color=INK)
     right.set_ylabel("megabytes of tape")
     for ax in (left, right):

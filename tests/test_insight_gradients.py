@@ -5,6 +5,7 @@ import json
 import re
 import sys
 
+import naive
 import numpy as np
 import pytest
 from checks import relative_error
@@ -84,6 +85,29 @@ def test_one_chunk_gives_the_same(cell):
     at_once += [np.linalg.norm(q, axis=0).mean() for q in tape.layers[1].h[1:T][::-1]]
     found = measure(model, ids, lags=T - 1)
     assert relative_error(found.dh[:, 1], np.array(at_once)) < 1e-12
+
+
+@pytest.mark.parametrize("along_c", [True, False])
+def test_naive_loop_gives_the_same_with_and_without_c(along_c):
+    config = ModelConfig(cell="lstm", layers=1, hidden=5, embedding="one-hot")
+    model, ids = fresh(config, 64, scale=1.5), random_ids(8, 3)
+    views = model.parameters.views
+    weights = [views[f"lstm.0.{part}"] for part in ("Wx", "Wh", "b")]
+    h = c = np.zeros((5, 3))
+    backwards = []
+    for row in ids[:-1]:
+        _, (h, c), backward = naive.lstm(np.eye(64)[row].T[None], h, c, *weights)
+        backwards.append(backward)
+    z = views["output.W"] @ h + views["output.b"][:, None]
+    p = np.exp(z) / np.exp(z).sum(axis=0)
+    dh, dc = views["output.W"].T @ (p - np.eye(64)[ids[-1]].T), np.zeros((5, 3))
+    norms = []
+    for backward in backwards[::-1]:
+        norms.append(np.linalg.norm(dh, axis=0).mean())
+        _, (dh, dc), _ = backward(np.zeros((1, 5, 3)), dh, dc if along_c else 0 * dc)
+    found = measure(model, ids, lags=6)
+    dh = found.dh if along_c else found.dh_without_c
+    assert relative_error(dh[:, 0], np.array(norms)) < 1e-12
 
 
 def test_lower_layers_have_both_ways():
@@ -170,6 +194,16 @@ def test_trained_models(charlm, text_file):
     assert np.array_equal(network["dh"], model.gradients(text, lags=300).dh.T)
 
 
+def test_a_runs_name_is_no_command_to_the_terminal_or_the_picture(charlm, text_file):
+    pytest.importorskip("matplotlib")
+    name = "a\x1b[31m$x_$"
+    assert charlm("train", text_file, *SMALL, "--name", name)[0] == 0
+    code, out, err = charlm("gradients", name, "--lags", 4, "--out", "a.svg")
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert r"a\x1b[31m$x_$" in out
+
+
 def test_runs_beside_one_another(charlm, text_file):
     for cell in ("rnn", "lstm"):
         assert charlm("train", text_file, *SMALL, "--cell", cell, "--name", cell)[0] == 0
@@ -185,7 +219,6 @@ def test_errors_are_one_line(charlm, text_file, tmp_path):
     short.write_text("The river rose")
     table = [
         (["verse", "--text", short], "short.txt: 14 characters is too short, 64 lags need 130"),
-        (["verse", "--lags", 3000], "verse: 4,000 characters is too short, 3000 lags need 6,002"),
         (["nope"], "nope: no such checkpoint"),
         (["--out", "a.pdf"], "a.pdf: must end in .png or .svg, got '.pdf'"),
         (["--out", "nowhere/a.svg"], "nowhere/a.svg: No such file or directory"),
@@ -206,6 +239,9 @@ def test_errors_are_one_line(charlm, text_file, tmp_path):
     assert charlm("gradients", "verse", "--scale", 2)[0] == 2
     assert charlm("gradients", "--text", text_file)[0] == 2
     assert charlm("gradients", "--scale", -1)[0] == 2
+    assert charlm("gradients", "--lags", 1)[0] == 2
+    with pytest.raises(ConfigError, match="lags: must be at least 2, got 1"):
+        library.gradients("rnn", lags=1)
 
 
 def test_needs_matplotlib_only_to_draw(charlm, monkeypatch):

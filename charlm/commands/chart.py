@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from charlm.commands.tables import printable, shorten
 from charlm.insight.comparison import Panel
 
 # What lies beyond is not drawn: a curve that has left the chart has said what it had to say.
@@ -79,7 +80,7 @@ def _chart(panel: Panel, width: int, axis: Sequence[float]) -> list[str]:
         body.append(f"{tick:>{_GUTTER - 1}} {side}" + "".join(marks))
     lags = str(len(panel.curves[0].norms) - 1)
     return [
-        " " * (_GUTTER + 1) + panel.title[:columns],
+        " " * (_GUTTER + 1) + shorten(printable(panel.title), columns),
         *body,
         " " * _GUTTER + corner + base * columns,
         " " * (_GUTTER + 1) + "0" + lags.rjust(columns - 1),

@@ -28,7 +28,7 @@ def gradients(
             help="An .npz file, a run's folder or name; without any, fresh cells are compared.",
         ),
     ] = None,
-    lags: Annotated[int, typer.Option(help="Steps to go back.", min=2, max=10_000)] = 64,
+    lags: Annotated[int, typer.Option(help="Steps to go back.", min=2, max=1000)] = 64,
     scale: Annotated[
         list[float] | None,
         typer.Option(

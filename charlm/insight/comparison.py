@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from charlm.config import ModelConfig
-from charlm.errors import TextError
+from charlm.errors import ConfigError, TextError
 from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
 from charlm.nn.parameters import Array
 from charlm.storage.weights import Trained
@@ -81,7 +81,13 @@ def fresh_cells(
 
 
 def steps(lags: int) -> int:
-    """Return T, the steps that are read: as many as are gone back over let the state settle."""
+    """Return T, the steps that are read: as many as are gone back over let the state settle.
+
+    Raises:
+        ConfigError: there are too few lags for a curve.
+    """
+    if lags < 2:
+        raise ConfigError(f"lags: must be at least 2, got {lags}")
     return 2 * lags + 1
 
 
@@ -95,6 +101,7 @@ def places(where: str, characters: int, lags: int) -> list[int]:
 
     Raises:
         TextError: it is too short.
+        ConfigError: there are too few lags for a curve.
     """
     need = steps(lags) + 1
     if characters < need:

@@ -93,7 +93,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
                     colour = COLOURS.get(curve.mark, _OTHERS[k % len(_OTHERS)])
                 style = "--" if closed else "-"
                 ax.semilogy(curve.norms, style, color=colour, linewidth=1.6, label=curve.label)
-            ax.set_title(panel.title, fontsize=9)
+            ax.set_title(panel.title, fontsize=9, parse_math=False)
             ax.set_xlabel("lag k, steps back")
             # Below the axes: inside them some curve would run through it.
             ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
