@@ -4,6 +4,7 @@ import io
 import json
 import re
 import sys
+import xml.etree.ElementTree as ElementTree
 
 import naive
 import numpy as np
@@ -196,12 +197,13 @@ def test_trained_models(charlm, text_file):
 
 def test_a_runs_name_is_no_command_to_the_terminal_or_the_picture(charlm, text_file):
     pytest.importorskip("matplotlib")
-    name = "a\x1b[31m$x_$"
+    name = "a\x1b[31m$x_$한글"
     assert charlm("train", text_file, *SMALL, "--name", name)[0] == 0
     code, out, err = charlm("gradients", name, "--lags", 4, "--out", "a.svg")
     assert (code, err) == (0, "")
     assert "\x1b" not in out
-    assert r"a\x1b[31m$x_$" in out
+    assert r"a\x1b[31m$x_$한글" in out
+    ElementTree.parse("a.svg")
 
 
 def test_runs_beside_one_another(charlm, text_file):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from charlm.commands.tables import printable, shorten
+from charlm.commands.tables import shorten, width
 from charlm.insight.comparison import Panel
 
 # What lies beyond is not drawn: a curve that has left the chart has said what it had to say.
@@ -39,7 +39,7 @@ def charts(panels: Sequence[Panel], columns: int) -> list[str]:
     beside = max(1, min(len(panels), (columns + 2) // (_NARROWEST + 2)))
     # Rows of equal length: four panels of which three would fit stand two by two.
     beside = -(-len(panels) // -(-len(panels) // beside))
-    width = min(_WIDEST, (columns + 2) // beside - 2)
+    wide = min(_WIDEST, (columns + 2) // beside - 2)
     powers = [
         math.log10(q)
         for panel in panels
@@ -52,17 +52,18 @@ def charts(panels: Sequence[Panel], columns: int) -> list[str]:
     axis = [high - k * step for k in range(max(2, math.ceil((high - low) / step) + 1))]
     lines: list[str] = []
     for k in range(0, len(panels), beside):
-        drawn = [_chart(panel, width, axis) for panel in panels[k : k + beside]]
-        rows = zip(*drawn, strict=True)
-        lines += ["  ".join(line.ljust(width) for line in row).rstrip() for row in rows]
+        drawn = [_chart(panel, wide, axis) for panel in panels[k : k + beside]]
+        for row in zip(*drawn, strict=True):
+            cells = (line + " " * (wide - width(line)) for line in row)
+            lines.append("  ".join(cells).rstrip())
         lines.append("")
     return lines
 
 
-def _chart(panel: Panel, width: int, axis: Sequence[float]) -> list[str]:
+def _chart(panel: Panel, wide: int, axis: Sequence[float]) -> list[str]:
     """Draw one panel; the axis holds the power of ten of each row, from the top."""
     side, corner, base = _UNICODE if _shows("│└─") else _ASCII
-    columns = max(2, width - _GUTTER - 1)
+    columns = max(2, wide - _GUTTER - 1)
     grid = [[" "] * columns for _ in axis]
     for curve in panel.curves:
         last = len(curve.norms) - 1
@@ -80,7 +81,7 @@ def _chart(panel: Panel, width: int, axis: Sequence[float]) -> list[str]:
         body.append(f"{tick:>{_GUTTER - 1}} {side}" + "".join(marks))
     lags = str(len(panel.curves[0].norms) - 1)
     return [
-        " " * (_GUTTER + 1) + shorten(printable(panel.title), columns),
+        " " * (_GUTTER + 1) + shorten(panel.title, columns),
         *body,
         " " * _GUTTER + corner + base * columns,
         " " * (_GUTTER + 1) + "0" + lags.rjust(columns - 1),

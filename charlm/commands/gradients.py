@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.commands.console import show
+from charlm.commands.tables import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +133,7 @@ def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Net
         for begin, row in zip(begins, rows, strict=True):
             file.read_into(share.begin + begin, row)
         file.close()
-    return comparison.trained(where, found, rows.T.astype(np.intp), lags)
+    return comparison.trained(printable(where), found, rows.T.astype(np.intp), lags)
 
 
 def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> list[str]:
@@ -140,7 +141,7 @@ def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> l
     import textwrap
 
     from charlm.commands.chart import charts
-    from charlm.commands.tables import printable, table
+    from charlm.commands.tables import table
     from charlm.config import TrainConfig
     from charlm.insight.comparison import STREAMS, closed_curve
 
@@ -156,7 +157,7 @@ def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> l
             under = network.panel
             rows += [
                 ("",),
-                ("", printable(under), "radius", "a step", f"lag {lags}", "update", "clipped"),
+                ("", under, "radius", "a step", f"lag {lags}", "update", "clipped"),
             ]
         g = network.gradients
         update = _number(g.update_norm), f"x {min(1.0, clip / g.update_norm):.2g}"

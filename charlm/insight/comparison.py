@@ -38,7 +38,7 @@ class Network(NamedTuple):
     """Hold what was measured of one network, and what sets it apart from those beside it.
 
     Attributes:
-        name: a cell's, or a run's.
+        name: a cell's, or a run's; printable.
         panel: the heading it is shown under.
         mark: a letter for its curve; digits for the layers where it is empty.
         settings: scale and forget bias, of fresh cells.

@@ -1,5 +1,6 @@
 """Draw the gradient against the lag with matplotlib, the extra `plot`, as PNG or SVG."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     import numpy as np
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(SETTINGS):
+    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+        # A run's name in letters that the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
         # Three stand in a row; four are two rows of two, so that a page needs not shrink them.
         rows = -(-len(panels) // 3)
         columns = -(-len(panels) // rows)

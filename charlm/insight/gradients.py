@@ -139,13 +139,13 @@ def _chain(
     for lag, tape in enumerate(reversed(tapes)):
         dh = from_output if lag == 0 else zeros.copy()
         for k in reversed(range(L)):
-            entering = (
-                dstates[k] if along_c else (dstates[k][0], *map(np.zeros_like, dstates[k][1:]))
-            )
-            for n, dq in enumerate(entering[1:], start=1):
-                norms[lag, n, k] = _mean_norm(dq)
+            dh_next, *dc = dstates[k]
+            if not along_c:
+                dc = [np.zeros_like(q) for q in dc]
+            if dc:
+                norms[lag, 1, k] = _mean_norm(dc[0])
             above = dh
-            dh, dstates[k] = model.layers[k].backward(above, entering, tape.layers[k])
+            dh, dstates[k] = model.layers[k].backward(above, (dh_next, *dc), tape.layers[k])
             # `backward` has added what came from the step after to what came from above.
             norms[lag, 0, k] = _mean_norm(above[0])
     return norms[:, 0], norms[:, 1] if "c" in model.layers[0].STATES else None
