@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         LanguageModel,
         Training,
         check,
+        gradients,
         load,
         resume,
         start,
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         Diverged,
+        DrawingError,
         ExchangeError,
         RunError,
         TextError,
         UnknownCharacter,
     )
+    from charlm.insight.gradients import Gradients
     from charlm.training.events import (
         Done,
         Event,
@@ -49,9 +52,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation Finding LanguageModel Training check load resume start train",
-    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
-    "TextError UnknownCharacter",
+    "charlm.api": "Evaluation Finding LanguageModel Training check gradients load resume start train",
+    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged DrawingError ExchangeError "
+    "RunError TextError UnknownCharacter",
+    "charlm.insight.gradients": "Gradients",
     "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
     "charlm.training.speed": "Speed bench",
 }
@@ -63,10 +67,12 @@ __all__ = [
     "ConfigError",
     "Diverged",
     "Done",
+    "DrawingError",
     "Evaluation",
     "Event",
     "ExchangeError",
     "Finding",
+    "Gradients",
     "LanguageModel",
     "RolledBack",
     "RunError",
@@ -82,6 +88,7 @@ __all__ = [
     "__version__",
     "bench",
     "check",
+    "gradients",
     "load",
     "resume",
     "start",

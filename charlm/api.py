@@ -5,6 +5,7 @@
     resume("my-run")             go on with a run                -> Training
     load("my-run")               a checkpoint                    -> LanguageModel
     check("my-run")              are its files whole?            -> [Finding]
+    gradients("lstm")            a fresh cell, looked into       -> Gradients
 
 Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
 """
@@ -16,10 +17,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from charlm.config import FIELDS, Config, Layer, read_yaml
+from charlm.config import FIELDS, Config, Layer, read_yaml, resolve
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
+from charlm.insight import comparison
+from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import States
 from charlm.nn.parameters import Array
@@ -208,6 +211,24 @@ class LanguageModel:
         logits = np.stack([self._model.output.forward(tape.output, t).copy() for t in range(T)])
         return logits, [tuple(q.copy() for q in layer) for layer in leaving]
 
+    def gradients(self, text: str, *, lags: int = 64) -> Gradients:
+        """Follow the gradient back in time while the model reads a text, at 16 places of it.
+
+        Args:
+            text: of at least 2 lags + 2 characters.
+            lags: K, how many steps back; at least 2.
+
+        Raises:
+            UnknownCharacter: the text holds a character that the model never saw.
+            TextError: it is too short.
+            ConfigError: there are too few lags.
+        """
+        ids = self._encode(text)
+        begins = np.array(comparison.places("text", ids.size, lags))
+        columns = ids[begins + np.arange(comparison.steps(lags) + 1)[:, None]].astype(np.intp)
+        model = in_float64(self.config.model, self.vocabulary.size, self._model.parameters)
+        return measure(model, columns, lags)
+
     def zero_state(self, B: int = 1) -> States:
         """Return the state at the beginning of a text, for B streams."""
         return self._model.zero_state(B)
@@ -384,6 +405,34 @@ def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Find
         RunError: there is no such run.
     """
     return checking.check(str(where), Path(checkpoints))
+def gradients(
+    cell: str = "lstm",
+    *,
+    lags: int = 64,
+    scale: float = 1.0,
+    forget_bias: float = 1.0,
+    hidden: int = 64,
+    layers: int = 1,
+    seed: int = 0,
+) -> Gradients:
+    """Follow the gradient back in time through fresh cells, which read symbols drawn at random.
+
+    Args:
+        cell: lstm, gru or rnn.
+        lags: K, how many steps back; at least 2.
+        scale: what the recurrent matrices, drawn orthogonal, are multiplied by.
+        forget_bias: the LSTM's.
+        hidden: units a layer.
+        layers: recurrent layers.
+        seed: of the weights and symbols.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    settings = {"cell": cell, "hidden": hidden, "layers": layers, "forget_bias": forget_bias}
+    given = Layer("gradients", {f"model.{key}": value for key, value in settings.items()})
+    model = fresh(resolve([given])[0].model, SYMBOLS, scale=scale, seed=seed)
+    return measure(model, random_ids(comparison.steps(lags) + 1, comparison.STREAMS, seed), lags)
 
 
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:

@@ -18,6 +18,7 @@ from charlm.commands.console import say
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
 from charlm.commands.fetch import fetch
+from charlm.commands.gradients import gradients
 from charlm.commands.help import Command, Group
 from charlm.commands.import_ import import_
 from charlm.commands.info import info
@@ -39,6 +40,7 @@ app.command(cls=Command, rich_help_panel=_LEARN)(sample)
 app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
 app.command(cls=Command, rich_help_panel=_LOOK)(info)
 app.command(cls=Command, rich_help_panel=_MACHINE)(bench)
+app.command(cls=Command, rich_help_panel=_LOOK)(gradients)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
 app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)

@@ -37,6 +37,10 @@ def test_public_names():
         "ExchangeError", "Finding", "LanguageModel", "RolledBack", "RunError", "Sampled", "Saved",
         "Speed", "Started", "TextError", "Training", "UnknownCharacter", "Updated", "Validated",
         "__version__", "bench", "check", "load", "resume", "start", "train",
+        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "DrawingError",
+        "Evaluation", "Event", "ExchangeError", "Gradients", "LanguageModel", "RunError", "Sampled",
+        "Saved", "Started", "TextError", "Training", "UnknownCharacter", "Updated", "Validated",
+        "__version__", "gradients", "load", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))

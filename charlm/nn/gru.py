@@ -102,6 +102,7 @@ class GRU(RecurrentLayer):
     """Run a GRU layer; the state is (h,)."""
 
     STATES: ClassVar = ("h",)
+    GATES: ClassVar = ("r", "z", "n")
 
     def blocks(self) -> list[Block]:
         return [

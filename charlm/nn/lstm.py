@@ -95,6 +95,7 @@ class LSTM(RecurrentLayer):
     """Run an LSTM layer; the state is (h, c)."""
 
     STATES: ClassVar = ("h", "c")
+    GATES: ClassVar = ("i", "f", "o", "g")
 
     def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 1):
         super().__init__(name, D, H, needs_dx=needs_dx)

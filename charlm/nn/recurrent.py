@@ -66,10 +66,13 @@ class RecurrentLayer(ABC):
         needs_dx: whether the gradient of the input is wanted.
 
     Attributes:
+        STATES: names of what is carried from step to step.
+        GATES: names of the blocks of H rows that the recurrent weights are made of.
         X: rows of the tape's x: D, or V where an embedding is folded into the weights.
     """
 
     STATES: ClassVar[tuple[str, ...]]
+    GATES: ClassVar[tuple[str, ...]]
     dtype: np.dtype[Any]
     products: tuple[Product, ...]
     table: Table | None = None

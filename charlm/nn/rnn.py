@@ -56,6 +56,7 @@ class RNN(RecurrentLayer):
     """Run a tanh RNN layer; the state is (h,)."""
 
     STATES: ClassVar = ("h",)
+    GATES: ClassVar = ("h",)
 
     def blocks(self) -> list[Block]:
         return [Block(self.name, self.H, {"Wx": self.D, "Wh": self.H, "b": 1})]
