@@ -20,6 +20,7 @@ from charlm.commands.fetch import fetch
 from charlm.commands.help import Command, Group
 from charlm.commands.import_ import import_
 from charlm.commands.info import info
+from charlm.commands.report import report
 from charlm.commands.sample import sample
 from charlm.commands.train import train
 from charlm.errors import CharlmError
@@ -36,6 +37,7 @@ app.command(cls=Command, rich_help_panel=_LEARN)(train)
 app.command(cls=Command, rich_help_panel=_LEARN)(sample)
 app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
 app.command(cls=Command, rich_help_panel=_LOOK)(info)
+app.command(cls=Command, rich_help_panel=_LOOK)(report)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
 app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)

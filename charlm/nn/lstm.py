@@ -94,6 +94,8 @@ class LSTMTape(Tape):
 class LSTM(RecurrentLayer):
     """Run an LSTM layer; the state is (h, c)."""
 
+    SIGMOIDS: ClassVar = ("i", "f", "o")
+    MEMORY = "tanh_c"
     STATES: ClassVar = ("h", "c")
 
     def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 1):
