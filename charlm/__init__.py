@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         LanguageModel,
         Training,
         load,
+        report,
         resume,
         start,
         train,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         ConfigError,
         Diverged,
         ExchangeError,
+        PictureError,
         RunError,
         TextError,
         UnknownCharacter,
@@ -41,9 +43,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation LanguageModel Training load resume start train",
-    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
-    "TextError UnknownCharacter",
+    "charlm.api": "Evaluation LanguageModel Training load report resume start train",
+    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError PictureError "
+    "RunError TextError UnknownCharacter",
     "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -58,6 +60,7 @@ __all__ = [
     "Event",
     "ExchangeError",
     "LanguageModel",
+    "PictureError",
     "RunError",
     "Sampled",
     "Saved",
@@ -69,6 +72,7 @@ __all__ = [
     "Validated",
     "__version__",
     "load",
+    "report",
     "resume",
     "start",
     "train",

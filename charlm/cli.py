@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from charlm import __version__
+from charlm.commands.cells import cells
 from charlm.commands.console import say
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
@@ -38,6 +39,7 @@ app.command(cls=Command, rich_help_panel=_LEARN)(sample)
 app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
 app.command(cls=Command, rich_help_panel=_LOOK)(info)
 app.command(cls=Command, rich_help_panel=_LOOK)(report)
+app.command(cls=Command, rich_help_panel=_LOOK)(cells)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
 app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)

@@ -34,8 +34,8 @@ def model(here):
 def test_public_names():
     assert charlm.__all__ == [
         "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
-        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "resume",
+        "ExchangeError", "LanguageModel", "PictureError", "RunError", "Sampled", "Saved", "Started", "TextError",
+        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "report", "resume",
         "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
@@ -61,7 +61,7 @@ def test_importing_charlm_imports_no_numpy():
 def test_documentation_is_run(here, capsys):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names = {}
     for block in blocks:
         exec(block, names)

@@ -68,8 +68,8 @@ def _standard(q: Array) -> Array:
 def find(states: Array, told: Mapping[str, Array], count: int = 10) -> list[Finding]:
     """Find the units that tell most.
 
-    Each unit is named once, and so that not all are of one kind, each property has its share of
-    the places.
+    Each unit is named once. Each property has its best unit among them, then its second best,
+    and so on, as long as there is room.
 
     Args:
         states: (N, L, H) from `memory`, by character.
@@ -91,18 +91,19 @@ def find(states: Array, told: Mapping[str, Array], count: int = 10) -> list[Find
     values = np.stack([told[name] for name in names], axis=1)
     chosen_by = np.abs(correlations(flat[:cut], values[:cut]))
     measured = correlations(flat[cut:], values[cut:])
-    share = -(-count // len(names))
     picked: dict[int, int] = {}
-    for pair in np.argsort(-chosen_by, axis=None, kind="stable").tolist():
-        unit, k = divmod(pair, len(names))
-        if unit not in picked and list(picked.values()).count(k) < share:
-            picked[unit] = k
-        if len(picked) == share * len(names):
-            break
+    share = 1
+    while len(picked) < min(count, L * H):
+        # First each property's best unit, then each one's second, as long as there is room.
+        for pair in np.argsort(-chosen_by, axis=None, kind="stable").tolist():
+            unit, k = divmod(pair, len(names))
+            if unit not in picked and list(picked.values()).count(k) < share:
+                picked[unit] = k
+                if len(picked) == count:
+                    break
+        share += 1
     pairs = sorted(picked.items(), key=lambda q: -abs(measured[q]))
-    return [
-        Finding(names[k], *divmod(unit, H), float(measured[unit, k])) for unit, k in pairs[:count]
-    ]
+    return [Finding(names[k], unit // H, unit % H, float(measured[unit, k])) for unit, k in pairs]
 
 
 def telling(text: str, values: Array, size: int) -> tuple[int, int]:
@@ -114,10 +115,12 @@ def telling(text: str, values: Array, size: int) -> tuple[int, int]:
         size: characters of the part, at the most.
 
     Returns:
-        Where it begins, at a line's beginning if it can, and where it ends.
+        Where it begins and ends: whole lines, if it can be.
     """
     last = max(0, len(text) - size)
     first = min(held_out(len(text)), last)
-    begins = [k + 1 for k in range(first, last) if text[k] == "\n"] or [first]
+    begins = [k + 1 for k in range(first, last) if text[k] == "\n" != text[k + 1]] or [first]
     begin = max(begins, key=lambda k: float(values[k : k + size].std()))
-    return begin, min(begin + size, len(text))
+    end = min(begin + size, len(text))
+    line_end = text.rfind("\n", begin + size // 2, end)
+    return begin, line_end if line_end > 0 else end

@@ -1,7 +1,7 @@
 """Ids -> the characters that they spell, and which ids each of them is made of.
 
-    characters   one id each
-    bytes        h 0x68 -> "h";  0xed 0x95 0x9c -> "한";  what is no UTF-8 -> U+FFFD
+characters   one id each
+bytes        h 0x68 -> "h";  0xed 0x95 0x9c -> "한";  what is no UTF-8 -> U+FFFD
 """
 
 from typing import NamedTuple

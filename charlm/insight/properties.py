@@ -19,7 +19,7 @@ _NAME = re.compile(r"(?:\A|(?<=\n\n))[^\s:][^\n:]{0,39}:(?=\n| *\n)")
 _AFTER = 10
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _QUOTES = {"“": 1, "„": 1, "«": 1, "”": -1, "»": -1}
-_VOWELS = frozenset("aeiouæœøı")
+_VOWELS = frozenset("aeiouæœø")
 
 
 def _inside_names(text: str) -> Array:

@@ -6,7 +6,6 @@
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -79,20 +78,3 @@ def surprise(model: Model, ids: Ids, start_id: int, top: int = 0) -> Surprise:
         top: how many of the likeliest symbols to tell.
     """
     return Reader(model, start_id, top).read(ids)
-
-
-def oddest(bits: Array, count: int) -> Iterator[int]:
-    """Yield the most surprising places of a text, the oddest first.
-
-    What follows on an oddity surprises as well: of places that are within 8 of one another only
-    the oddest is named.
-
-    Args:
-        bits: (N,) a character's surprise.
-        count: how many, at the most.
-    """
-    left = np.array(bits, float)
-    while count and left.size and (k := int(left.argmax())) >= 0 and left[k] > 0:
-        yield k
-        left[max(0, k - 8) : k + 9] = 0
-        count -= 1

@@ -28,7 +28,7 @@ def legend_of_surprise() -> str:
 def legend_of_states() -> str:
     """Return what the colours of a unit's state mean."""
     shades = "".join(f'<i class="{_shade(k)}"></i>' for k in range(-_SHADES, _SHADES + 1))
-    return f'<div class="legend">state −1 <span>{shades}</span> +1</div>'
+    return f'<div class="legend">state &minus;1 <span>{shades}</span> +1</div>'
 
 
 def by_surprise(

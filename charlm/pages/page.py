@@ -49,7 +49,7 @@ def page(title: str, body: str) -> str:
 
 
 def safe(text: object) -> str:
-    """Return text as markup that shows it: escaped, what does not print as `\\x1b`."""
+    """Return text as markup that shows it; what does not print is written as an escape."""
     return escape(printable(str(text)))
 
 

@@ -42,7 +42,7 @@ _STYLE = {
     "legend.frameon": False,
     "legend.labelcolor": _INK,
 }
-_SMALL, _WIDE = (4.7, 3.0), (11.2, 3.9)
+_SMALL, _WIDE = (4.4, 2.9), (11.2, 3.9)
 # Two layers are told apart by the two colours, further ones by their marks as well.
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
@@ -76,9 +76,11 @@ def losses(readings: Sequence[Mapping[str, Any]], resumes: Sequence[int], *, wid
 
     def draw(axes: Any) -> None:
         steps, raw = column(readings, "loss")
-        axes.plot(steps, raw, color=_ONE, alpha=0.3, linewidth=1, label="training, an update")
+        axes.plot(steps, raw, color=_ONE, alpha=0.45, linewidth=1, label="training, an update")
         steps, mean = column(readings, "train_loss")
-        axes.plot(steps, mean, color=_ONE, label="training, the mean since")
+        # A mean is that of all updates since the one before, so it stands in their middle.
+        middles = (steps + np.concatenate([[0.0], steps[:-1]])) / 2
+        axes.plot(middles, mean, color=_ONE, label="training, mean")
         steps, validation = column(readings, "validation")
         axes.plot(steps, validation, color=_OTHER, marker="o", markersize=4, label="validation")
         if validation.size:
@@ -109,6 +111,7 @@ def curve(readings: Sequence[Mapping[str, Any]], key: str, unit: str) -> str:
         dots = "o" if values.size < 20 else ""
         axes.plot(steps, values, color=_ONE, linewidth=1.3, marker=dots, markersize=4)
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda q, _: f"{q:,.0f}" if q >= 1000 else f"{q:g}")
 
     return _over_updates(readings, draw, unit, _SMALL)
 
@@ -199,4 +202,3 @@ def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> 
     svg = re.sub(r'(?<=id=")|(?<=url\(#)|(?<=href="#)', prefix, svg)
     begin = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
     return begin.sub(rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg, count=1)
-

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from charlm.insight.surprise import Surprise, surprise
 from charlm.insight.trace import memory
 from charlm.nn.parameters import Array
 from charlm.pages import plots
-from charlm.pages.coloured import by_state, by_surprise, legend_of_states, legend_of_surprise
+from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import page, safe
+from charlm.pages.texts import chosen, gallery
 from charlm.storage.facts import Facts, find, flat
 from charlm.storage.history import History, read_history
 from charlm.storage.weights import Trained, load_model
@@ -27,7 +28,6 @@ from charlm.storage.weights import Trained, load_model
 _WARM, _SHOWN = 300, 2_000
 _TOP = 5
 _SAMPLES = 9
-_CELL = 360
 _GATES = {
     "i": "input gate: how much is written",
     "f": "forget gate: how much is kept",
@@ -75,7 +75,7 @@ def report(path: Path, text: Path | None = None) -> str:
         "Surprise": _surprise(trained, seen),
         "Gates": _gates(trained, seen),
         "Cells": _cells(seen),
-        "Settings": _settings(facts),
+        "Settings": _settings(facts, path),
     }
     sections = {name: content for name, content in sections.items() if content}
     links = "".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections)
@@ -102,35 +102,37 @@ def _look(trained: Trained, excerpt: Excerpt) -> _Seen:
 
 
 def _head(facts: Facts, history: History, trained: Trained) -> str:
-    model = trained.config.model
-    layers = f"{model.layers} layer{'s' * (model.layers > 1)} of {model.hidden:,} units"
-    text, size = facts.word("text", "path"), facts.number("text", "characters")
-    learned = f", learned from {safe(Path(text).name)}, {size:,} characters" if text and size else ""
-    best, step = facts.best_loss, facts.best_step
-    elapsed, speeds = facts.number("progress", "elapsed_s"), plots.column(history.readings, "chars_per_s")[1]
-    numbers = {}
-    if best is not None:
-        numbers["best validation"] = f"{best:.3f} nats", (
-            f"{best / math.log(2):.3f} bits a character, at update {step:,}"
-        )
-    made, goal = facts.number("progress", "step"), facts.number("config", "train", "steps")
-    if made:
-        numbers["updates"] = f"{made:,}", f"of {goal:,}" if goal else ""
-    if facts.parameters:
-        numbers["parameters"] = f"{facts.parameters:,}", f"{model.cell}, {trained.vocabulary.size} symbols"
-    if elapsed:
-        numbers["time"] = _duration(elapsed), ""
-    if speeds.size:
-        numbers["speed"] = f"{np.median(speeds):,.0f}", "characters a second"
-    rows = "".join(
+    model, size = trained.config.model, facts.number("text", "characters")
+    cell = "tanh RNN" if model.cell == "rnn" else model.cell.upper()
+    lead = f"A character-level {cell}, {model.layers} x {model.hidden:,} units"
+    if (text := facts.word("text", "path")) and size:
+        lead += f", learned from {safe(Path(text).name)}, {size:,} characters"
+    numbers = "".join(
         f"<div><dt>{label}</dt><dd>{value}<small>{more}</small></dd></div>"
-        for label, (value, more) in numbers.items()
+        for label, value, more in _numbers(facts, history, trained)
     )
     return (
-        f'<h1>{safe(facts.name)}</h1><p class="lead">A character-level '
-        f"{'tanh RNN' if model.cell == 'rnn' else model.cell.upper()}, {layers}{learned}.</p>"
-        f'<dl class="numbers">{rows}</dl>'
+        f'<h1>{safe(facts.name)}</h1><p class="lead">{lead}.</p><dl class="numbers">{numbers}</dl>'
     )
+
+
+def _numbers(facts: Facts, history: History, trained: Trained) -> Iterator[tuple[str, str, str]]:
+    """Yield what there is to know at a glance: a label, a number, what belongs to it."""
+    best, at = facts.best_loss, facts.best_step
+    made, goal = facts.number("progress", "step"), facts.number("config", "train", "steps")
+    if best is not None:
+        when = f", at update {at:,}" if at else ""
+        bits = f"{best / math.log(2):.3f} bits a character{when}"
+        yield "best validation", f"{best:.3f} nats", bits
+    if made:
+        yield "updates", f"{made:,}", f"of {goal:,}" if goal else ""
+    if facts.parameters:
+        symbols = f"{trained.config.model.cell}, {trained.vocabulary.size} symbols"
+        yield "parameters", f"{facts.parameters:,}", symbols
+    if elapsed := facts.number("progress", "elapsed_s"):
+        speeds = plots.column(history.readings, "chars_per_s")[1]
+        speed = f"{np.median(speeds):,.0f} characters a second" if speeds.size else ""
+        yield "time", _duration(elapsed), speed
 
 
 def _training(history: History) -> str:
@@ -191,6 +193,8 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
     begin = _after_line(spelled.text, _WARM)
     N = int(np.searchsorted(spelled.ends, whole.nats.size, "right"))
     end = min(begin + _SHOWN, N)
+    line_end = spelled.text.rfind("\n", begin + _SHOWN // 2, end)
+    end = line_end if line_end > 0 and end < N else end
     first, last = int(spelled.begins[begin]), int(spelled.ends[end - 1])
     shown = Characters(
         spelled.text[begin:end], spelled.begins[begin:end] - first, spelled.ends[begin:end] - first
@@ -199,9 +203,9 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
     coloured = by_surprise("text", shown, part, trained.vocabulary, seen.excerpt.ids[first:last])
     mean = part.bits.sum() / max(1, end - begin)
     return (
-        f"<h2>Where it is surprised</h2><p>{seen.excerpt.name}, each character coloured by "
-        f"−log<sub>2</sub> of the probability that the model gave it: {mean:.2f} bits on average. "
-        "Point at a character, tap it, or walk with the arrow keys, to see the five that it held "
+        f"<h2>Where it is surprised</h2><p>{safe(seen.excerpt.name)}, each character coloured by "
+        "&minus;log<sub>2</sub> of the probability that the model gave it: "
+        f"{mean:.2f} bits on average. Point at a character, tap it, or walk with the arrow keys, to see the five that it held "
         f"for likeliest.</p>{legend_of_surprise()}{coloured}"
     )
 
@@ -209,12 +213,13 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
 def _gates(trained: Trained, seen: _Seen | None) -> str:
     if seen is None or not seen.saturation:
         return ""
-    rows, figures, count = [], [], len(seen.excerpt.ids)
+    figures, count = [], len(seen.excerpt.ids)
+    rows: dict[int, str] = {}
     for letter in dict.fromkeys(q.gate for q in seen.saturation):
         of_layers = [q for q in seen.saturation if q.gate == letter]
         for q in of_layers:
             below, above = 100 * q.below.mean(), 100 * q.above.mean()
-            rows.append(
+            rows[q.layer] = rows.get(q.layer, "") + (
                 f"<tr><td>{q.layer}</td><td><i>{letter}</i></td><td>{below:.0f} %</td>"
                 f'<td>{above:.0f} %</td><td><div class="share-bar"><i style="width:{below:.1f}%">'
                 f'</i><i style="width:{above:.1f}%"></i></div></td></tr>'
@@ -222,14 +227,13 @@ def _gates(trained: Trained, seen: _Seen | None) -> str:
         figures.append(
             f"<figure><h3><i>{letter}</i>, {_GATES[letter]}</h3>{plots.gate(of_layers)}</figure>"
         )
-    rows.sort()
     return (
         "<h2>How its gates are used</h2><p>A gate is a number between 0 and 1. Below is the share "
         f"of time, over {count:,} characters, at which it is shut (below 0.1) or wide open (above "
         "0.9).</p>"
         '<div class="scroll"><table class="gates"><tr><th>layer</th><th>gate</th><th>shut</th>'
         "<th>open</th><th>shut, between, open</th></tr>"
-        f'{"".join(rows)}</table></div><p class="quiet" style="margin-top:1.5rem">A point is one '
+        f'{"".join(rows[k] for k in sorted(rows))}</table></div><p class="quiet">A point is one '
         "unit. At the lower right stand gates that are nearly always open; a forget gate there "
         "makes a memory that lasts. At the upper left stand those that are nearly always shut. "
         "The picture is that of Karpathy, Johnson &amp; Li 2015.</p>"
@@ -245,52 +249,44 @@ def _cells(seen: _Seen | None) -> str:
             "<h2>What its cells tell</h2><p>The text is too short, or too much of a kind, to hold "
             "units against it.</p>"
         )
-    drawn = []
-    for q in seen.found:
-        begin, end = cells.telling(seen.spelled.text, seen.told[q.property], _CELL)
-        states = seen.states[begin:end, q.layer, q.unit]
-        drawn.append(
-            f'<figure class="cell"><h3>{q.property}<span>layer {q.layer}, unit {q.unit}, '
-            f"r = {_signed(q.correlation)}</span></h3>"
-            f"{by_state(seen.spelled.text[begin:end], states)}</figure>"
-        )
     absent = [name for name in seen.told if name not in {q.property for q in seen.found}]
-    missing = f" Not enough of in this text: {', '.join(absent)}." if absent else ""
-    N = len(seen.spelled.text)
+    missing = f" Too rare here to be measured: {', '.join(absent)}." if absent else ""
+    text = seen.spelled.text
     return (
-        "<h2>What its cells tell</h2><p>Single units, each coloured by its state after it has "
-        "read a character, with the property of the text that it tells. The units were chosen on "
-        f"{cells.held_out(N):,} characters; <i>r</i> is the correlation on the "
-        f"{N - cells.held_out(N):,} after them.{missing}</p>{legend_of_states()}"
-        f'<div class="cells">{"".join(drawn)}</div>'
+        f"<h2>What its cells tell</h2><p>{chosen(text)}{missing}</p>{legend_of_states()}"
+        f"{gallery(text, seen.states, seen.told, seen.found)}"
     )
 
 
-def _settings(facts: Facts) -> str:
+def _settings(facts: Facts, path: Path) -> str:
     defaults = flat(json.loads(json.dumps(Config().as_dict())))
-    settings = ""
+    changed = kept = ""
     for key, value in facts.settings.items():
-        changed = key in defaults and value != defaults[key]
-        note = f" <small>default {_value(defaults[key])}</small>" if changed else ""
-        settings += _row(key, _value(value) + note, changed)
+        if value == defaults.get(key):
+            kept += _row(key, _value(value))
+        else:
+            note = f" <small>default {_value(defaults[key])}</small>" if key in defaults else ""
+            changed += _row(key, _value(value) + note)
     about = {
         "text": facts.word("text", "path"),
         "sha256": facts.word("text", "sha256"),
-        "checkpoint": str(facts.checkpoint),
-        **{key: value for key, value in facts.section("versions").items()},
+        "checkpoint": str(path),
+        **facts.section("versions"),
         "threads": facts.number("threads"),
     }
     rows = "".join(_row(key, safe(value)) for key, value in about.items() if value is not None)
     return (
         '<h2>Settings and environment</h2><div class="columns">'
-        f'<div><h3>Settings</h3><table class="settings">{settings}</table></div>'
+        "<div><h3>Settings that differ from the defaults</h3>"
+        f'<table class="settings">{changed}</table>'
+        f"<details><summary>those left at their defaults</summary>"
+        f'<table class="settings">{kept}</table></details></div>'
         f'<div><h3>Environment</h3><table class="settings">{rows}</table></div></div>'
     )
 
 
-def _row(key: str, value: str, changed: bool = False) -> str:
-    mark = ' class="changed"' if changed else ""
-    return f"<tr{mark}><th>{safe(key)}</th><td>{value}</td></tr>"
+def _row(key: str, value: str) -> str:
+    return f"<tr><th>{safe(key)}</th><td>{value}</td></tr>"
 
 
 def _value(value: Any) -> str:
@@ -298,10 +294,6 @@ def _value(value: Any) -> str:
     if isinstance(value, list) and len(value) == 1:
         (value,) = value
     return safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def _signed(r: float) -> str:
-    return f"{r:+.2f}".replace("-", "−")
 
 
 def _duration(seconds: float) -> str:
