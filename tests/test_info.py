@@ -203,7 +203,7 @@ def test_one_run_as_json(charlm, runs):
     assert "model.hidden" in content["changed"]
     assert content["files"].keys() == {q.name for q in (runs / "verse").iterdir()}
     steps = [q["step"] for q in content["history"]["readings"]]
-    assert steps == list(range(1, 31))
+    assert steps == list(range(31))
     assert (content["history"]["resumes"], content["history"]["torn"]) == ([], 0)
 
 

@@ -81,6 +81,7 @@ def cells(
     layer, number = _numbers(unit, trained.config.model.layers, trained.config.model.hidden)
     text = Path(arguments[-1])
     name, ids = of_file(text, trained, room.CHARACTERS if find else length)
+    title = Path(name).name
     spelled = characters(trained.vocabulary, ids)
     states = spelled.lasts(memory(trained.model, ids, trained.vocabulary.start_id))
     colours = depth(sys.stdout)
@@ -91,7 +92,7 @@ def cells(
         if out is None:
             show(_coloured(spelled.text, mine, colours).removesuffix("\n"))
             return
-        write(out, texts.unit(name, spelled.text, mine, layer, number))
+        write(out, texts.unit(title, spelled.text, mine, layer, number))
     else:
         told = properties(spelled.text)
         found = room.find(states, told)
@@ -106,7 +107,7 @@ def cells(
                 show(_coloured(spelled.text[begin:end], mine, colours).rstrip("\n") + "\n")
         if out is None:
             return
-        write(out, texts.best(name, spelled.text, states, told, found))
+        write(out, texts.best(title, spelled.text, states, told, found))
     say(f"{out}: open it in a browser")
 
 

@@ -134,7 +134,7 @@ def _heat(name: str, trained: Trained, ids: IdFile, out: Path | None) -> None:
     if out is not None:
         beginning = np.empty(min(ids.size, MOST), ids.dtype)
         ids.read_into(0, beginning)
-        write(out, page(name, trained, beginning, ids.size, watch.oddities))
+        write(out, page(Path(name).name, trained, beginning, ids.size, watch.oddities))
         say(f"{out}: open it in a browser")
     elif not colours:
         say("stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists")

@@ -5,20 +5,29 @@ dark terminal, and without telling red from green.
 """
 
 import os
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import TextIO, TypeAlias
+from typing import NamedTuple, TextIO, TypeAlias
 
 from charlm.text.shown import printable
 
 _Colour: TypeAlias = tuple[int, int, int]
 
-# White on each of them has a contrast of 4.6 and more.
 _GREY: _Colour = (112, 112, 112)
-_ORANGE: _Colour = (200, 70, 0)
-_BLUE: _Colour = (0, 100, 180)
+
+
+class _Hue(NamedTuple):
+    """Hold the strongest of a hue, and the numbers of a terminal's 256 colours from grey to it."""
+
+    strongest: _Colour
+    steps: Sequence[int]
+
+
+_ORANGE = _Hue((200, 70, 0), (242, 95, 130, 166))
+_BLUE = _Hue((0, 100, 180), (242, 60, 25, 26))
 
 # From so many bits on a character has a colour, and from so many the deepest.
-_FROM, _DEEPEST = 2, 8
+_FROM, _DEEPEST = 3, 8
 # A state nearer to 0 has no colour.
 _FAINT = 0.15
 _RESET = "\033[0m"
@@ -57,19 +66,17 @@ def state(character: str, value: float, colours: Depth) -> str:
     return _painted(character, _ORANGE if value > 0 else _BLUE, share, colours)
 
 
-def _painted(character: str, hue: _Colour, share: float, colours: Depth) -> str:
+def _painted(character: str, hue: _Hue, share: float, colours: Depth) -> str:
     """Return a character on a ground between grey and a hue; without one where share is below 0."""
     shown = character if character in ("\n", "\t") else printable(character)
     if share < 0 or not colours:
         return shown
     share = min(share, 1.0)
-    r, g, b = (round(grey + share * (q - grey)) for grey, q in zip(_GREY, hue, strict=True))
     if colours is Depth.ALL:
+        r, g, b = (round(k + share * (q - k)) for k, q in zip(_GREY, hue.strongest, strict=True))
         ground = f"\033[48;2;{r};{g};{b}m"
     else:
-        # The cube of 6 x 6 x 6 colours: 0, 95, 135, 175, 215, 255.
-        cube = [max(0, round((q - 55) / 40)) for q in (r, g, b)]
-        ground = f"\033[48;5;{16 + 36 * cube[0] + 6 * cube[1] + cube[2]}m"
+        ground = f"\033[48;5;{hue.steps[min(int(share * len(hue.steps)), len(hue.steps) - 1)]}m"
     white = "\033[38;5;231m"
     # A line's end is seen as a blank of its colour.
     inside = " " if character == "\n" else shown

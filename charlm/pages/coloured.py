@@ -20,9 +20,7 @@ _END = '<i class="end">↵</i>\n'
 def legend_of_surprise() -> str:
     """Return what the colours of surprise mean."""
     shades = "".join(f'<i class="s{k}"></i>' for k in range(DEEPEST + 1))
-    return (
-        f'<div class="legend">0 bits, certain <span>{shades}</span> {DEEPEST} bits and more</div>'
-    )
+    return f'<div class="legend">0 bits <span>{shades}</span> {DEEPEST} and more</div>'
 
 
 def legend_of_states() -> str:

@@ -47,7 +47,7 @@ for (const text of document.querySelectorAll(".text[data-told]")) {
     span.classList.add("at");
     const head = document.createElement("p"), symbol = document.createElement("kbd");
     symbol.textContent = told.names[came];
-    head.append(symbol, ` came: ${bits.toFixed(1)} bits`);
+    head.append(symbol, ` came, ${bits.toFixed(1)} bits`);
     const rows = [];
     for (let j = 0; j < likeliest.length; j += 2)
       rows.push(row(told.names[likeliest[j]], likeliest[j + 1] / 1000, likeliest[j] === came));

@@ -19,14 +19,13 @@ from charlm.nn.parameters import Array
 from charlm.pages import plots
 from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import page, safe
-from charlm.pages.texts import chosen, gallery
+from charlm.pages.texts import HINT, TOP, chosen, gallery
 from charlm.storage.facts import Facts, find, flat
 from charlm.storage.history import History, read_history
 from charlm.storage.weights import Trained, load_model
 
 # What is shown in colours of surprise comes after what warms the state up.
 _WARM, _SHOWN = 300, 2_000
-_TOP = 5
 _SAMPLES = 9
 _GATES = {
     "i": "input gate: how much is written",
@@ -93,7 +92,7 @@ def _look(trained: Trained, excerpt: Excerpt) -> _Seen:
     return _Seen(
         excerpt,
         spelled,
-        surprise(model, ids[: _WARM + 2 * _SHOWN], vocabulary.start_id, _TOP),
+        surprise(model, ids[: _WARM + 2 * _SHOWN], vocabulary.start_id, TOP),
         gates.saturation(model, ids, vocabulary.start_id),
         states,
         told,
@@ -205,8 +204,7 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
     return (
         f"<h2>Where it is surprised</h2><p>{safe(seen.excerpt.name)}, each character coloured by "
         "&minus;log<sub>2</sub> of the probability that the model gave it: "
-        f"{mean:.2f} bits on average. Point at a character, tap it, or walk with the arrow keys, to see the five that it held "
-        f"for likeliest.</p>{legend_of_surprise()}{coloured}"
+        f"{mean:.2f} bits on average. {HINT}</p>{legend_of_surprise()}{coloured}"
     )
 
 

@@ -14,9 +14,9 @@ from charlm.text.vocabulary import Ids
 
 # Symbols that a page of surprises shows, at the most: browsers slow down with more.
 MOST = 50_000
-_TOP = 5
+TOP = 5
 _CELL = 360
-_HINT = (
+HINT = (
     "Point at a character, tap it, or walk with the arrow keys, to see the five that the model "
     "held for likeliest."
 )
@@ -34,7 +34,7 @@ def heat(name: str, trained: Trained, shown: Ids, size: int, odd: Sequence[Oddit
     """
     vocabulary = trained.vocabulary
     spelled = characters(vocabulary, shown)
-    seen = surprise(trained.model, shown, vocabulary.start_id, _TOP)
+    seen = surprise(trained.model, shown, vocabulary.start_id, TOP)
     bits = seen.bits.sum() / max(1, len(spelled.text))
     cut = f" These are the first {MOST:,} of {size:,} symbols." if size > MOST else ""
     rows = "".join(
@@ -47,7 +47,7 @@ def heat(name: str, trained: Trained, shown: Ids, size: int, odd: Sequence[Oddit
         '<section><h2>The oddest places</h2><div class="scroll"><table><tr><th>line</th>'
         f"<th>bits</th><th></th><th>expected</th></tr>{rows}</table></div></section>"
     )
-    lead = f"{bits:.2f} bits a character on average.{cut} {_HINT}"
+    lead = f"{bits:.2f} bits a character on average.{cut} {HINT}"
     text = by_surprise("text", spelled, seen, vocabulary, shown)
     return _of_one(name, lead, legend_of_surprise() + text, table if rows else "")
 
