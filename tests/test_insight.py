@@ -265,8 +265,9 @@ def test_correlations_are_pearsons():
 
 
 def test_too_little_to_be_measured():
-    for N in (0, 1, 2):
-        assert cells.find(np.zeros((N, 1, 3)), properties("a" * N)) == []
+    for N in (0, 1, 299):
+        assert cells.find(np.ones((N, 1, 3)), {"odd": np.arange(N) % 2.0}) == []
+    assert len(cells.find(np.ones((300, 1, 3)), {"odd": np.arange(300) % 2.0})) == 3
 
 
 def test_the_telling_part_is_where_a_property_changes():
@@ -310,7 +311,8 @@ def test_a_typo_is_the_oddest_place(learned):
     model, vocabulary = learned
     seen = surprise(model, vocabulary.encode(text, "test"), vocabulary.start_id, 1)
     at = text.index("O", len(VERSE))
-    assert odd[0].bits == seen.bits[at] == seen.bits.max()
+    assert odd[0].bits == pytest.approx(seen.bits[at])
+    assert at == seen.bits.argmax()
     assert odd[0].expected.strip("'") == vocabulary.symbols[seen.likeliest[at, 0]]
     assert odd[0].probability == seen.probabilities[at, 0] > 0.2
 
@@ -384,7 +386,7 @@ def test_from_python(run):
     seen = run.surprise(text, top=3)
     assert np.array_equal(-seen.nats, run.log_probs(text))
     assert seen.likeliest.shape == seen.probabilities.shape == (200, 3)
-    assert run.states(text).shape == (300, 2, 12)
+    assert run.states(text).shape == (200, 2, 12)
     assert [q.below.shape for q in run.gates(text)] == [(12,)] * 6
     assert len(run.oddities(text, 4)) == 4
     assert 0 < len(run.cells(VERSE * 3, 4)) <= 4

@@ -19,6 +19,8 @@ from charlm.nn.parameters import Array
 # The text's characters that are looked at, at the most: enough for hundreds of lines.
 CHARACTERS = 20_000
 _CHOOSING = 2 / 3
+# In fewer than these, anything correlates with anything.
+_LEAST = 300
 
 
 class Finding(NamedTuple):
@@ -83,7 +85,9 @@ def find(states: Array, told: Mapping[str, Array], count: int = 10) -> list[Find
     N, L, H = states.shape
     cut = held_out(N)
     names = [
-        name for name, q in told.items() if cut and np.ptp(q[:cut]) > 0 and np.ptp(q[cut:]) > 0
+        name
+        for name, q in told.items()
+        if N >= _LEAST and np.ptp(q[:cut]) > 0 and np.ptp(q[cut:]) > 0
     ]
     if not names:
         return []

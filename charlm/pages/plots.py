@@ -195,10 +195,12 @@ def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> 
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
+    # The page's own letters.
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     for colour, name in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
     # Ids are of a page's one room: each picture gets its own.
-    prefix = f"p{zlib.crc32(svg.encode()):x}-"
+    prefix = f"p{zlib.crc32((title + svg).encode()):x}-"
     svg = re.sub(r'(?<=id=")|(?<=url\(#)|(?<=href="#)', prefix, svg)
     begin = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
     return begin.sub(rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg, count=1)

@@ -268,7 +268,7 @@ def _settings(facts: Facts, path: Path) -> str:
     about = {
         "text": facts.word("text", "path"),
         "sha256": facts.word("text", "sha256"),
-        "checkpoint": str(path),
+        "checkpoint": path.name,
         **facts.section("versions"),
         "threads": facts.number("threads"),
     }
