@@ -194,7 +194,7 @@ def test_heat_without_colours_names_the_places(program, trained, no_colours):
 
 def test_heat_as_a_page(program, trained, tmp_path, no_colours):
     page = tmp_path / "heat.html"
-    code, out, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
+    code, _, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
     assert (code, err) == (0, f"{page}: open it in a browser\n")
     content = page.read_text()
     assert "<h1>verse.txt</h1>" in content

@@ -169,7 +169,7 @@ def _samples(history: History) -> str:
     items = []
     for q in (kept[k] for k in some):
         loss = q.get("validation")
-        note = f"validation {loss:.3f}" if isinstance(loss, int | float) else "nothing learned yet"
+        note = f"validation {loss:.3f}" if isinstance(loss, int | float) else "the first weights"
         lines = "\n".join(safe(line) for line in q["sample"].strip("\n").split("\n"))
         items.append(
             f'<li><div><b>update {q["step"]:,}</b><span class="unit">{note}</span></div>'
