@@ -275,6 +275,13 @@ def test_the_telling_part_is_where_a_property_changes():
     begin, end = cells.telling(text, PROPERTIES["bracket depth"](text), 36)
     assert text[begin:end] == "(a) b (c) d\n" * 2 + "(a) b (c) d"
     assert cells.telling("ab", np.zeros(2), 36) == (0, 2)
+    for text, end in {
+        "ab\n\ncd\nef|gh": 6,
+        "abcdef\n\ng\nh|i": 6,
+        "abcd|ef": 4,
+        "ab\ncd|": 5,
+    }.items():
+        assert cells.ending(text.replace("|", ""), 0, text.index("|")) == end, text
     assert cells.telling("a\n" * 300, np.zeros(600), 36)[0] >= cells.held_out(600)
 
 

@@ -57,7 +57,7 @@ def trained(tmp_path_factory):
     """A folder with a finished run, verse, of a text with quotes and brackets."""
     folder = tmp_path_factory.mktemp("pages")
     text = folder / "verse.txt"
-    text.write_text((VERSE + '"Aye (so)," said the <heron> & was gone.\n\n') * 60, newline="")
+    text.write_text((VERSE + '"Aye (so)," said the <heron> & was gone.\n\n') * 120, newline="")
     library.train(text, checkpoints=folder / "checkpoints", **SMALL)
     return folder
 
@@ -202,6 +202,19 @@ def test_report(here, charlm):
     assert library.report(here / "checkpoints" / "verse" / "best.npz") == content
 
 
+def test_report_lies_beside_what_it_is_of(here, charlm):
+    need_matplotlib()
+    best = here / "checkpoints" / "verse" / "best.npz"
+    shutil.copy(best, here / "mine.npz")
+    assert charlm("report", "mine.npz")[0] == 0
+    content = (here / "mine.html").read_text()
+    assert "There is no text in this run" in content
+    assert 'id="training"' not in content
+    assert charlm("report", best, "--out", "there.html")[0] == 0
+    assert 'id="training"' in (here / "there.html").read_text()
+    assert sorted(q.name for q in here.rglob("*.html")) == ["mine.html", "there.html"]
+
+
 def test_report_colours_what_evaluation_scores(here):
     need_matplotlib()
     model, content = library.load("verse"), library.report()
@@ -244,7 +257,11 @@ def test_report_of_old_and_odd_histories(here):
     assert 'id="samples"' not in content
     assert "Speed" not in content
     assert "seconds" not in content
-    path.write_text('{"step": 5, "loss": 1e999, "norm": "x", "validation": null}\n{"resume": 3}\n')
+    huge = "9" * 400
+    path.write_text(
+        '{"step": 5, "loss": 1e999, "norm": "x", "validation": null, "sample": "a"}\n'
+        f'{{"step": {huge}, "loss": {huge}, "validation": {huge}, "sample": "b"}}\n{{"resume": 3}}\n'
+    )
     assert 'id="training"' not in library.report()
     path.write_text('{"step": 5, "loss": 2.5, "elapsed_s": 0}\n{"resume": 5}\n')
     assert "it was resumed after update 5." in library.report()

@@ -38,6 +38,7 @@ def report(
 
     path = weights(run, checkpoints)
     page = make(path, text)
-    out = out or path.parent / "report.html"
+    of_run = path.name in ("best.npz", "last.npz")
+    out = out or (path.parent / "report.html" if of_run else path.with_suffix(".html"))
     write(out, page)
     say(f"{out}: {len(page) / 1e3:,.0f} kB; open it in a browser")

@@ -125,6 +125,15 @@ def telling(text: str, values: Array, size: int) -> tuple[int, int]:
     first = min(held_out(len(text)), last)
     begins = [k + 1 for k in range(first, last) if text[k] == "\n" != text[k + 1]] or [first]
     begin = max(begins, key=lambda k: float(values[k : k + size].std()))
-    end = min(begin + size, len(text))
-    line_end = text.rfind("\n", begin + size // 2, end)
-    return begin, line_end if line_end > 0 else end
+    return begin, ending(text, begin, min(begin + size, len(text)))
+
+
+def ending(text: str, begin: int, end: int) -> int:
+    """Return where a part of a text had better end: after a paragraph or at least a line.
+
+    That is looked for in the part's second half.
+    """
+    if end == len(text):
+        return end
+    ends = (text.rfind(mark, (begin + end) // 2, end) for mark in ("\n\n", "\n"))
+    return next((place for place in ends if place >= 0), end)

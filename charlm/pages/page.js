@@ -57,6 +57,8 @@ for (const text of document.querySelectorAll(".text[data-told]")) {
   };
 
   text.addEventListener("pointerover", (event) => {
+    // A finger that scrolls asks for nothing.
+    if (event.pointerType === "touch") return;
     const k = index.get(event.target.closest(".text > span"));
     if (k !== undefined) show(k);
   });

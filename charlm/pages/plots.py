@@ -147,9 +147,14 @@ def gate(of_layers: Sequence[Saturation]) -> str:
 def column(readings: Sequence[Mapping[str, Any]], key: str) -> tuple[Array, Array]:
     """Return the steps and the numbers that a history has under a key; what is none is left out."""
     pairs = [(q["step"], q.get(key)) for q in readings]
-    kept = [(s, v) for s, v in pairs if isinstance(v, int | float) and abs(v) < 1e18]
+    kept = [(s, v) for s, v in pairs if _is_number(v) and _is_number(s)]
     steps, values = zip(*kept, strict=True) if kept else ((), ())
     return np.array(steps, float), np.array(values, float)
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether there is a number that can be drawn; a damaged history may hold any."""
+    return isinstance(value, int | float) and abs(value) < 1e18
 
 
 def _over_updates(

@@ -26,6 +26,8 @@ from charlm.storage.weights import Trained, load_model
 
 # What is shown in colours of surprise comes after what warms the state up.
 _WARM, _SHOWN = 300, 2_000
+# So much is enough for shares of time.
+_COUNTED = 5_000
 _SAMPLES = 9
 _GATES = {
     "i": "input gate: how much is written",
@@ -93,7 +95,7 @@ def _look(trained: Trained, excerpt: Excerpt) -> _Seen:
         excerpt,
         spelled,
         surprise(model, ids[: _WARM + 2 * _SHOWN], vocabulary.start_id, TOP),
-        gates.saturation(model, ids, vocabulary.start_id),
+        gates.saturation(model, ids[:_COUNTED], vocabulary.start_id),
         states,
         told,
         cells.find(states, told),
@@ -168,8 +170,8 @@ def _samples(history: History) -> str:
     some = np.unique(np.linspace(0, len(kept) - 1, min(_SAMPLES, len(kept))).round().astype(int))
     items = []
     for q in (kept[k] for k in some):
-        loss = q.get("validation")
-        note = f"validation {loss:.3f}" if isinstance(loss, int | float) else "the first weights"
+        loss = plots.column([q], "validation")[1]
+        note = f"validation {loss[0]:.3f}" if loss.size else "the first weights"
         lines = "\n".join(safe(line) for line in q["sample"].strip("\n").split("\n"))
         items.append(
             f'<li><div><b>update {q["step"]:,}</b><span class="unit">{note}</span></div>'
@@ -189,11 +191,10 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
             "<code>--text</code>.</p>"
         )
     spelled, whole = seen.spelled, seen.surprise
-    begin = _after_line(spelled.text, _WARM)
+    begin = _begin(spelled.text)
     N = int(np.searchsorted(spelled.ends, whole.nats.size, "right"))
     end = min(begin + _SHOWN, N)
-    line_end = spelled.text.rfind("\n", begin + _SHOWN // 2, end)
-    end = line_end if line_end > 0 and end < N else end
+    end = cells.ending(spelled.text[:N], begin, end)
     first, last = int(spelled.begins[begin]), int(spelled.ends[end - 1])
     shown = Characters(
         spelled.text[begin:end], spelled.begins[begin:end] - first, spelled.ends[begin:end] - first
@@ -211,7 +212,7 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
 def _gates(trained: Trained, seen: _Seen | None) -> str:
     if seen is None or not seen.saturation:
         return ""
-    figures, count = [], len(seen.excerpt.ids)
+    figures, count = [], min(_COUNTED, seen.excerpt.ids.size)
     rows: dict[int, str] = {}
     for letter in dict.fromkeys(q.gate for q in seen.saturation):
         of_layers = [q for q in seen.saturation if q.gate == letter]
@@ -298,7 +299,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
-def _after_line(text: str, place: int) -> int:
-    """Return where the first line after a place begins, if there is one soon."""
-    end = text.find("\n", place, place + _WARM)
-    return end + 1 if 0 <= end < len(text) - 1 else min(place, max(0, len(text) - _SHOWN))
+def _begin(text: str) -> int:
+    """Return where to begin to show a text: after some of it, with a line, if it is long enough."""
+    warm = min(_WARM, max(0, len(text) - _SHOWN))
+    line_end = text.find("\n", warm, warm + _WARM)
+    return line_end + 1 if warm and line_end >= 0 else warm
