@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         Diverged,
+        DrawingError,
         ExchangeError,
-        PictureError,
         RunError,
         TextError,
         UnknownCharacter,
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "charlm.api": "Evaluation LanguageModel Training load report resume start train",
-    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError PictureError "
+    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged DrawingError ExchangeError "
     "RunError TextError UnknownCharacter",
     "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
 }
@@ -56,11 +56,11 @@ __all__ = [
     "ConfigError",
     "Diverged",
     "Done",
+    "DrawingError",
     "Evaluation",
     "Event",
     "ExchangeError",
     "LanguageModel",
-    "PictureError",
     "RunError",
     "Sampled",
     "Saved",

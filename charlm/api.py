@@ -463,7 +463,7 @@ def report(
         checkpoints: the folder of all runs.
 
     Raises:
-        PictureError: matplotlib is not installed.
+        DrawingError: matplotlib is not installed.
         CheckpointError: there is no such checkpoint, or it is damaged.
         RunError: there is no run yet.
         TextError: the text cannot be read, or the model does not know one of its characters.

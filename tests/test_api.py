@@ -33,8 +33,8 @@ def model(here):
 
 def test_public_names():
     assert charlm.__all__ == [
-        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "PictureError", "RunError", "Sampled", "Saved", "Started", "TextError",
+        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "DrawingError", "Evaluation", "Event",
+        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
         "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "report", "resume",
         "start", "train",
     ]  # fmt: skip

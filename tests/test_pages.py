@@ -13,7 +13,7 @@ from browser import CHROMIUM, Browser
 from conftest import VERSE
 
 import charlm as library
-from charlm.errors import PictureError
+from charlm.errors import DrawingError
 from charlm.insight.characters import characters
 from charlm.insight.surprise import Surprise
 from charlm.pages import page as page_room
@@ -111,12 +111,12 @@ def test_a_page_is_replaced_and_nothing_else(tmp_path):
     write(path, page("two", "한"))
     assert "<title>two" in path.read_text(encoding="utf-8")
     path.write_text("<!doctype html>\nmine")
-    with pytest.raises(PictureError, match=r"page.html: is there already, and no page of charlm's"):
+    with pytest.raises(DrawingError, match=r"page.html: is there already, and no page of charlm's"):
         write(path, page("three", ""))
     assert path.read_text() == "<!doctype html>\nmine"
-    with pytest.raises(PictureError, match=r"nowhere.*cannot be written \(No such file"):
+    with pytest.raises(DrawingError, match=r"nowhere.*cannot be written \(No such file"):
         write(tmp_path / "nowhere" / "page.html", "")
-    with pytest.raises(PictureError, match=r"cannot be written \(Is a directory"):
+    with pytest.raises(DrawingError, match=r"cannot be written \(Is a directory"):
         write(tmp_path, "")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm import __version__
-from charlm.errors import PictureError
+from charlm.errors import DrawingError
 from charlm.storage.atomic import replacing
 from charlm.text.shown import printable
 
@@ -64,17 +64,17 @@ def write(path: Path, content: str) -> None:
     """Write a page; one that is there is replaced.
 
     Raises:
-        PictureError: what is there is no page of charlm's, or it cannot be written.
+        DrawingError: what is there is no page of charlm's, or it cannot be written.
     """
     try:
         if path.exists():
             with path.open("rb") as file:
                 ours = file.read(len(_MARK)) == _MARK.encode()
             if not ours:
-                raise PictureError(
+                raise DrawingError(
                     f"{path}: is there already, and no page of charlm's; name another --out"
                 )
         with replacing(path) as file:
             file.write(content.encode())
     except OSError as error:
-        raise PictureError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise DrawingError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from charlm.errors import PictureError
+from charlm.errors import DrawingError
 from charlm.insight.gates import Saturation
 from charlm.nn.parameters import Array
 
@@ -51,7 +51,7 @@ def matplotlib(part: str = "") -> Any:
     """Import the library, an optional extra, or a module of it such as `.figure`.
 
     Raises:
-        PictureError: it is not installed, or cannot be imported.
+        DrawingError: it is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module("matplotlib" + part)
@@ -59,7 +59,7 @@ def matplotlib(part: str = "") -> Any:
         absent = isinstance(error, ModuleNotFoundError) and error.name == "matplotlib"
         first_line = str(error).partition("\n")[0]
         state = "is not installed" if absent else f"cannot be imported ({first_line})"
-        raise PictureError(
+        raise DrawingError(
             f"pictures: need matplotlib, which {state}; pip install matplotlib, or '.[plot]' in a "
             "checkout of charlm"
         ) from None

@@ -58,7 +58,7 @@ def report(path: Path, text: Path | None = None) -> str:
         text: what it reads; the run's own validation text where None.
 
     Raises:
-        PictureError: matplotlib is not installed.
+        DrawingError: matplotlib is not installed.
         CheckpointError: the checkpoint, or the run's text, cannot be used.
         TextError: the text cannot be read, or the model does not know one of its characters.
     """
