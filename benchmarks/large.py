@@ -47,7 +47,7 @@ def run(_: int) -> dict:
 def build(path: Path) -> Path:
     """Repeat the corpus with its lines shuffled until there are 1 GiB of it."""
     lines = (ROOT / "data" / "shakespeare.txt").read_bytes().splitlines(keepends=True)
-    rng, size = random.Random(0), 0  # noqa: S311
+    rng, size = random.Random(0), 0
     with path.open("wb") as file:
         while size < SIZE:
             rng.shuffle(lines)

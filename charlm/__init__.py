@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         check,
         gradients,
         load,
+        report,
         resume,
         start,
         train,
@@ -52,7 +53,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation Finding LanguageModel Training check gradients load resume start train",
+    "charlm.api": "Evaluation Finding LanguageModel Training check gradients load report resume "
+    "start train",
     "charlm.errors": "CharlmError CheckpointError ConfigError Diverged DrawingError ExchangeError "
     "RunError TextError UnknownCharacter",
     "charlm.insight.gradients": "Gradients",
@@ -90,6 +92,7 @@ __all__ = [
     "check",
     "gradients",
     "load",
+    "report",
     "resume",
     "start",
     "train",

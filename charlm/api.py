@@ -6,6 +6,7 @@
     load("my-run")               a checkpoint                    -> LanguageModel
     check("my-run")              are its files whole?            -> [Finding]
     gradients("lstm")            a fresh cell, looked into       -> Gradients
+    report("my-run")             how it learned, and its inside  -> a page, as HTML
 
 Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
 """
@@ -22,11 +23,18 @@ from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.insight import comparison
+from charlm.insight.cells import CHARACTERS, Told, find
+from charlm.insight.characters import characters
+from charlm.insight.gates import Saturation, saturation
 from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
-from charlm.nn.functions import cross_entropy
+from charlm.insight.oddities import Oddity, Watch
+from charlm.insight.properties import properties
+from charlm.insight.surprise import Reader, Surprise, surprise
+from charlm.insight.trace import memory
 from charlm.nn.model import States
 from charlm.nn.parameters import Array
-from charlm.nn.stepper import Stepper
+from charlm.pages import texts
+from charlm.pages.report import report as report_of
 from charlm.storage import checking, runs
 from charlm.storage.checking import Finding as Finding
 from charlm.storage.weights import Trained, load_model
@@ -64,7 +72,7 @@ class LanguageModel:
     """
 
     def __init__(self, trained: Trained, path: Path) -> None:
-        self._model = trained.model
+        self._trained, self._model = trained, trained.model
         self.path = path
         self.vocabulary: Vocabulary = trained.vocabulary
         self.config: Config = trained.config
@@ -184,14 +192,89 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        ids = self._encode(text).astype(np.intp)
-        stepper, before = Stepper(self._model, 1), np.array([self.vocabulary.start_id])
-        found = np.empty(ids.size)
-        for k in range(ids.size):
-            target = ids[k : k + 1]
-            found[k] = -cross_entropy(stepper.step(before), target)[0]
-            before = target
+        ids = self._encode(text)
+        found: Array = -surprise(self._model, ids, self.vocabulary.start_id).nats
         return found
+
+    def surprise(self, text: str, top: int = 5) -> Surprise:
+        """Tell how surprised the model is by each symbol of a text, and what it expected.
+
+        Args:
+            text: symbols are its characters, or its bytes at byte level.
+            top: how many of the likeliest symbols to tell.
+
+        Returns:
+            `bits` and `nats` (symbols,); `likeliest` (symbols, top) ids, the first one first, and
+            their `probabilities`.
+
+        Raises:
+            UnknownCharacter: it holds a character that the model never saw.
+            ValueError: it is empty.
+        """
+        return surprise(self._model, self._encode(text), self.vocabulary.start_id, top)
+
+    def oddities(self, text: str, count: int = 10) -> list[Oddity]:
+        """Find the places of a text that surprise most; raises as `surprise`."""
+        watch = Watch(Reader(self._model, self.vocabulary.start_id, 1), self.vocabulary, count)
+        watch.read(self._encode(text))
+        return watch.oddities
+
+    def states(self, text: str) -> Array:
+        """Return every unit's state after each symbol of a text; raises as `surprise`.
+
+        Returns:
+            (symbols, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
+        """
+        return memory(self._model, self._encode(text), self.vocabulary.start_id)
+
+    def gates(self, text: str) -> list[Saturation]:
+        """Tell how often gates are shut or wide open while a text is read; raises as `surprise`.
+
+        Returns:
+            For each layer's gates (H,) shares of the time `below` 0.1 and `above` 0.9; empty for a
+            tanh RNN.
+        """
+        return saturation(self._model, self._encode(text), self.vocabulary.start_id)
+
+    def cells(self, text: str, count: int = 10) -> list[Told]:
+        """Find the units that tell most of a text; raises as `surprise`.
+
+        Args:
+            text: its first 20,000 symbols are read.
+            count: how many units, at the most.
+
+        Returns:
+            Each with its property and its correlation on the text's last third, strongest first.
+        """
+        return find(*self._looked_at(text)[1:], count)
+
+    def heat_page(self, text: str, title: str = "Surprise") -> str:
+        """Make a page, as HTML, of a text coloured by surprise; raises as `surprise`."""
+        ids = self._encode(text)
+        shown = ids[: texts.MOST]
+        return texts.heat(title, self._trained, shown, ids.size, self.oddities(text))
+
+    def cells_page(
+        self, text: str, unit: tuple[int, int] | None = None, title: str = "Cells"
+    ) -> str:
+        """Make a page, as HTML, of a text coloured by a unit's state; raises as `surprise`.
+
+        Args:
+            text: its first 20,000 symbols are read.
+            unit: (layer, number); the units that tell most where None.
+            title: the page's.
+        """
+        spelled, states, told = self._looked_at(text)
+        if unit is None:
+            return texts.best(title, spelled, states, told, find(states, told))
+        return texts.unit(title, spelled, states[(slice(None), *unit)], *unit)
+
+    def _looked_at(self, text: str) -> tuple[str, Array, dict[str, Array]]:
+        """Return a text's characters, every unit's state after each, and their properties."""
+        ids = self._encode(text)[:CHARACTERS]
+        spelled = characters(self.vocabulary, ids)
+        states = memory(self._model, ids, self.vocabulary.start_id)
+        return spelled.text, spelled.lasts(states), properties(spelled.text)
 
     def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
         """Run the network.
@@ -405,6 +488,8 @@ def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Find
         RunError: there is no such run.
     """
     return checking.check(str(where), Path(checkpoints))
+
+
 def gradients(
     cell: str = "lstm",
     *,
@@ -433,6 +518,29 @@ def gradients(
     given = Layer("gradients", {f"model.{key}": value for key, value in settings.items()})
     model = fresh(resolve([given])[0].model, SYMBOLS, scale=scale, seed=seed)
     return measure(model, random_ids(comparison.steps(lags) + 1, comparison.STREAMS, seed), lags)
+
+
+def report(
+    where: PathLike | None = None,
+    *,
+    text: PathLike | None = None,
+    checkpoints: PathLike = _CHECKPOINTS,
+) -> str:
+    """Make the page of a run, as HTML; needs matplotlib.
+
+    Args:
+        where: a checkpoint file, a run's folder or name; the newest run where None.
+        text: what it reads; the run's own validation text where None.
+        checkpoints: the folder of all runs.
+
+    Raises:
+        DrawingError: matplotlib is not installed.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        RunError: there is no run yet.
+        TextError: the text cannot be read, or the model does not know one of its characters.
+    """
+    path = runs.weights(None if where is None else str(where), Path(checkpoints))
+    return report_of(path, None if text is None else Path(text))
 
 
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:

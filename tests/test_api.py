@@ -33,14 +33,11 @@ def model(here):
 
 def test_public_names():
     assert charlm.__all__ == [
-        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "Finding", "LanguageModel", "RolledBack", "RunError", "Sampled", "Saved",
-        "Speed", "Started", "TextError", "Training", "UnknownCharacter", "Updated", "Validated",
-        "__version__", "bench", "check", "load", "resume", "start", "train",
         "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "DrawingError",
-        "Evaluation", "Event", "ExchangeError", "Gradients", "LanguageModel", "RunError", "Sampled",
-        "Saved", "Started", "TextError", "Training", "UnknownCharacter", "Updated", "Validated",
-        "__version__", "gradients", "load", "resume", "start", "train",
+        "Evaluation", "Event", "ExchangeError", "Finding", "Gradients", "LanguageModel",
+        "RolledBack", "RunError", "Sampled", "Saved", "Speed", "Started", "TextError", "Training",
+        "UnknownCharacter", "Updated", "Validated", "__version__", "bench", "check", "gradients",
+        "load", "report", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))

@@ -60,6 +60,7 @@ def readings(run):
         entry = json.loads(line)
         if "step" in entry:
             entry.pop("elapsed_s")
+            entry.pop("chars_per_s", None)
             entries[entry["step"]] = entry
     return entries
 
@@ -96,8 +97,22 @@ def test_events_come_in_order(text_file, tmp_path):
     assert t.run is not None
     names = sorted(q.name for q in t.run.folder.iterdir())
     assert names == ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
-    assert sorted(readings(t.run)) == list(range(1, 13))
+    assert sorted(readings(t.run)) == list(range(13))
+    # The history keeps what was written, and what was before the first update.
+    kept = {step: q["sample"] for step, q in readings(t.run).items() if "sample" in q}
+    assert sorted(kept) == [0, 5, 10, 12]
+    assert {q.step: q.text for q in events if isinstance(q, Sampled)} == {k: kept[k] for k in at}
     assert t.run.config.read_text() == to_yaml(t.config)
+
+
+def test_samples_in_the_history_are_short(text_file, tmp_path):
+    changes = {"train__steps": 2, "train__validate_every": 1}
+    long, events = train(text_file, tmp_path, "long", train__sample_length=400, **changes)
+    assert [len(q.text) for q in events if isinstance(q, Sampled)] == [400, 400]
+    assert [len(q["sample"]) for q in readings(long.run).values()] == [300, 300, 300]
+    none, _ = train(text_file, tmp_path, "none", train__sample_length=0, **changes)
+    assert all("sample" not in q for q in readings(none.run).values())
+    assert sorted(readings(none.run)) == [1, 2]
 
 
 def test_best_holds_the_averaged_weights_of_the_best_validation(text_file, tmp_path):

@@ -1,10 +1,20 @@
-"""charlm eval: score a text."""
+"""charlm eval: score a text, and show where it surprises."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from charlm.commands.console import say, show
+
+if TYPE_CHECKING:
+    from charlm.evaluation.score import Score
+    from charlm.storage.weights import Trained
+    from charlm.text.corpus import IdFile
 
 
 def evaluate(
@@ -17,11 +27,23 @@ def evaluate(
         ),
     ],
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    heat: Annotated[
+        bool,
+        typer.Option(
+            "--heat", help="Show the text coloured by surprise as well, and its oddest places."
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With --heat: write a page for a browser instead of the terminal's."),
+    ] = None,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
 ) -> None:
     """Say how well a model predicts a text, in nats and bits per character.
 
     Example: charlm eval checkpoints/shakespeare chapter.txt
+
+    Example: charlm eval chapter.txt --heat --out chapter.html
     """
     import tempfile
 
@@ -29,6 +51,8 @@ def evaluate(
 
     if len(arguments) > 2:
         raise typer.BadParameter(f"expected [CHECKPOINT] TEXT, got {len(arguments)} arguments")
+    if (json and heat) or (out and not heat):
+        raise typer.BadParameter("--json excludes --heat" if json else "--out belongs to --heat")
     text = Path(arguments[-1])
     path = weights(arguments[0] if len(arguments) == 2 else None, checkpoints)
 
@@ -38,7 +62,8 @@ def evaluate(
     from charlm.text.corpus import IdFile, Share, encode
     from charlm.text.source import Source, find
 
-    model, vocabulary, config, _ = load_model(path)
+    trained = load_model(path)
+    model, vocabulary, config, _ = trained
     with tempfile.TemporaryDirectory() as folder:
         flat = Path(folder) / "ids.bin"
         source = Source(find([text], "*.txt"), config.data.encoding, config.data.level)
@@ -51,6 +76,9 @@ def evaluate(
             "carried": carried(model, ids, share, vocabulary.start_id),
             "cold": cold(model, ids, share, vocabulary.start_id),
         }
+        if heat:
+            _print(text, path, info.characters, scores)
+            _heat(source.name, trained, ids, out)
         ids.close()
     if json:
         import json as encoder
@@ -61,11 +89,52 @@ def evaluate(
             # JSON knows no infinity.
             report[name] = {unit: q if math.isfinite(q) else None for unit, q in units.items()}
         print(encoder.dumps(report))
-        return
-    print(f"{text}: {info.characters:,} characters, scored by {path}")
+    elif not heat:
+        _print(text, path, info.characters, scores)
+
+
+def _print(text: Path, path: Path, characters: int, scores: Mapping[str, Score]) -> None:
+    print(f"{text}: {characters:,} characters, scored by {path}")
     labels = {"carried": "carried state", "cold": "cold windows of 256"}
     for name, score in scores.items():
         print(
             f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
             f"perplexity {score.perplexity:.3f}"
         )
+
+
+def _heat(name: str, trained: Trained, ids: IdFile, out: Path | None) -> None:
+    """Show a text's surprises, on the terminal as they are read."""
+    import sys
+
+    import numpy as np
+
+    from charlm.commands.paint import depth, surprise
+    from charlm.insight.oddities import Watch, pieces
+    from charlm.insight.surprise import Reader
+    from charlm.pages.page import write
+    from charlm.pages.texts import MOST
+    from charlm.pages.texts import heat as page
+
+    colours = depth(sys.stdout)
+    watch = Watch(Reader(trained.model, trained.vocabulary.start_id, 1), trained.vocabulary)
+    if colours and out is None:
+        show("")
+    for piece in pieces(ids, trained.vocabulary):
+        seen = watch.read(piece)
+        if colours and out is None:
+            pairs = zip(seen.text, seen.bits.tolist(), strict=True)
+            show("".join(surprise(c, bits, colours) for c, bits in pairs), end="")
+    show("\noddest places, in bits")
+    for q in watch.oddities:
+        place, expected = f"{q.line}:{q.column}", f"{q.expected} {100 * q.probability:.0f} %"
+        show(
+            f"  {place:<10} {q.bits:5.1f}  {q.before}[{q.character}]{q.after}  expected {expected}"
+        )
+    if out is not None:
+        beginning = np.empty(min(ids.size, MOST), ids.dtype)
+        ids.read_into(0, beginning)
+        write(out, page(Path(name).name, trained, beginning, ids.size, watch.oddities))
+        say(f"{out}: open it in a browser")
+    elif not colours:
+        say("stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists")

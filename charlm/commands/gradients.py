@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.commands.console import show
-from charlm.commands.tables import printable
+from charlm.text.shown import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

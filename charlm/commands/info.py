@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.commands.console import duration, say, show, size
-from charlm.commands.tables import printable, shorten, symbols, table
+from charlm.commands.tables import shorten, symbols, table
+from charlm.text.shown import printable
 
 if TYPE_CHECKING:
     from charlm.storage.facts import Facts
@@ -224,7 +225,8 @@ def _changed(settings: dict[str, Any]) -> dict[str, str]:
 
 def _losses(history: History) -> list[str]:
     """Lay out the last validations; where there is none yet, the last readings."""
-    readings = [q for q in history.readings if "validation" in q] or history.readings
+    measured = [q for q in history.readings if {"loss", "validation"} & q.keys()]
+    readings = [q for q in measured if "validation" in q] or measured
     if not readings:
         return []
     losses = [q["validation"] for q in readings if _is_number(q.get("validation"))]

@@ -101,6 +101,8 @@ class GRUTape(Tape):
 class GRU(RecurrentLayer):
     """Run a GRU layer; the state is (h,)."""
 
+    SIGMOIDS: ClassVar = ("r", "z")
+    MEMORY = "h_next"
     STATES: ClassVar = ("h",)
     GATES: ClassVar = ("r", "z", "n")
 

@@ -94,6 +94,8 @@ class LSTMTape(Tape):
 class LSTM(RecurrentLayer):
     """Run an LSTM layer; the state is (h, c)."""
 
+    SIGMOIDS: ClassVar = ("i", "f", "o")
+    MEMORY = "tanh_c"
     STATES: ClassVar = ("h", "c")
     GATES: ClassVar = ("i", "f", "o", "g")
 

@@ -69,8 +69,12 @@ class RecurrentLayer(ABC):
         STATES: names of what is carried from step to step.
         GATES: names of the blocks of H rows that the recurrent weights are made of.
         X: rows of the tape's x: D, or V where an embedding is folded into the weights.
+        SIGMOIDS: the cell's gates between 0 and 1, by the names of a slot's views.
+        MEMORY: a slot's view of what the cell carries on, between -1 and 1.
     """
 
+    SIGMOIDS: ClassVar[tuple[str, ...]]
+    MEMORY: ClassVar[str]
     STATES: ClassVar[tuple[str, ...]]
     GATES: ClassVar[tuple[str, ...]]
     dtype: np.dtype[Any]

@@ -55,6 +55,8 @@ class RNNTape(Tape):
 class RNN(RecurrentLayer):
     """Run a tanh RNN layer; the state is (h,)."""
 
+    SIGMOIDS: ClassVar = ()
+    MEMORY = "h_next"
     STATES: ClassVar = ("h",)
     GATES: ClassVar = ("h",)
 

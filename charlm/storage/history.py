@@ -1,7 +1,9 @@
 """A run's history, as its training wrote it: one line a reading.
 
+    {"step": 0, "sample": "q;Xw...", "elapsed_s": 0.0}
     {"step": 40, "loss": 1.93, "learning_rate": 0.008, "norm": 0.31, "elapsed_s": 7.6}
-    {"step": 50, "train_loss": 1.95, "validation": 1.98, "elapsed_s": 9.7}
+    {"step": 50, "train_loss": 1.95, "validation": 1.98, "chars_per_s": 24500,
+     "sample": "The ri...", "elapsed_s": 9.7}
     {"resume": 40}                      went on from update 40
     {"rollback": 40, "from": 57, "count": 1, "why": "the loss explodes, ..."}
 

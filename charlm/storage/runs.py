@@ -6,6 +6,7 @@
         last.npz        the newest checkpoint, to resume from
         best.npz        the weights with the lowest validation loss, to sample from
         history.jsonl   one line a reading; a resume adds {"resume": step}
+        report.html     what `charlm report` wrote
         lock            the process that trains it, while it does
 
 A run that was imported has its best.npz alone. Nothing is ever written over another run: a name

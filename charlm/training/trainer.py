@@ -53,6 +53,8 @@ _READINGS = 200
 # A validation reads at most this much of the share, so that a long text costs no more than a
 # short one; `charlm eval` reads everything.
 VALIDATION_CHARACTERS = 200_000
+# So much of each sample stays in the history.
+SAMPLE_KEPT = 300
 
 
 @dataclass
@@ -226,6 +228,11 @@ class Trainer:
             self.run.record({"resume": p.step})
         elif p.step == 0:
             yield from self._save()
+            if self.run and (length := self.config.train.sample_length):
+                # What it writes before it has learned anything.
+                self.shown.prepare()
+                text = self.sample(min(length, SAMPLE_KEPT))
+                self.run.record({"step": 0, "sample": text, "elapsed_s": 0.0})
         while p.step < self.steps and not self.stop_asked and not self.stale:
             try:
                 updated = self.update()
@@ -241,10 +248,13 @@ class Trainer:
                     # A coarse clock may not have moved.
                     chars_per_s = characters / max(time.monotonic() - validated_at, 1e-3)
                     validated = self._validate(chars_per_s)
-                    reading |= {"train_loss": validated.train_loss, "validation": validated.loss}
+                    reading |= {"train_loss": validated.train_loss, "validation": validated.loss,
+                                "chars_per_s": round(chars_per_s)}  # fmt: skip
                     yield validated
-                    if self.config.train.sample_length:
-                        yield Sampled(p.step, self.sample(self.config.train.sample_length))
+                    if length := self.config.train.sample_length:
+                        text = self.sample(length)
+                        reading["sample"] = text[:SAMPLE_KEPT]
+                        yield Sampled(p.step, text)
                     validated_at, characters = time.monotonic(), 0
                 if reading and self.run:
                     self.run.record({"step": p.step, **reading, "elapsed_s": round(p.elapsed_s, 2)})
