@@ -141,6 +141,17 @@ def test_radius_is_the_scale_of_fresh_cells():
         assert radius == pytest.approx(dict.fromkeys(radius, 1.7))
 
 
+def test_radius_is_the_largest_eigenvalue():
+    model = fresh(ModelConfig(cell="gru", layers=1, hidden=3), 64)
+    for block, largest in enumerate((0.9, 0.3, 2.0)):
+        # A triangular matrix shows its eigenvalues on the diagonal, whatever stands above it.
+        W = model.parameters.views["gru.0.Wh"][3 * block : 3 * block + 3]
+        W[...] = np.triu(np.full((3, 3), 5.0), 1) + np.diag([0.1, -largest, 0.2])
+    model.prepare()
+    radius = measure(model, random_ids(4, 2), lags=2).radius
+    assert radius == pytest.approx({"gru.0.r": 0.9, "gru.0.z": 0.3, "gru.0.n": 2.0})
+
+
 def test_what_the_course_says():
     """Vanishing, exploding, the second path and the forget bias, at the sizes shown by default."""
 
@@ -342,7 +353,7 @@ def test_pictures(charlm, tmp_path, suffix):
 def test_what_leaves_the_numbers_is_left_out(charlm, tmp_path):
     """Scale 0 stops the gradient at once, scale 100 sends it beyond what float64 holds."""
     pytest.importorskip("matplotlib")
-    options = ["--lags", 400, "--hidden", 4, "--scale", 0, "--scale", 100]
+    options = ["--lags", 200, "--hidden", 4, "--scale", 0, "--scale", 100, "--forget-bias", 1]
     code, out, err = charlm("gradients", *options, "--out", "a.png")
     assert (code, err) == (0, "")
     _, out, _ = charlm("gradients", *options, "--json")
