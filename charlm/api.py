@@ -9,6 +9,7 @@ Settings are the keys of config.yaml without their section: `hidden`, `learning_
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.config import FIELDS, Config, Layer, read_yaml
-from charlm.evaluation import score
+from charlm.evaluation import dynamic, score
+from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.nn.functions import cross_entropy
@@ -24,9 +26,11 @@ from charlm.nn.model import States
 from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
 from charlm.storage import runs
+from charlm.storage.history import read_history
 from charlm.storage.weights import Trained, load_model
 from charlm.text.corpus import IdFile, Share
 from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.training.advice import advise
 from charlm.training.events import Event
 from charlm.training.finetuning import settle
 from charlm.training.start import Beginning, begin
@@ -59,7 +63,7 @@ class LanguageModel:
     """
 
     def __init__(self, trained: Trained, path: Path) -> None:
-        self._model = trained.model
+        self._trained, self._model = trained, trained.model
         self.path = path
         self.vocabulary: Vocabulary = trained.vocabulary
         self.config: Config = trained.config
@@ -155,19 +159,49 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        ids = self._encode(text)
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "ids.bin"
-            path.write_bytes(ids.tobytes())
-            flat = IdFile(path, ids.dtype)
-            share, start_id = Share(0, ids.size), self.vocabulary.start_id
-            try:
-                return Evaluation(
-                    score.carried(self._model, flat, share, start_id),
-                    score.cold(self._model, flat, share, start_id),
-                )
-            finally:
-                flat.close()
+        start_id = self.vocabulary.start_id
+        with self._as_file(text) as (ids, share):
+            return Evaluation(
+                score.carried(self._model, ids, share, start_id),
+                score.cold(self._model, ids, share, start_id),
+            )
+
+    def evaluate_dynamic(self, text: str, *, learning_rate: float = dynamic.RATE) -> score.Score:
+        """Score a text with a copy that goes on learning from what it has scored.
+
+        The figure compares with its like only; `evaluate` is that of fixed weights.
+
+        Args:
+            text: what to score.
+            learning_rate: at least 0; at 0 nothing is learned.
+
+        Raises:
+            UnknownCharacter: the text holds a character that the model never saw.
+            ConfigError: the learning rate is out of range.
+            Diverged: the loss is no longer finite.
+            ValueError: the text is empty.
+        """
+        with self._as_file(text) as (ids, share):
+            start_id = self.vocabulary.start_id
+            return dynamic.dynamic(self._model, ids, share, start_id, learning_rate)
+
+    def copies(self, text: str, *, at_least: int = AT_LEAST) -> list[Copy]:
+        """Find what a text quotes from the one that was learned, character by character.
+
+        Args:
+            text: such as what `sample` returns.
+            at_least: how long a copy has to be.
+
+        Returns:
+            The copies, the longest first, none overlapping a longer one.
+
+        Raises:
+            CheckpointError: the run's text is not beside its checkpoint.
+            UnknownCharacter: it holds a character that the model never saw.
+            ConfigError: `at_least` is below 1.
+        """
+        learned = Learned.of(self._trained, self.path)
+        return learned.copies([self.vocabulary.encode(text, "text")], at_least)[0]
 
     def log_probs(self, text: str) -> Array:
         """Return ln p of each symbol of a text, given all before it.
@@ -209,6 +243,18 @@ class LanguageModel:
     def zero_state(self, B: int = 1) -> States:
         """Return the state at the beginning of a text, for B streams."""
         return self._model.zero_state(B)
+
+    @contextmanager
+    def _as_file(self, text: str) -> Iterator[tuple[IdFile, Share]]:
+        ids = self._encode(text)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "ids.bin"
+            path.write_bytes(ids.tobytes())
+            flat = IdFile(path, ids.dtype)
+            try:
+                yield flat, Share(0, ids.size)
+            finally:
+                flat.close()
 
     def _encode(self, text: str) -> Array:
         if not text:
@@ -263,6 +309,10 @@ class Training:
                 callback(event)
         return self.model()
 
+    def advice(self) -> str | None:
+        """Say in one line what the losses so far suggest to change; None where they are few."""
+        return advise(read_history(self._run.history).readings)
+
     def model(self) -> LanguageModel:
         """Load the best weights so far, or the last ones where nothing was validated yet."""
         return load(self.folder)
@@ -303,7 +353,7 @@ def start(
         name: the run's; the text's stem where None.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
-        preset: tiny, small, medium or large.
+        preset: tiny, small, medium or large; `auto` or None chooses by the text's size.
         **settings: the keys of config.yaml without their section.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,20 @@ def evaluate(
             show_default="the newest run",
         ),
     ],
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic",
+            help="Also say how well it does when it goes on learning from what it has read; the "
+            "checkpoint stays as it is.",
+        ),
+    ] = False,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate of --dynamic; at 0 nothing is learned.", show_default="0.0003"
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
 ) -> None:
@@ -29,10 +43,14 @@ def evaluate(
 
     if len(arguments) > 2:
         raise typer.BadParameter(f"expected [CHECKPOINT] TEXT, got {len(arguments)} arguments")
+    if lr is not None and not dynamic:
+        raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
     text = Path(arguments[-1])
     path = weights(arguments[0] if len(arguments) == 2 else None, checkpoints)
 
     from charlm.errors import TextError
+    from charlm.evaluation.dynamic import RATE
+    from charlm.evaluation.dynamic import dynamic as learning
     from charlm.evaluation.score import carried, cold
     from charlm.storage.weights import load_model
     from charlm.text.corpus import IdFile, Share, encode
@@ -51,21 +69,39 @@ def evaluate(
             "carried": carried(model, ids, share, vocabulary.start_id),
             "cold": cold(model, ids, share, vocabulary.start_id),
         }
+        if dynamic:
+            rate = RATE if lr is None else lr
+            scores["dynamic"] = learning(model, ids, share, vocabulary.start_id, rate)
         ids.close()
     if json:
         import json as encoder
 
-        report = {"checkpoint": str(path), "text": str(text), "characters": info.characters}
+        report: dict[str, Any] = {
+            "checkpoint": str(path),
+            "text": str(text),
+            "characters": info.characters,
+        }
         for name, score in scores.items():
             units = {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
             # JSON knows no infinity.
             report[name] = {unit: q if math.isfinite(q) else None for unit, q in units.items()}
+        if dynamic:
+            report["dynamic"]["learning_rate"] = rate
         print(encoder.dumps(report))
         return
     print(f"{text}: {info.characters:,} characters, scored by {path}")
-    labels = {"carried": "carried state", "cold": "cold windows of 256"}
+    labels = {
+        "carried": "carried state",
+        "cold": "cold windows of 256",
+        "dynamic": "dynamic evaluation",
+    }
     for name, score in scores.items():
         print(
             f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
             f"perplexity {score.perplexity:.3f}"
+        )
+    if dynamic:
+        print(
+            f"  dynamic evaluation learned at a rate of {rate:g} from what it had scored, so it "
+            "compares with its like only"
         )

@@ -18,6 +18,7 @@ from charlm.commands.console import say
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charlm.generation.copies import Learned
     from charlm.generation.sampler import Sampler
     from charlm.text.vocabulary import Vocabulary
 
@@ -26,8 +27,10 @@ _WRITTEN = "What is written"
 
 # More streams than these are drawn one group after the other: memory grows with them.
 _AT_ONCE = 64
-# So many unknown characters are named, and the rest is counted.
+# So many unknown characters, or copies, are named, and the rest is counted.
 _NAMED = 8
+# Columns of a copy that are shown.
+_QUOTED = 60
 
 
 class OnUnknown(StrEnum):
@@ -129,6 +132,14 @@ def sample(
             rich_help_panel=_WRITTEN,
         ),
     ] = False,
+    check_copy: Annotated[
+        bool,
+        typer.Option(
+            "--check-copy",
+            help="Say on stderr what was copied from the text that the model learned.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
 ) -> None:
     """Write text, each character as it is drawn.
@@ -150,6 +161,7 @@ def sample(
     import numpy as np
 
     from charlm.errors import UnknownCharacter
+    from charlm.generation.copies import Learned
     from charlm.generation.filters import Filters
     from charlm.generation.sampler import Sampler
     from charlm.storage.weights import load_model
@@ -157,7 +169,9 @@ def sample(
     filters = Filters(temp, top_k, top_p, min_p)
     # Damaged weights overflow as soon as they are prepared; the sampler says so in its own words.
     with np.errstate(over="ignore", invalid="ignore"):
-        model, vocabulary, _, _ = load_model(path)
+        trained = load_model(path)
+    model, vocabulary = trained.model, trained.vocabulary
+    learned = Learned.of(trained, path) if check_copy else None
     begins_with = (start or "") if given is None else _text(given, vocabulary)
     drawn_from = secrets.randbelow(2**32) if seed is None else seed
     say(f"{path}, seed {drawn_from}")
@@ -188,31 +202,39 @@ def sample(
     _note_unknown(begins_with, vocabulary, on_unknown)
     with _may_close(out):
         if count == best_of == 1 and not json:
-            _stream(out, first, length)
-            return
-        for n, begin in enumerate(range(0, count, together)):
-            drawing = sampler(min(count - begin, together), n) if n else first
-            _print(out, drawing, drawing.write(length), best_of, begin, json)
+            written = [_stream(out, first, length)]
+        else:
+            written = []
+            for n, begin in enumerate(range(0, count, together)):
+                drawing = sampler(min(count - begin, together), n) if n else first
+                written += _print(out, drawing, drawing.write(length), best_of, begin, json)
+    if learned:
+        _tell_copies(learned, written, vocabulary)
 
 
-def _stream(out: TextIO, sampler: Sampler, length: int) -> None:
-    """Write one text, each character as it is drawn."""
-    last = sampler.start
-    out.write(last)
+def _stream(out: TextIO, sampler: Sampler, length: int) -> str:
+    """Write one text, each character as it is drawn, and return it without its start."""
+    out.write(sampler.start)
     out.flush()
+    written = []
     for character in sampler.characters(length):
         out.write(character)
         out.flush()
-        last = character
-    if out.isatty() and not last.endswith("\n"):
+        written.append(character)
+    if out.isatty() and not (written or [sampler.start])[-1].endswith("\n"):
         out.write("\n")
+    return "".join(written)
 
 
 def _print(
     out: TextIO, sampler: Sampler, written: list[str], best_of: int, begin: int, json: bool
-) -> None:
-    """Write the texts that were drawn together; the first of them has the index `begin`."""
-    for index, b in enumerate(_likeliest(sampler, best_of), begin):
+) -> list[str]:
+    """Write the texts that were drawn together, and return those without their start.
+
+    The first of them has the index `begin`.
+    """
+    likeliest = _likeliest(sampler, best_of)
+    for index, b in enumerate(likeliest, begin):
         if json:
             out.write(_line(sampler, b, written[b], index))
             continue
@@ -222,6 +244,29 @@ def _print(
         text = sampler.start + written[b]
         out.write(text if text.endswith("\n") else f"{text}\n")
     out.flush()
+    return [written[b] for b in likeliest]
+
+
+def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -> None:
+    """Name on stderr what the texts have copied, the longest first."""
+    from charlm.commands.tables import printable, shorten
+    from charlm.generation.copies import AT_LEAST
+
+    ids = [vocabulary.encode(text, "text") for text in written]
+    decoded = vocabulary.decoder
+    found = [(copy, k) for k, copies in enumerate(learned.copies(ids)) for copy in copies]
+    if not found:
+        say(f"no copy: nothing of {AT_LEAST} characters or more stands in the learned text")
+    for copy, k in sorted(found, key=lambda q: -q[0].length)[:_NAMED]:
+        decode = decoded()
+        quoted = "".join(map(decode, ids[k][copy.begin : copy.begin + copy.length].tolist()))
+        which = f" of text {k + 1}" if len(written) > 1 else ""
+        say(
+            f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the learned "
+            f"text, from {copy.place:,} on: {shorten(printable(quoted), _QUOTED)}"
+        )
+    if len(found) > _NAMED:
+        say(f"and {len(found) - _NAMED:,} more")
 
 
 def _likeliest(sampler: Sampler, best_of: int) -> list[int]:
