@@ -27,6 +27,7 @@ from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
 from charlm.storage import runs
 from charlm.storage.history import read_history
+from charlm.storage.learned import learned_text
 from charlm.storage.weights import Trained, load_model
 from charlm.text.corpus import IdFile, Share
 from charlm.text.vocabulary import OnUnknown, Vocabulary
@@ -177,13 +178,14 @@ class LanguageModel:
 
         Raises:
             UnknownCharacter: the text holds a character that the model never saw.
+            CheckpointError: the run's text is not beside its checkpoint.
             ConfigError: the learning rate is out of range.
             Diverged: the loss is no longer finite.
             ValueError: the text is empty.
         """
+        learned, start_id = learned_text(self._trained, self.path), self.vocabulary.start_id
         with self._as_file(text) as (ids, share):
-            start_id = self.vocabulary.start_id
-            return dynamic.dynamic(self._model, ids, share, start_id, learning_rate)
+            return dynamic.dynamic(self._model, learned, ids, share, start_id, learning_rate)
 
     def copies(self, text: str, *, at_least: int = AT_LEAST) -> list[Copy]:
         """Find what a text quotes from the one that was learned, character by character.
@@ -200,7 +202,7 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ConfigError: `at_least` is below 1.
         """
-        learned = Learned.of(self._trained, self.path)
+        learned = Learned(learned_text(self._trained, self.path))
         return learned.copies([self.vocabulary.encode(text, "text")], at_least)[0]
 
     def log_probs(self, text: str) -> Array:

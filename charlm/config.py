@@ -123,7 +123,7 @@ class TrainConfig:
     epsilon: float = _setting(
         1e-8, "adam, rmsprop, adagrad: added to the root of the squares", above=0
     )
-    momentum: float = _setting(0.0, "sgd: decay of the velocity", at_least=0, below=1)
+    momentum: float = _setting(0.9, "sgd: decay of the velocity", at_least=0, below=1)
     nesterov: bool = _setting(False, "sgd: look ahead along the velocity")
     weight_decay: float = _setting(
         0.0, "adam: decoupled; the others: added to the gradient", at_least=0

@@ -22,6 +22,7 @@ from charlm import __main__, cli, environment
 from charlm.commands import console
 from charlm.commands.train import _show_bar
 from charlm.evaluation import score
+from charlm.evaluation.dynamic import RATE
 from charlm.storage.checkpoint import load
 from charlm.training import start
 
@@ -62,14 +63,18 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
     ), lines[1]
     assert lines[2] == "plan    30 updates of 4 streams x 8 steps, 0.27 passes over the text"
     assert lines[3] == "run     checkpoints/verse"
+    assert lines[4] == (
+        "note    preset tiny: 4,000 characters are few; with dropout and few streams; --preset "
+        "chooses another"
+    )
     pattern = r"update \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
-    assert [bool(re.fullmatch(pattern, line)) for line in lines[4:6]] == [True, True]
+    assert [bool(re.fullmatch(pattern, line)) for line in lines[5:7]] == [True, True]
     assert re.fullmatch(
         r"done: 30 updates in \d+ s, validation \d\.\d{4} nats per character at update \d+",
-        lines[6],
+        lines[7],
     )
-    assert lines[7] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
-    assert len(lines) == 8
+    assert lines[8] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
+    assert len(lines) == 9
     assert "\x1b" not in err
     assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()
 
@@ -279,7 +284,7 @@ ERRORS = [
     (["train", "verse.txt", "--lr", "-1"],
      "--lr: train.learning_rate must be above 0, got -1.0"),
     (["train", "verse.txt", "--preset", "huge"],
-     "--preset: preset must be one of tiny, small, medium, large, got 'huge'"),
+     "--preset: preset must be one of auto, tiny, small, medium, large, got 'huge'"),
     (["train", "verse.txt", "--config", "no.yaml"],
      "no.yaml: cannot be read (No such file or directory)"),
     (["train", "verse.txt", "--name", "a/b"],
@@ -449,8 +454,8 @@ def test_commands_to_copy_are_quoted(charlm, text_file):
 def test_help_tells_the_defaults(charlm, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for command, defaults in (
-        ("train", ["data.path", "small", "the text's stem", "./config.yaml", "its own"]),
-        ("eval", ["the newest run"]),
+        ("train", ["data.path", "auto", "adam", "the text's stem", "./config.yaml", "its own"]),
+        ("eval", ["the newest run", str(RATE)]),
     ):
         out = charlm(command, "--help")[1]
         for default in defaults:

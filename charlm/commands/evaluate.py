@@ -27,7 +27,7 @@ def evaluate(
     lr: Annotated[
         float | None,
         typer.Option(
-            help="Learning rate of --dynamic; at 0 nothing is learned.", show_default="0.0003"
+            help="Learning rate of --dynamic; at 0 nothing is learned.", show_default="0.001"
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -52,11 +52,14 @@ def evaluate(
     from charlm.evaluation.dynamic import RATE
     from charlm.evaluation.dynamic import dynamic as learning
     from charlm.evaluation.score import carried, cold
+    from charlm.storage.learned import learned_text
     from charlm.storage.weights import load_model
     from charlm.text.corpus import IdFile, Share, encode
     from charlm.text.source import Source, find
 
-    model, vocabulary, config, _ = load_model(path)
+    trained = load_model(path)
+    model, vocabulary, config, _ = trained
+    learned = learned_text(trained, path) if dynamic else None
     with tempfile.TemporaryDirectory() as folder:
         flat = Path(folder) / "ids.bin"
         source = Source(find([text], "*.txt"), config.data.encoding, config.data.level)
@@ -69,9 +72,9 @@ def evaluate(
             "carried": carried(model, ids, share, vocabulary.start_id),
             "cold": cold(model, ids, share, vocabulary.start_id),
         }
-        if dynamic:
-            rate = RATE if lr is None else lr
-            scores["dynamic"] = learning(model, ids, share, vocabulary.start_id, rate)
+        rate = RATE if lr is None else lr
+        if learned is not None:
+            scores["dynamic"] = learning(model, learned, ids, share, vocabulary.start_id, rate)
         ids.close()
     if json:
         import json as encoder

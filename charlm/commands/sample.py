@@ -164,6 +164,7 @@ def sample(
     from charlm.generation.copies import Learned
     from charlm.generation.filters import Filters
     from charlm.generation.sampler import Sampler
+    from charlm.storage.learned import learned_text
     from charlm.storage.weights import load_model
 
     filters = Filters(temp, top_k, top_p, min_p)
@@ -171,7 +172,7 @@ def sample(
     with np.errstate(over="ignore", invalid="ignore"):
         trained = load_model(path)
     model, vocabulary = trained.model, trained.vocabulary
-    learned = Learned.of(trained, path) if check_copy else None
+    learned = Learned(learned_text(trained, path)) if check_copy else None
     begins_with = (start or "") if given is None else _text(given, vocabulary)
     drawn_from = secrets.randbelow(2**32) if seed is None else seed
     say(f"{path}, seed {drawn_from}")

@@ -4,17 +4,10 @@
 
 No character is learned from before it was scored, so this is a fair figure, but another one than
 that of fixed weights: it says what the model and the text before are worth together. The text is
-read once, as one stream, with the state carried. The rule is RMSprop with a mean of the squares
-that is not biased at the beginning, and decay to the weights that were trained:
+read once, as one stream, with the state carried.
 
-    v = mean of the squared gradients so far, recent ones weighing more
-    p = p - rate dp / (sqrt(v) + epsilon)
-    p = p + decay (p_0 - p)
-
-Sources: Graves 2013, Generating sequences with recurrent neural networks, section 3.2 (gradient
-steps while testing); Krause, Kahembwe, Murray & Renals 2018, Dynamic evaluation of neural sequence
-models, equations 6 to 9 (gradient statistics, decay). Theirs come from the training text, ours
-from the text itself: a checkpoint needs nothing beside it.
+Sources: Graves 2013, Generating sequences with recurrent neural networks, section 3.2; Krause,
+Kahembwe, Murray & Renals 2018; see optim/adaptation.py for the rule.
 """
 
 import math
@@ -24,45 +17,54 @@ import numpy as np
 from charlm.errors import ConfigError, Diverged
 from charlm.evaluation.score import Score
 from charlm.nn.model import Model
-from charlm.optim.optimizers import Adam
+from charlm.nn.parameters import Array
+from charlm.optim.adaptation import Adaptation
 from charlm.text.corpus import IdFile, Share
+from charlm.text.vocabulary import Ids
 
 # Measured; see docs/results.md.
-RATE = 3e-4
-DECAY = 0.003
-CHUNK = 32
-_MEMORY = 0.999
+RATE = 0.001
+DECAY = 0.01
+EPSILON = 0.3
+CHUNK = 64
+# Chunks of the learned text that the statistics are taken over.
+_STATISTICS = 100
 
 
+# What overflows is told once, as Diverged.
+@np.errstate(all="ignore")
 def dynamic(
-    model: Model, ids: IdFile, share: Share, start_id: int, learning_rate: float = RATE
+    model: Model,
+    learned: Ids,
+    ids: IdFile,
+    share: Share,
+    start_id: int,
+    learning_rate: float = RATE,
 ) -> Score:
     """Score a text with a copy of the model that learns from it.
 
     Args:
         model: prepared weights; they stay as they are.
-        ids: the text.
-        share: the part to score; nothing before it is read.
+        learned: the ids of the text that they were trained on.
+        ids: the text to score.
+        share: the part of it; nothing before it is read.
         start_id: what stands before the first character.
-        learning_rate: of the steps; at 0 the score is that of fixed weights.
+        learning_rate: at least 0; at 0 the score is that of fixed weights.
 
     Raises:
-        ConfigError: the learning rate is no number of at least 0.
+        ConfigError: the learning rate is out of range.
         Diverged: the loss is no longer finite.
     """
     if not 0 <= learning_rate < math.inf:
         raise ConfigError(f"learning rate: must be at least 0, got {learning_rate}")
     learner = Model(model.config, model.V, model.parameters.flat.dtype)
-    weights, trained = learner.parameters.flat, model.parameters.flat
-    np.copyto(weights, trained)
-    learner.prepare()
     assert learner.gradient is not None
-    # Without its first moment Adam is the unbiased RMSprop.
-    optimizer = Adam(weights, learner.gradient.flat, beta1=0.0, beta2=_MEMORY)
-    back = np.empty_like(weights)
-    tape, state = learner.tape(CHUNK, 1), learner.zero_state(1)
-    row, total = np.empty(CHUNK + 1, ids.dtype), 0.0
-    row[-1] = start_id
+    weights, gradient = learner.parameters.flat, learner.gradient.flat
+    np.copyto(weights, model.parameters.flat)
+    learner.prepare()
+    optimizer = Adaptation(weights, gradient, _squares(learner, learned), DECAY, EPSILON)
+    tape, state, total = learner.tape(CHUNK, 1), learner.zero_state(1), 0.0
+    row = np.full(CHUNK + 1, start_id, ids.dtype)
     for begin in range(0, share.size, CHUNK):
         T = min(CHUNK, share.size - begin)
         if T < CHUNK:
@@ -78,8 +80,20 @@ def dynamic(
             )
         total += loss * T
         optimizer.step(learning_rate)
-        np.subtract(trained, weights, out=back)
-        back *= DECAY
-        weights += back
         learner.prepare()
     return Score(total / share.size, share.size)
+
+
+def _squares(model: Model, learned: Ids) -> Array:
+    """Return the mean squared gradient over chunks from all over the learned text."""
+    assert model.gradient is not None
+    gradient = model.gradient.flat
+    squares, T = np.zeros_like(gradient), min(CHUNK, learned.size - 1)
+    tape, zero = model.tape(T, 1), model.zero_state(1)
+    count = min(_STATISTICS, learned.size // (T + 1))
+    for n in range(count):
+        begin = n * (learned.size - T - 1) // max(1, count - 1)
+        columns = np.asarray(learned[begin : begin + T + 1]).astype(np.intp).reshape(-1, 1)
+        model.loss_and_gradient(columns[:-1], columns[1:], zero, tape)
+        squares += gradient * gradient / np.float32(count)
+    return squares

@@ -18,7 +18,7 @@ from charlm.text.corpus import shares
 SHORT = 300_000
 LONG = 10_000_000
 # A short text is read by few streams, so that a pass has many updates.
-_STREAMS = 16
+_STREAMS, _STEPS = 16, 64
 _PASSES = 20
 _AT_LEAST = 300
 _DROPOUT = 0.3
@@ -68,7 +68,7 @@ def suit(config: Config, given: frozenset[str], characters: int) -> tuple[Config
 
 def _for_a_short_text(learned: int) -> dict[str, Any]:
     """Return what differs from the preset."""
-    a_pass = learned / _STREAMS / TrainConfig().seq_len
+    a_pass = learned / _STREAMS / _STEPS
     return {
         "train.batch_size": _STREAMS,
         "train.dropout": _DROPOUT,
