@@ -355,7 +355,7 @@ def start(
         name: the run's; the text's stem where None.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
-        preset: tiny, small, medium or large; `auto` or None chooses by the text's size.
+        preset: short, tiny, small, medium or large; `auto` or None chooses by the text's size.
         **settings: the keys of config.yaml without their section.
 
     Raises:

@@ -180,6 +180,13 @@ class Config:
 
 AUTO: Final = "auto"
 PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "short": {
+        "train.batch_size": 16,
+        "train.steps": None,
+        "train.epochs": 17,
+        "train.dropout": 0.3,
+        "train.learning_rate": 0.005,
+    },
     "tiny": {
         "model.hidden": 128,
         "train.batch_size": 50,
@@ -214,7 +221,7 @@ _TYPES = {
 _UNIONS = (typing.Union, types.UnionType)
 LENGTHS = ("train.steps", "train.epochs", "train.minutes")
 # An optimizer's rate in Adam's; measured, see docs/recipes.md.
-_RATES = {"adam": 1.0, "rmsprop": 0.5, "adagrad": 5.0, "sgd": 3000.0}
+_RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 5.0, "sgd": 3000.0}
 # Many programs have a config.yaml, and one of another's may lie where training starts.
 _FOREIGN = "; where the file is not charlm's, name another with --config"
 # The options of `charlm train` that are not called as the setting is.
@@ -298,8 +305,10 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
 def rate_for(train: TrainConfig) -> float:
     """Return the peak that suits an optimizer, where the settings' own is Adam's."""
     rate = train.learning_rate * _RATES[train.optimizer]
-    # A velocity adds up 1 / (1 - momentum) gradients.
-    return rate * (1 - train.momentum) if train.optimizer == "sgd" else rate
+    if train.optimizer == "sgd":
+        # A velocity adds up 1 / (1 - momentum) gradients.
+        rate *= 1 - train.momentum
+    return float(f"{rate:.3g}")
 
 
 def _is_encoding(name: str) -> bool:

@@ -64,7 +64,7 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
     assert lines[2] == "plan    30 updates of 4 streams x 8 steps, 0.27 passes over the text"
     assert lines[3] == "run     checkpoints/verse"
     assert lines[4] == (
-        "note    preset tiny: 4,000 characters are few; with dropout and few streams; --preset "
+        "note    preset short: 4,000 characters are few, and are read over and over; --preset "
         "chooses another"
     )
     pattern = r"update \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
@@ -284,7 +284,7 @@ ERRORS = [
     (["train", "verse.txt", "--lr", "-1"],
      "--lr: train.learning_rate must be above 0, got -1.0"),
     (["train", "verse.txt", "--preset", "huge"],
-     "--preset: preset must be one of auto, tiny, small, medium, large, got 'huge'"),
+     "--preset: preset must be one of auto, short, tiny, small, medium, large, got 'huge'"),
     (["train", "verse.txt", "--config", "no.yaml"],
      "no.yaml: cannot be read (No such file or directory)"),
     (["train", "verse.txt", "--name", "a/b"],

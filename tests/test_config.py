@@ -46,7 +46,7 @@ def test_an_optimizer_without_a_rate_has_its_own():
     rates = {q: rate(optimizer=q) for q in ("adam", "rmsprop", "adagrad", "sgd")}
     assert rates["adam"] == adam < min(rates["adagrad"], rates["sgd"])
     assert rates["rmsprop"] < adam
-    assert rate(optimizer="sgd", momentum=0.9) == pytest.approx(rates["sgd"] / 10)
+    assert rate(optimizer="sgd", momentum=0.0) == pytest.approx(rates["sgd"] * 10)
     assert rate(optimizer="sgd", learning_rate=0.3) == 0.3
     assert rate(optimizer="rmsprop", momentum=0.9) == rates["rmsprop"], "it has no momentum"
     tiny = resolve([Layer("x", {"preset": "tiny", "train.optimizer": "sgd"})])[0].train
@@ -168,7 +168,10 @@ def test_refused_values(key, value, message):
         ),
         ("a: \x01", 'special characters are not allowed in "<unicode string>", position 3'),
         ("a: [", "line 1: "),
-        ("preset: huge", "preset must be one of auto, tiny, small, medium, large, got 'huge'"),
+        (
+            "preset: huge",
+            "preset must be one of auto, short, tiny, small, medium, large, got 'huge'",
+        ),
         (
             "model: {embedding: one-hot}\ntrain: {embedding_dropout: 0.1}",
             "train.embedding_dropout: one-hot input has no channels to drop, got 0.1; leave it",

@@ -24,11 +24,11 @@ from charlm.text.vocabulary import Ids
 
 # Measured; see docs/results.md.
 RATE = 0.001
-DECAY = 0.01
+DECAY = 0.005
 EPSILON = 0.3
-CHUNK = 64
+CHUNK = 32
 # Chunks of the learned text that the statistics are taken over.
-_STATISTICS = 100
+_STATISTICS = 200
 
 
 # What overflows is told once, as Diverged.
