@@ -221,7 +221,7 @@ _TYPES = {
 _UNIONS = (typing.Union, types.UnionType)
 LENGTHS = ("train.steps", "train.epochs", "train.minutes")
 # An optimizer's rate in Adam's; measured, see docs/recipes.md.
-_RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 5.0, "sgd": 3000.0}
+_RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
 # Many programs have a config.yaml, and one of another's may lie where training starts.
 _FOREIGN = "; where the file is not charlm's, name another with --config"
 # The options of `charlm train` that are not called as the setting is.

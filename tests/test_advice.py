@@ -38,6 +38,12 @@ CASES = {
         [2.5, 2.2, 2.10, 2.06, 2.04, 2.035, 2.032, 2.031],
         "training at 2.00 and validation at 2.03 lie together and no longer fall: a larger model",
     ),
+    "held back": (
+        [2.9, 2.3, 2.12, 2.05, 2.02, 2.01, 2.005, 2.003],
+        [2.5, 2.1, 1.92, 1.85, 1.81, 1.804, 1.802, 1.801],
+        "training at 2.00 and validation at 1.80 no longer fall, and training lies above: less "
+        "dropout, or train longer",
+    ),
     "as far as it goes": (
         [2.6, 1.8, 1.6, 1.5, 1.45, 1.441, 1.439, 1.438],
         [2.1, 1.8, 1.7, 1.66, 1.65, 1.644, 1.642, 1.641],

@@ -232,6 +232,46 @@ def test_eval(trained, text_file):
         assert report[name]["perplexity"] == pytest.approx(np.exp(report[name]["nats"]))
 
 
+def test_eval_dynamic_has_a_row_of_its_own(trained, text_file, tmp_path):
+    best = tmp_path / "checkpoints" / "verse" / "best.npz"
+    before = best.read_bytes()
+    fixed = trained("eval", text_file)[1].splitlines()
+    code, out, _ = trained("eval", text_file, "--dynamic", "--lr", "0.01")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[:3] == fixed
+    assert re.fullmatch(
+        r"  dynamic evaluation +\d\.\d{4} nats  \d\.\d{4} bits  perplexity \d+\.\d{3}", lines[3]
+    )
+    assert lines[4:] == [
+        "  dynamic evaluation learned at a rate of 0.01 from what it had scored, so it compares "
+        "with its like only"
+    ]
+    report = json.loads(trained("eval", text_file, "--dynamic", "--json")[1])
+    assert report["dynamic"]["learning_rate"] == RATE
+    assert report["dynamic"]["nats"] != report["carried"]["nats"]
+    assert "dynamic" not in json.loads(trained("eval", text_file, "--json")[1])
+    assert best.read_bytes() == before
+    assert trained("eval", text_file, "--lr", "0.1")[0] == 2
+    code, _, err = trained("eval", text_file, "--dynamic", "--lr", "-1")
+    assert (code, err) == (1, "charlm: learning rate: must be at least 0, got -1.0\n")
+
+
+def test_another_optimizer_learns_at_a_rate_of_its_own(charlm, text_file, tmp_path):
+    code, _, err = charlm("train", text_file, "--optimizer", "sgd", *SMALL)
+    assert code == 0, err
+    (rate,) = re.findall(r"passes over the text, sgd at a rate of (\S+)$", err, re.MULTILINE)
+    assert f"learning_rate: {rate} " in (tmp_path / "checkpoints/verse/config.yaml").read_text()
+
+
+def test_a_training_ends_with_advice(charlm, text_file):
+    every = ("--set", "train.validate_every=5", "--lr", "0.02")
+    err = charlm("train", text_file, *SMALL, *every)[2]
+    lines = [line for line in err.splitlines() if line.startswith("advice: ")]
+    assert len(lines) == 1
+    assert "advice" not in charlm("train", text_file, *SMALL)[2], "two validations are no curve"
+
+
 def test_a_loss_beyond_all_measure(trained, text_file, monkeypatch):
     monkeypatch.setattr(score, "carried", lambda *_: score.Score(1712.0, 4000))
     code, out, _ = trained("eval", text_file)

@@ -68,6 +68,28 @@ def test_another_optimizer_keeps_a_rate_that_suits_it():
     assert config.train.learning_rate > 0.1
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "adagrad"},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.0},
+        {"optimizer": "sgd", "nesterov": True},
+    ],
+)
+def test_every_optimizer_learns_out_of_the_box(tmp_path, monkeypatch, settings):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.txt").write_text((VERSE * 30)[:6000])
+    small = {"hidden": 24, "batch_size": 8, "seq_len": 16, "steps": 200, "sample_length": 0}
+    events = charlm.start("my.txt", **small, **settings, dropout=0.0)
+    losses = [event.loss for event in events if isinstance(event, charlm.Validated)]
+    # With no more than how often each character occurs it would be 3.0.
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 2.8
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_named_preset_wins(preset):
     config, note = suited(20_000, preset=preset)

@@ -5,6 +5,7 @@
     hardly learns        training has fallen by less than 0.1 in all        another learning rate
     overfitting          validation stopped falling, training still falls   dropout, a smaller model
     not done             validation still falls                             longer
+    held back            both flat, training well above validation          less dropout, longer
     too small            both flat and close together                       a larger model
     as far as it goes    both flat and apart                                dropout, more text
 
@@ -69,6 +70,8 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
         )
     apart = last.validation - last.training
     losses = f"training at {last.training:.2f} and validation at {last.validation:.2f}"
+    if apart < -_APART:
+        return f"{losses} no longer fall, and training lies above: less dropout, or train longer"
     if apart < _APART:
         return f"{losses} lie together and no longer fall: a larger model"
     return f"{losses} no longer fall: more dropout or more text"
