@@ -77,11 +77,9 @@ def measure(texts: list[str], known: set[str], learned: Learned, vocabulary) -> 
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text in small letters, but for one that its end may have cut."""
-    found = list(_WORD.finditer(text))
-    if found and found[-1].end() == len(text):
-        found.pop()
-    return [q[0].lower() for q in found]
+    """Return the words of a text in small letters, but for those that its edges may have cut."""
+    found = _WORD.finditer(text)
+    return [q[0].lower() for q in found if q.start() > 0 and q.end() < len(text)]
 
 
 def repeated(text: list[str]) -> float:

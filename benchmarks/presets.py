@@ -110,7 +110,7 @@ def charlm(*arguments: str) -> str:
 
 def held_out(text: Path, target: Path) -> Path:
     """Write the last tenth of a text, on which `charlm train` validates by default."""
-    whole = text.read_text(encoding="utf-8", newline="").removeprefix("\ufeff")
+    whole = text.read_bytes().decode("utf-8").removeprefix("\ufeff")
     whole = whole.replace("\r\n", "\n")
     target.write_text(whole[shares(len(whole), 0.1, 0.0)[1].begin :], encoding="utf-8", newline="")
     return target
