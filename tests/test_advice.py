@@ -28,6 +28,13 @@ CASES = {
         [2.1, 1.8, 1.7, 1.66, 1.65, 1.67, 1.70, 1.72],
         OVERFITTING,
     ),
+    # 2 x 256, dropout 0.5, on 18,000 characters for 33 passes.
+    "overfitting on a short text": (
+        [3.3187, 2.3745, 2.0256, 1.8206, 1.6843, 1.5742, 1.5146, 1.4711],
+        [2.8300, 2.1286, 1.9238, 1.8284, 1.7888, 1.7786, 1.7829, 1.7883],
+        "validation stopped falling at update 600 while training still falls: more dropout, a "
+        "smaller model or more text",
+    ),
     "overfitting, hardly worse": (
         [2.6, 1.8, 1.5, 1.3, 1.15, 1.05, 0.98, 0.95],
         [2.1, 1.8, 1.7, 1.66, 1.650, 1.651, 1.652, 1.651],
@@ -37,6 +44,12 @@ CASES = {
         [2.9, 2.3, 2.12, 2.05, 2.02, 2.01, 2.005, 2.003],
         [2.5, 2.2, 2.10, 2.06, 2.04, 2.035, 2.032, 2.031],
         "training at 2.00 and validation at 2.03 lie together and no longer fall: a larger model",
+    ),
+    # One layer of 12 units on a text of 1 MB, for three passes.
+    "too small, and wavering": (
+        [2.9128, 2.3523, 2.2694, 2.2276, 2.2144, 2.2027, 2.1991, 2.1891],
+        [2.4425, 2.3103, 2.2611, 2.2493, 2.2455, 2.2297, 2.2367, 2.2332],
+        "training at 2.19 and validation at 2.23 lie together and no longer fall: a larger model",
     ),
     "held back": (
         [2.9, 2.3, 2.12, 2.05, 2.02, 2.01, 2.005, 2.003],

@@ -56,9 +56,10 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
             f"training hardly falls ({curve[0].training:.2f} to {last.training:.2f}): "
             "another learning rate"
         )
-    stopped = last.validation - best.validation > _FLAT or best.step <= before.step
-    since = best.training - last.training
-    if stopped and since > _FLAT:
+    apart = last.validation - last.training
+    rises = last.validation - best.validation > _FLAT
+    stopped = rises or best.step <= before.step
+    if stopped and best.training - last.training > _FLAT and (rises or apart > _APART):
         return (
             f"validation stopped falling at update {best.step:,} while training still falls: "
             "more dropout, a smaller model or more text"
@@ -68,7 +69,6 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
             f"validation still falls ({before.validation:.3f} at update {before.step:,}, now "
             f"{last.validation:.3f}): train longer"
         )
-    apart = last.validation - last.training
     losses = f"training at {last.training:.2f} and validation at {last.validation:.2f}"
     if apart < -_APART:
         return f"{losses} no longer fall, and training lies above: less dropout, or train longer"
