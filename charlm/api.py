@@ -12,6 +12,7 @@ Settings are the keys of config.yaml without their section: `hidden`, `learning_
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +20,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.config import FIELDS, Config, Layer, read_yaml, resolve
-from charlm.evaluation import score
+from charlm.evaluation import dynamic, score
+from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.insight import comparison
@@ -37,9 +39,12 @@ from charlm.pages import texts
 from charlm.pages.report import report as report_of
 from charlm.storage import checking, runs
 from charlm.storage.checking import Finding as Finding
+from charlm.storage.history import read_history
+from charlm.storage.learned import learned_text
 from charlm.storage.weights import Trained, load_model
 from charlm.text.corpus import IdFile, Share
 from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.training.advice import advise
 from charlm.training.events import Event
 from charlm.training.finetuning import settle
 from charlm.training.start import Beginning, begin
@@ -168,19 +173,50 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        ids = self._encode(text)
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "ids.bin"
-            path.write_bytes(ids.tobytes())
-            flat = IdFile(path, ids.dtype)
-            share, start_id = Share(0, ids.size), self.vocabulary.start_id
-            try:
-                return Evaluation(
-                    score.carried(self._model, flat, share, start_id),
-                    score.cold(self._model, flat, share, start_id),
-                )
-            finally:
-                flat.close()
+        start_id = self.vocabulary.start_id
+        with self._as_file(text) as (ids, share):
+            return Evaluation(
+                score.carried(self._model, ids, share, start_id),
+                score.cold(self._model, ids, share, start_id),
+            )
+
+    def evaluate_dynamic(self, text: str, *, learning_rate: float = dynamic.RATE) -> score.Score:
+        """Score a text with a copy that goes on learning from what it has scored.
+
+        The figure compares with its like only; `evaluate` is that of fixed weights.
+
+        Args:
+            text: what to score.
+            learning_rate: at least 0; at 0 nothing is learned.
+
+        Raises:
+            UnknownCharacter: the text holds a character that the model never saw.
+            CheckpointError: the run's text is not beside its checkpoint.
+            ConfigError: the learning rate is out of range.
+            Diverged: the loss is no longer finite.
+            ValueError: the text is empty.
+        """
+        learned, start_id = learned_text(self._trained, self.path), self.vocabulary.start_id
+        with self._as_file(text) as (ids, share):
+            return dynamic.dynamic(self._model, learned, ids, share, start_id, learning_rate)
+
+    def copies(self, text: str, *, at_least: int = AT_LEAST) -> list[Copy]:
+        """Find what a text quotes from the one that was learned, character by character.
+
+        Args:
+            text: such as what `sample` returns.
+            at_least: how long a copy has to be.
+
+        Returns:
+            The copies, the longest first, none overlapping a longer one.
+
+        Raises:
+            CheckpointError: the run's text is not beside its checkpoint.
+            UnknownCharacter: it holds a character that the model never saw.
+            ConfigError: `at_least` is below 1.
+        """
+        learned = Learned(learned_text(self._trained, self.path))
+        return learned.copies([self.vocabulary.encode(text, "text")], at_least)[0]
 
     def log_probs(self, text: str) -> Array:
         """Return ln p of each symbol of a text, given all before it.
@@ -316,6 +352,18 @@ class LanguageModel:
         """Return the state at the beginning of a text, for B streams."""
         return self._model.zero_state(B)
 
+    @contextmanager
+    def _as_file(self, text: str) -> Iterator[tuple[IdFile, Share]]:
+        ids = self._encode(text)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "ids.bin"
+            path.write_bytes(ids.tobytes())
+            flat = IdFile(path, ids.dtype)
+            try:
+                yield flat, Share(0, ids.size)
+            finally:
+                flat.close()
+
     def _encode(self, text: str) -> Array:
         if not text:
             raise ValueError("the text is empty")
@@ -369,6 +417,10 @@ class Training:
                 callback(event)
         return self.model()
 
+    def advice(self) -> str | None:
+        """Say in one line what the losses so far suggest to change; None where they are few."""
+        return advise(read_history(self._run.history).readings)
+
     def model(self) -> LanguageModel:
         """Load the best weights so far, or the last ones where nothing was validated yet."""
         return load(self.folder)
@@ -410,7 +462,7 @@ def start(
         name: the run's; the text's stem where None.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
-        preset: tiny, small, medium or large.
+        preset: short, tiny, small, medium or large; `auto` or None chooses by the text's size.
         reading: is told how many of the text's bytes are read, and how many there are.
         **settings: the keys of config.yaml without their section.
 

@@ -46,6 +46,13 @@ def test_public_names():
     assert (ROOT / "charlm" / "py.typed").exists()
 
 
+def test_a_training_gives_advice(here):
+    training = charlm.start("my-text.txt", **SMALL, validate_every=3, learning_rate=0.02)
+    assert training.advice() is None
+    training.run()
+    assert training.advice().startswith(("training", "validation"))
+
+
 def test_setting_names_are_unique_without_their_section():
     names = [key.rpartition(".")[2] for key in FIELDS]
     assert len(set(names)) == len(names)

@@ -20,6 +20,7 @@ from charlm import __main__, cli, environment
 from charlm.commands import console
 from charlm.commands.train import _show_bar
 from charlm.evaluation import score
+from charlm.evaluation.dynamic import RATE
 from charlm.storage.checkpoint import load
 from charlm.training import start
 
@@ -60,14 +61,18 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
     ), lines[1]
     assert lines[2] == "plan    30 updates of 4 streams x 8 steps, 0.27 passes over the text"
     assert lines[3] == "run     checkpoints/verse"
+    assert lines[4] == (
+        "note    preset short: 4,000 characters are few, and are read over and over; --preset "
+        "chooses another"
+    )
     pattern = r"update \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
-    assert [bool(re.fullmatch(pattern, line)) for line in lines[4:6]] == [True, True]
+    assert [bool(re.fullmatch(pattern, line)) for line in lines[5:7]] == [True, True]
     assert re.fullmatch(
         r"done: 30 updates in \d+ s, validation \d\.\d{4} nats per character at update \d+",
-        lines[6],
+        lines[7],
     )
-    assert lines[7] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
-    assert len(lines) == 8
+    assert lines[8] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
+    assert len(lines) == 9
     assert "\x1b" not in err
     assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()
 
@@ -225,6 +230,46 @@ def test_eval(trained, text_file):
         assert report[name]["perplexity"] == pytest.approx(np.exp(report[name]["nats"]))
 
 
+def test_eval_dynamic_has_a_row_of_its_own(trained, text_file, tmp_path):
+    best = tmp_path / "checkpoints" / "verse" / "best.npz"
+    before = best.read_bytes()
+    fixed = trained("eval", text_file)[1].splitlines()
+    code, out, _ = trained("eval", text_file, "--dynamic", "--lr", "0.01")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[:3] == fixed
+    assert re.fullmatch(
+        r"  dynamic evaluation +\d\.\d{4} nats  \d\.\d{4} bits  perplexity \d+\.\d{3}", lines[3]
+    )
+    assert lines[4:] == [
+        "  dynamic evaluation learned at a rate of 0.01 from what it had scored, so it compares "
+        "with its like only"
+    ]
+    report = json.loads(trained("eval", text_file, "--dynamic", "--json")[1])
+    assert report["dynamic"]["learning_rate"] == RATE
+    assert report["dynamic"]["nats"] != report["carried"]["nats"]
+    assert "dynamic" not in json.loads(trained("eval", text_file, "--json")[1])
+    assert best.read_bytes() == before
+    assert trained("eval", text_file, "--lr", "0.1")[0] == 2
+    code, _, err = trained("eval", text_file, "--dynamic", "--lr", "-1")
+    assert (code, err) == (1, "charlm: learning rate: must be at least 0, got -1.0\n")
+
+
+def test_another_optimizer_learns_at_a_rate_of_its_own(charlm, text_file, tmp_path):
+    code, _, err = charlm("train", text_file, "--optimizer", "sgd", *SMALL)
+    assert code == 0, err
+    (rate,) = re.findall(r"passes over the text, sgd at a rate of (\S+)$", err, re.MULTILINE)
+    assert f"learning_rate: {rate} " in (tmp_path / "checkpoints/verse/config.yaml").read_text()
+
+
+def test_a_training_ends_with_advice(charlm, text_file):
+    every = ("--set", "train.validate_every=5", "--lr", "0.02")
+    err = charlm("train", text_file, *SMALL, *every)[2]
+    lines = [line for line in err.splitlines() if line.startswith("advice: ")]
+    assert len(lines) == 1
+    assert "advice" not in charlm("train", text_file, *SMALL)[2], "two validations are no curve"
+
+
 def test_a_loss_beyond_all_measure(trained, text_file, monkeypatch):
     monkeypatch.setattr(score, "carried", lambda *_: score.Score(1712.0, 4000))
     code, out, _ = trained("eval", text_file)
@@ -277,7 +322,7 @@ ERRORS = [
     (["train", "verse.txt", "--lr", "-1"],
      "--lr: train.learning_rate must be above 0, got -1.0"),
     (["train", "verse.txt", "--preset", "huge"],
-     "--preset: preset must be one of tiny, small, medium, large, got 'huge'"),
+     "--preset: preset must be one of auto, short, tiny, small, medium, large, got 'huge'"),
     (["train", "verse.txt", "--config", "no.yaml"],
      "no.yaml: cannot be read (No such file or directory)"),
     (["train", "verse.txt", "--name", "a/b"],
@@ -469,8 +514,8 @@ def test_commands_to_copy_are_quoted(charlm, text_file):
 def test_help_tells_the_defaults(charlm, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for command, defaults in (
-        ("train", ["data.path", "small", "the text's stem", "./config.yaml", "its own"]),
-        ("eval", ["the newest run"]),
+        ("train", ["data.path", "auto", "adam", "the text's stem", "./config.yaml", "its own"]),
+        ("eval", ["the newest run", str(RATE)]),
     ):
         out = charlm(command, "--help")[1]
         for default in defaults:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,20 @@ def evaluate(
             show_default="the newest run",
         ),
     ],
+    dynamic: Annotated[
+        bool,
+        typer.Option(
+            "--dynamic",
+            help="Also say how well it does when it goes on learning from what it has read; the "
+            "checkpoint stays as it is.",
+        ),
+    ] = False,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Learning rate of --dynamic; at 0 nothing is learned.", show_default="0.001"
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     heat: Annotated[
         bool,
@@ -53,17 +67,23 @@ def evaluate(
         raise typer.BadParameter(f"expected [CHECKPOINT] TEXT, got {len(arguments)} arguments")
     if (json and heat) or (out and not heat):
         raise typer.BadParameter("--json excludes --heat" if json else "--out belongs to --heat")
+    if lr is not None and not dynamic:
+        raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
     text = Path(arguments[-1])
     path = weights(arguments[0] if len(arguments) == 2 else None, checkpoints)
 
     from charlm.errors import TextError
+    from charlm.evaluation.dynamic import RATE
+    from charlm.evaluation.dynamic import dynamic as learning
     from charlm.evaluation.score import carried, cold
+    from charlm.storage.learned import learned_text
     from charlm.storage.weights import load_model
     from charlm.text.corpus import IdFile, Share, encode
     from charlm.text.source import Source, find
 
     trained = load_model(path)
     model, vocabulary, config, _ = trained
+    learned = learned_text(trained, path) if dynamic else None
     with tempfile.TemporaryDirectory() as folder:
         flat = Path(folder) / "ids.bin"
         source = Source(find([text], "*.txt"), config.data.encoding, config.data.level)
@@ -76,30 +96,50 @@ def evaluate(
             "carried": carried(model, ids, share, vocabulary.start_id),
             "cold": cold(model, ids, share, vocabulary.start_id),
         }
+        rate = RATE if lr is None else lr
+        if learned is not None:
+            scores["dynamic"] = learning(model, learned, ids, share, vocabulary.start_id, rate)
         if heat:
-            _print(text, path, info.characters, scores)
+            _print(text, path, info.characters, scores, rate)
             _heat(source.name, trained, ids, out)
         ids.close()
     if json:
         import json as encoder
 
-        report = {"checkpoint": str(path), "text": str(text), "characters": info.characters}
+        report: dict[str, Any] = {
+            "checkpoint": str(path),
+            "text": str(text),
+            "characters": info.characters,
+        }
         for name, score in scores.items():
             units = {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
             # JSON knows no infinity.
             report[name] = {unit: q if math.isfinite(q) else None for unit, q in units.items()}
+        if dynamic:
+            report["dynamic"]["learning_rate"] = rate
         print(encoder.dumps(report))
     elif not heat:
-        _print(text, path, info.characters, scores)
+        _print(text, path, info.characters, scores, rate)
 
 
-def _print(text: Path, path: Path, characters: int, scores: Mapping[str, Score]) -> None:
+def _print(
+    text: Path, path: Path, characters: int, scores: Mapping[str, Score], rate: float
+) -> None:
     print(f"{text}: {characters:,} characters, scored by {path}")
-    labels = {"carried": "carried state", "cold": "cold windows of 256"}
+    labels = {
+        "carried": "carried state",
+        "cold": "cold windows of 256",
+        "dynamic": "dynamic evaluation",
+    }
     for name, score in scores.items():
         print(
             f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
             f"perplexity {score.perplexity:.3f}"
+        )
+    if "dynamic" in scores:
+        print(
+            f"  dynamic evaluation learned at a rate of {rate:g} from what it had scored, so it "
+            "compares with its like only"
         )
 
 

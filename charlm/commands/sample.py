@@ -20,6 +20,7 @@ from charlm.commands.paint import Depth, depth, surprise
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
+    from charlm.generation.copies import Learned
     from charlm.generation.sampler import Sampler
     from charlm.text.vocabulary import Vocabulary
 
@@ -28,8 +29,10 @@ _WRITTEN = "What is written"
 
 # More streams than these are drawn one group after the other: memory grows with them.
 _AT_ONCE = 64
-# So many unknown characters are named, and the rest is counted.
+# So many unknown characters, or copies, are named, and the rest is counted.
 _NAMED = 8
+# Columns of a copy that are shown.
+_QUOTED = 60
 
 
 class OnUnknown(StrEnum):
@@ -139,6 +142,14 @@ def sample(
             rich_help_panel=_WRITTEN,
         ),
     ] = False,
+    check_copy: Annotated[
+        bool,
+        typer.Option(
+            "--check-copy",
+            help="Say on stderr what was copied from the text that the model learned.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="1")
@@ -172,14 +183,18 @@ def sample(
     import numpy as np
 
     from charlm.errors import UnknownCharacter
+    from charlm.generation.copies import Learned
     from charlm.generation.filters import Filters
     from charlm.generation.sampler import Sampler
+    from charlm.storage.learned import learned_text
     from charlm.storage.weights import load_model
 
     filters = Filters(temp, top_k, top_p, min_p)
     # Damaged weights overflow as soon as they are prepared; the sampler says so in its own words.
     with np.errstate(over="ignore", invalid="ignore"):
-        model, vocabulary, _, _ = load_model(path)
+        trained = load_model(path)
+    model, vocabulary = trained.model, trained.vocabulary
+    learned = Learned(learned_text(trained, path)) if check_copy else None
     begins_with = (start or "") if given is None else _text(given, vocabulary)
     drawn_from = secrets.randbelow(2**32) if seed is None else seed
     say(f"{path}, seed {drawn_from}")
@@ -210,19 +225,22 @@ def sample(
     _note_unknown(begins_with, vocabulary, on_unknown)
     with _may_close(out):
         if count == best_of == 1 and not json:
-            _stream(out, first, length, colours)
-            return
-        for n, begin in enumerate(range(0, count, together)):
-            drawing = sampler(min(count - begin, together), n) if n else first
-            _print(out, drawing, drawing.write(length), best_of, begin, json)
+            written = [_stream(out, first, length, colours)]
+        else:
+            written = []
+            for n, begin in enumerate(range(0, count, together)):
+                drawing = sampler(min(count - begin, together), n) if n else first
+                written += _print(out, drawing, drawing.write(length), best_of, begin, json)
+    if learned:
+        _tell_copies(learned, written, vocabulary)
 
 
-def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> None:
-    """Write one text, each character as it is drawn."""
-    last = sampler.start
-    out.write("".join(surprise(c, 0, colours) for c in last) if colours else last)
+def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> str:
+    """Write one text, each character as it is drawn, and return it without its start."""
+    begin = sampler.start
+    out.write("".join(surprise(c, 0, colours) for c in begin) if colours else begin)
     out.flush()
-    nats = 0.0
+    written, nats = [], 0.0
     for character in sampler.characters(length):
         if colours:
             before, nats = nats, -float(sampler.log_probs[0])
@@ -230,16 +248,21 @@ def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> None:
         else:
             out.write(character)
         out.flush()
-        last = character
-    if out.isatty() and not last.endswith("\n"):
+        written.append(character)
+    if out.isatty() and not (written or [sampler.start])[-1].endswith("\n"):
         out.write("\n")
+    return "".join(written)
 
 
 def _print(
     out: TextIO, sampler: Sampler, written: list[str], best_of: int, begin: int, json: bool
-) -> None:
-    """Write the texts that were drawn together; the first of them has the index `begin`."""
-    for index, b in enumerate(_likeliest(sampler, best_of), begin):
+) -> list[str]:
+    """Write the texts that were drawn together, and return those without their start.
+
+    The first of them has the index `begin`.
+    """
+    likeliest = _likeliest(sampler, best_of)
+    for index, b in enumerate(likeliest, begin):
         if json:
             out.write(_line(sampler, b, written[b], index))
             continue
@@ -249,6 +272,30 @@ def _print(
         text = sampler.start + written[b]
         out.write(text if text.endswith("\n") else f"{text}\n")
     out.flush()
+    return [written[b] for b in likeliest]
+
+
+def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -> None:
+    """Name on stderr what the texts have copied, the longest first."""
+    from charlm.commands.tables import shorten
+    from charlm.generation.copies import AT_LEAST
+    from charlm.text.shown import printable
+
+    ids = [vocabulary.encode(text, "text") for text in written]
+    decoded = vocabulary.decoder
+    found = [(copy, k) for k, copies in enumerate(learned.copies(ids)) for copy in copies]
+    if not found:
+        say(f"no copy: nothing of {AT_LEAST} characters or more stands in the learned text")
+    for copy, k in sorted(found, key=lambda q: -q[0].length)[:_NAMED]:
+        decode = decoded()
+        quoted = "".join(map(decode, ids[k][copy.begin : copy.begin + copy.length].tolist()))
+        which = f" of text {k + 1}" if len(written) > 1 else ""
+        say(
+            f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the learned "
+            f"text, from {copy.place:,} on: {shorten(printable(quoted), _QUOTED)}"
+        )
+    if len(found) > _NAMED:
+        say(f"and {len(found) - _NAMED:,} more")
 
 
 def _likeliest(sampler: Sampler, best_of: int) -> list[int]:

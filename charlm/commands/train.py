@@ -38,6 +38,7 @@ _SETTINGS = {
     "batch_size": "train.batch_size",
     "seq_len": "train.seq_len",
     "dropout": "train.dropout",
+    "optimizer": "train.optimizer",
     "lr": "train.learning_rate",
     "steps": "train.steps",
     "epochs": "train.epochs",
@@ -80,7 +81,9 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="tiny, small, medium or large.", show_default="small", rich_help_panel="Training"
+            help="short, tiny, small, medium or large; auto chooses by the text's size.",
+            show_default="auto",
+            rich_help_panel="Training",
         ),
     ] = None,
     cell: Annotated[
@@ -104,8 +107,19 @@ def train(
     dropout: Annotated[
         float | None, typer.Option(help="Rate after every layer.", rich_help_panel="Training")
     ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adam, rmsprop, adagrad or sgd.", show_default="adam", rich_help_panel="Training"
+        ),
+    ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate.", rich_help_panel="Training")
+        float | None,
+        typer.Option(
+            help="Peak learning rate.",
+            show_default="one that suits the optimizer",
+            rich_help_panel="Training",
+        ),
     ] = None,
     steps: Annotated[
         int | None,
@@ -343,6 +357,8 @@ def _announce(beginning: Beginning) -> None:
         f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
         f"{trainer.steps / streams.chunks:.2g} passes over the text"
     )
+    if config.train.optimizer != "adam":
+        plan += f", {config.train.optimizer} at a rate of {config.train.learning_rate:g}"
     if beginning.pace:
         expected = beginning.pace.total_s(trainer.steps, trainer.validate_every)
         plan += f", about {duration(expected)}"
@@ -437,6 +453,9 @@ def _indented(text: str) -> str:
 
 
 def _close(trainer: Trainer, event: Any) -> None:
+    from charlm.storage.history import read_history
+    from charlm.training.advice import advise
+
     run = trainer.run
     assert run is not None
     if event.interrupted:
@@ -453,4 +472,6 @@ def _close(trainer: Trainer, event: Any) -> None:
             f", validation {event.best_loss:.4f} nats per character at update {event.best_step:,}"
         )
     say(line)
+    if advice := advise(read_history(run.history).readings):
+        say(f"advice: {advice}")
     say(f"checkpoints: {run.folder}; write with: charlm sample {shlex.quote(str(run.folder))}")

@@ -77,11 +77,23 @@ class Source:
         open_line = False
         for path in self.files:
             begins = True
-            for piece in _decode(path, self.encoding, digest, *watches):
+            for piece in self._decode(path, digest, *watches):
                 if begins and open_line:
                     yield "\n"
                 yield piece
                 begins, open_line = False, not piece.endswith("\n")
+
+    def _decode(self, path: Path, digest: Digest, *watches: Watch) -> Iterator[str]:
+        try:
+            yield from _decode(path, self.encoding, digest, *watches)
+        except _Undecodable as error:
+            others = len(self.files) - 1
+            apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
+            raise TextError(f"{path}: is not {error}; {apart}{_advice(path)}") from None
+
+
+class _Undecodable(Exception):
+    """Say what a file is not, and where."""
 
 
 def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
@@ -137,9 +149,13 @@ def _decode(path: Path, encoding: str, digest: Digest, *watches: Watch) -> Itera
         try:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
-            raise _undecodable(path, encoding, error, offset - len(waiting)) from None
+            at = offset - len(waiting) + error.start
+            byte = error.object[error.start]
+            raise _Undecodable(
+                f"{encoding.upper()}, got byte 0x{byte:02X} at offset {at} ({error.reason})"
+            ) from None
         except UnicodeError as error:
-            raise TextError(f"{path}: is not {encoding} ({error}); {_advice(path)}") from None
+            raise _Undecodable(f"{encoding} ({error})") from None
         offset += len(piece)
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
@@ -152,15 +168,6 @@ def _decode(path: Path, encoding: str, digest: Digest, *watches: Watch) -> Itera
             yield text
         if not piece:
             return
-
-
-def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError, offset: int) -> TextError:
-    at = offset + error.start
-    byte = error.object[error.start]
-    return TextError(
-        f"{path}: is not {encoding.upper()}, got byte 0x{byte:02X} at offset {at} "
-        f"({error.reason}); {_advice(path)}"
-    )
 
 
 def _advice(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Begin a training, or go on with one: from settings and a text to a trainer.
 
-begin     text -> vocabulary -> ids.bin -> B and T that fit -> steps -> Trainer
+begin     text -> vocabulary -> preset -> ids.bin -> B and T that fit -> steps -> Trainer
 resume    last.npz -> the same text? -> Trainer, put back where it was
 """
 
@@ -25,6 +25,7 @@ from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
+from charlm.training.sizing import suit
 from charlm.training.trainer import Trainer
 
 # A shorter run is over before its length could be estimated.
@@ -77,7 +78,10 @@ def begin(
     source = _source(paths, config)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, config.data.min_count, *watches)
+    config, chosen = suit(config, given, int(counts.sum()))
     config, notes = _fit(config, given, int(counts.sum()))
+    if chosen:
+        notes.insert(0, chosen)
     memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     if vocabulary.unknown_id is not None:
         rare = np.count_nonzero(counts) - len(vocabulary.symbols)
