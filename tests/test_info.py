@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.commands.tables import printable, shorten, symbols, table, width
+from charlm.commands.tables import shorten, symbols, table, width
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.archive import read_meta, read_shapes
 from charlm.storage.checkpoint import load, save
 from charlm.storage.facts import every, find
 from charlm.storage.history import read_history
+from charlm.terminal import printable
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]

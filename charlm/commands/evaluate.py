@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from charlm.commands.console import show
+from charlm.terminal import printable
+
 
 def evaluate(
     arguments: Annotated[
@@ -60,12 +63,13 @@ def evaluate(
             units = {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
             # JSON knows no infinity.
             report[name] = {unit: q if math.isfinite(q) else None for unit, q in units.items()}
-        print(encoder.dumps(report))
+        show(encoder.dumps(report))
         return
-    print(f"{text}: {info.characters:,} characters, scored by {path}")
+    lines = [printable(f"{text}: {info.characters:,} characters, scored by {path}")]
     labels = {"carried": "carried state", "cold": "cold windows of 256"}
-    for name, score in scores.items():
-        print(
-            f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
-            f"perplexity {score.perplexity:.3f}"
-        )
+    lines += [
+        f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
+        f"perplexity {score.perplexity:.3f}"
+        for name, score in scores.items()
+    ]
+    show("\n".join(lines))

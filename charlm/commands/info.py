@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.commands.console import duration, say, show, size
-from charlm.commands.tables import printable, shorten, symbols, table
+from charlm.commands.tables import shorten, symbols, table
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from charlm.storage.facts import Facts
@@ -53,7 +54,7 @@ def info(
     else:
         several = [find(where, checkpoints) for where in runs]
         for problem in (problem for q in several for problem in q.problems):
-            say(f"damaged: {printable(problem)}")
+            say(f"damaged: {problem}")
         differences = _differences(several)
         document = {"runs": runs, "differences": differences}
         lines = _compared(runs, differences)

@@ -1,19 +1,10 @@
-"""Plain tables, safe on a terminal: no name, path or vocabulary reaches it raw.
-
-A name may hold an escape sequence, and a learned text any character at all; a terminal would obey
-the one and let the other run together.
-"""
+"""Plain tables of printable texts, and a vocabulary told character by character."""
 
 import unicodedata
 from collections.abc import Sequence
 
 # A column is not made narrower than this.
 _NARROWEST = 8
-
-
-def printable(text: str) -> str:
-    """Return a text with what does not print written as an escape, such as a newline's."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def symbol(character: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 import time
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.commands.console import bold, dim, duration, say, size, stderr
+from charlm.commands.console import dim, duration, say, size, stderr
+from charlm.terminal import argument, visible
 
 if TYPE_CHECKING:
     from charlm.config import Config
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from charlm.training.trainer import Trainer
 
 _BEGAN = time.perf_counter()
+_MOST_THREADS = 1024
 
 # Options that are other names for settings.
 _SETTINGS = {
@@ -236,7 +237,8 @@ def _resume(
 
     run = newest(checkpoints) if name is None else named(checkpoints, name)
     recorded = read_meta(run.last).get("threads")
-    _use_threads(threads or (recorded if isinstance(recorded, int) and recorded > 0 else None))
+    kept = recorded if isinstance(recorded, int) and 0 < recorded <= _MOST_THREADS else None
+    _use_threads(threads or kept)
     from charlm.training.start import resume
 
     return resume(run, texts or [], steps)
@@ -250,7 +252,7 @@ def _announce(beginning: Beginning) -> None:
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
     training, validation, test = shares(ids.size, config.data.validation, config.data.test)
     corpus = (
-        f"{bold('corpus')}  {trainer.text.path}: {ids.size:,} characters, "
+        f"{trainer.text.path}: {ids.size:,} characters, "
         f"{trainer.vocabulary.size} distinct; {training.size:,} to learn from, "
         f"{validation.size:,} to validate"
     )
@@ -258,27 +260,28 @@ def _announce(beginning: Beginning) -> None:
         corpus += f" (the first {trainer.validation.size:,} while training)"
     if test.size:
         corpus += f", {test.size:,} kept back"
-    say(corpus)
+    say(corpus, "corpus")
     way_in = "one-hot input" if model.one_hot else f"embedding of {model.input.D}"
     say(
-        f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
+        f"{config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(trainer.nbytes)} while training"
+        f"{size(trainer.nbytes)} while training",
+        "model",
     )
     plan = (
-        f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
+        f"{trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
         f"{trainer.steps / streams.chunks:.2g} passes over the text"
     )
     if beginning.pace:
         expected = beginning.pace.total_s(trainer.steps, trainer.validate_every)
         plan += f", about {duration(expected)}"
-    say(plan)
+    say(plan, "plan")
     if trainer.run:
-        say(f"{bold('run')}     {trainer.run.folder}")
+        say(str(trainer.run.folder), "run")
     if trainer.progress.step:
-        say(f"{bold('resume')}  after update {trainer.progress.step:,}")
+        say(f"after update {trainer.progress.step:,}", "resume")
     for note in beginning.notes:
-        say(f"{bold('note')}    {note}")
+        say(note, "note")
 
 
 def _run(trainer: Trainer, quiet: bool) -> int:
@@ -368,7 +371,7 @@ def _validation_line(event: Any) -> str:
 
 
 def _indented(text: str) -> str:
-    lines = text.strip("\n").splitlines()
+    lines = visible(text).strip("\n").splitlines()
     return "\n".join(f"    {line}" for line in lines)
 
 
@@ -389,4 +392,4 @@ def _close(trainer: Trainer, event: Any) -> None:
             f", validation {event.best_loss:.4f} nats per character at update {event.best_step:,}"
         )
     say(line)
-    say(f"checkpoints: {run.folder}; write with: charlm sample {shlex.quote(str(run.folder))}")
+    say(f"checkpoints: {run.folder}; write with: charlm sample {argument(run.folder)}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from charlm import environment, randomness
 from charlm.config import Config
-from charlm.errors import CheckpointError, Diverged
+from charlm.errors import Diverged
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import sample
@@ -29,7 +29,7 @@ from charlm.optim.optimizers import make_optimizer
 from charlm.optim.schedules import Plateau, learning_rate
 from charlm.storage.checkpoint import Checkpoint, save
 from charlm.storage.runs import Run
-from charlm.storage.weights import Trained, array, pack, unpack
+from charlm.storage.weights import Trained, array, pack, read_counts, unpack
 from charlm.text.corpus import IdFile, TextInfo, shares
 from charlm.text.streams import Streams
 from charlm.text.vocabulary import Vocabulary
@@ -361,13 +361,8 @@ class Trainer:
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
                 array(checkpoint, f"state/{k}.{name}", q)
-        try:
-            self.progress = Progress(**checkpoint.meta["progress"])
-            self.plateau = Plateau(**checkpoint.meta["plateau"])
-        except (KeyError, TypeError):
-            raise CheckpointError(
-                f"{checkpoint.path}: lacks its progress; it is no last.npz"
-            ) from None
+        self.progress = read_counts(checkpoint, "progress", Progress)
+        self.plateau = read_counts(checkpoint, "plateau", Plateau)
         self.optimizer.updates = self.progress.step
         self.resumed = True
 
