@@ -87,4 +87,4 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         say(f"charlm: {where}{error.strerror or error}")
         sys.exit(1)
-    sys.exit(code)
+    sys.exit(code or 0)

@@ -56,8 +56,10 @@ class Filters:
                 f"temperature: must be at most {_HOTTEST}, where all characters are about equally "
                 f"likely, got {brief(t)}"
             )
-        if k is not None and not (_is_whole(k) and k >= 1):
-            raise ConfigError(f"top_k: must be a whole number of at least 1, got {brief(k)}")
+        if k is not None and not _is_whole(k):
+            raise ConfigError(f"top_k: must be a whole number, got {brief(k)}")
+        if k is not None and k < 1:
+            raise ConfigError(f"top_k: must be at least 1, got {brief(k)}")
         if p is not None and not 0 < p <= 1:
             raise ConfigError(f"top_p: must be above 0 and at most 1, got {brief(p)}")
         if least is not None and not 0 <= least <= 1:

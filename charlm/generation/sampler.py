@@ -80,10 +80,10 @@ class Sampler:
         scored: bool = False,
     ) -> None:
         for name, value, least in (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0)):
-            if not isinstance(value, int | np.integer) or value < least:
-                raise ConfigError(
-                    f"{name}: must be a whole number of at least {least}, got {brief(value)}"
-                )
+            if not isinstance(value, int | np.integer):
+                raise ConfigError(f"{name}: must be a whole number, got {brief(value)}")
+            if value < least:
+                raise ConfigError(f"{name}: must be at least {least}, got {brief(value)}")
         stop = [stop] if isinstance(stop, str) else list(stop)
         if not isinstance(start, str) or not all(isinstance(q, str) for q in stop):
             raise ConfigError("start, stop: must be texts")
