@@ -10,6 +10,7 @@ import io
 import pickle
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -61,7 +62,9 @@ def read(path: Path) -> Stored:
         CheckpointError: it is damaged, or was not written by torch.save.
     """
     torch = library(Format.PYTORCH, str(path))
-    with OpenArchive(path) as archive:
+    with OpenArchive(path) as archive, warnings.catch_warnings():
+        # What a damaged pickle makes its readers warn of is an error in a moment.
+        warnings.simplefilter("ignore")
         # torch.load itself reads over a flipped byte.
         damaged = archive.testzip()
         if damaged:

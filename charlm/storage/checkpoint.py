@@ -62,7 +62,8 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
         OSError: it cannot be written; the file that was there is untouched.
     """
     listed = {"format": FORMAT, **meta, "arrays": list(arrays)}
-    text = json.dumps(listed, ensure_ascii=False, indent=1).encode()
+    # A path's bytes that are no UTF-8 are lone surrogates, for which JSON has an escape.
+    text = json.dumps(listed, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
     if too_large(text):
         raise CheckpointError(
             f"{path}: cannot be saved, its description would have {len(text):,} bytes; begin with "
