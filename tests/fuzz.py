@@ -55,7 +55,7 @@ MOST_BYTES = 2 << 30
 def folder() -> Path:
     """Make a folder of good files: a run, a sampler of it, and its exports."""
     # Hundreds of thousands of small files are quicker in memory, where the system has such a place.
-    memory = Path("/dev/shm")  # noqa: S108
+    memory = Path("/dev/shm")
     path = Path(tempfile.mkdtemp(prefix="charlm-fuzz-", dir=memory if memory.is_dir() else None))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     (path / "text.txt").write_text("ab\ncé \x1b[1mab 한 abc\n" * 20, encoding="utf-8")

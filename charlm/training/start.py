@@ -68,9 +68,12 @@ def begin(
     Raises:
         TextError: the text cannot be read, or is too short.
         RunError: the run's folder cannot be made.
+        CheckpointError: the one that `train.init_from` names is damaged.
         Diverged: what was timed did.
     """
     began = time.perf_counter() - spent_s
+    # Before there is a model of its settings, which may be of any size.
+    old = None if config.train.init_from is None else load_model(Path(config.train.init_from))
     paths = [Path(q) for q in config.data.path]
     source = _source(paths, config)
     vocabulary, counts, sha256 = scan(source, config.data.min_count)
@@ -91,8 +94,8 @@ def begin(
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
         run.config.write_text(to_yaml(config), encoding="utf-8")
         trainer = Trainer(config, vocabulary, text, ids, run)
-        if config.train.init_from is not None:
-            kept, fresh, _ = trainer.begin_with(load_model(Path(config.train.init_from)))
+        if old is not None:
+            kept, fresh, _ = trainer.begin_with(old)
             notes.append(
                 f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
                 f"{fresh:,} new"
