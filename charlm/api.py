@@ -322,8 +322,16 @@ class LanguageModel:
         Returns:
             logits: (T, V, B) of the symbols that come next.
             state: what leaves, a tuple of (H, B) arrays a layer: (h, c) for LSTM, (h,) otherwise.
+
+        Raises:
+            ValueError: the ids are not (T, B), or not all of the vocabulary.
         """
-        ids = np.asarray(ids, np.intp)
+        ids = np.asarray(ids)
+        if ids.ndim != 2 or not ids.size or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"ids: must be (T, B) whole numbers, got {ids.dtype} {ids.shape}")
+        if ids.min() < 0 or ids.max() >= self.vocabulary.size:
+            raise ValueError(f"ids: must be from 0 to {self.vocabulary.size - 1}")
+        ids = ids.astype(np.intp)
         T, B = ids.shape
         tape = self._model.tape(T, B)
         leaving = self._model.forward(ids, self.zero_state(B) if state is None else state, tape)
@@ -365,7 +373,7 @@ class LanguageModel:
                 flat.close()
 
     def _encode(self, text: str) -> Array:
-        if not text:
+        if not len(text):
             raise ValueError("the text is empty")
         return self.vocabulary.encode(text, "text")
 

@@ -19,7 +19,7 @@ from charlm.storage.archive import read_meta, read_shapes
 from charlm.storage.checkpoint import load, save
 from charlm.storage.facts import every, find
 from charlm.storage.history import read_history
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
@@ -578,7 +578,7 @@ def test_shapes_are_those_of_the_arrays(runs):
 def test_what_is_no_array_has_no_shape(tmp_path, content):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("a.npy", content)
-    with pytest.raises(CheckpointError, match=r"'a\.npy' has no header of an array"):
+    with pytest.raises(CheckpointError, match=r"'a\.npy' is no (plain )?array"):
         read_shapes(tmp_path / "x.npz")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.commands.console import show
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

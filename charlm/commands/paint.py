@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple, TextIO, TypeAlias
 
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 _Colour: TypeAlias = tuple[int, int, int]
 

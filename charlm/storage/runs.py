@@ -14,7 +14,6 @@ that is taken gets -2, -3, and so on.
 """
 
 import json
-import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from typing import Any
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.atomic import replacing, temporary_of
 from charlm.storage.lock import Lock
+from charlm.terminal import argument
 
 
 class Run:
@@ -120,12 +120,12 @@ class Run:
     @property
     def resuming(self) -> str:
         """Return the command that goes on with this run, whatever other runs there are."""
-        command, checkpoints = ["charlm", "train", "--resume"], self.folder.parent
+        command, checkpoints = "charlm train --resume", self.folder.parent
         if len(list(checkpoints.glob("*/last.npz"))) > 1:
-            command += ["--name", self.folder.name]
+            command += f" --name {argument(self.folder.name)}"
         if checkpoints != Path("checkpoints"):
-            command += ["--checkpoints", str(checkpoints)]
-        return shlex.join(command)
+            command += f" --checkpoints {argument(checkpoints)}"
+        return command
 
 
 def _ends_line(path: Path) -> bool:
