@@ -45,6 +45,7 @@ from charlm.storage.weights import load_model
 from charlm.terminal import visible
 from charlm.text.corpus import IdFile, encode, scan
 from charlm.text.source import Source
+from charlm.training.memory import need
 from charlm.training.start import resume
 
 LONGEST_S = 10
@@ -291,7 +292,7 @@ def run(content: bytes) -> str:
     try:
         beginning = resume(Run(here))
         trainer = beginning.trainer
-        if trainer.nbytes < 1 << 26:
+        if need(trainer.config, trainer.vocabulary.size).total < 1 << 26:
             trainer.update()
             trainer.validate()
             trainer.sample(3)

@@ -149,7 +149,7 @@ def _text(run: Run, last: _Whole) -> Iterator[Finding]:
                 name, "wrong", "the text has changed; a resume needs it as it was, or none there"
             )
     try:
-        intact = file_sha256(run.ids) == text.ids_sha256
+        intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
     except OSError:
         intact = False
     if intact:

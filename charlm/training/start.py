@@ -299,7 +299,7 @@ def _same_text(
             )
         named = tuple(str(q.absolute()) for q in paths)
         text = replace(text, path=source.name, paths=named)
-    intact = run.ids.exists() and file_sha256(run.ids) == text.ids_sha256
+    intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
     if not intact:
         if not there:
             raise TextError(
