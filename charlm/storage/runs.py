@@ -22,7 +22,7 @@ from typing import Any
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.atomic import temporary_of
 from charlm.storage.lock import Lock
-from charlm.terminal import argument
+from charlm.terminal import argument, brief
 
 
 class Run:
@@ -110,8 +110,13 @@ def create(checkpoints: Path, name: str) -> Run:
     Raises:
         RunError: the name is no file name, or the folder cannot be made.
     """
-    if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
-        raise RunError(f"--name: must be a folder's name, got {name!r}; leave out / and \\")
+    if (
+        not isinstance(name, str)
+        or not name
+        or name in (".", "..")
+        or any(c in name for c in "/\\\0")
+    ):
+        raise RunError(f"--name: must be a folder's name, got {brief(name)}; leave out / and \\")
     number = 1
     while True:
         folder = checkpoints / (name if number == 1 else f"{name}-{number}")
@@ -123,8 +128,9 @@ def create(checkpoints: Path, name: str) -> Run:
             if not checkpoints.is_dir():
                 raise RunError(f"{checkpoints}: is no folder; name another") from None
             number += 1
-        except OSError as error:
-            raise RunError(f"{folder}: cannot be made ({error.strerror or error})") from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise RunError(f"{folder}: cannot be made ({why})") from None
 
 
 def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:
