@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from charlm.config import FIELDS, Config, Layer, read_yaml, resolve
+from charlm.config import FIELDS, Config, Layer, coerce, read_yaml, resolve
 from charlm.evaluation import dynamic, score
 from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
@@ -479,10 +479,7 @@ def start(
         TextError: the text cannot be read, or is too short.
         RunError: the run's folder cannot be made.
     """
-    given = {
-        _KEYS.get(key, key): str(value) if isinstance(value, Path) else value
-        for key, value in settings.items()
-    }
+    given = {_KEYS.get(key, key): _plain(value) for key, value in settings.items()}
     if preset is not None:
         given["preset"] = preset
     if text is not None:
@@ -510,11 +507,12 @@ def resume(
         steps: a new goal.
 
     Raises:
+        ConfigError: the goal is no whole number of at least 1.
         RunError: there is no such run.
         CheckpointError: its checkpoint cannot be used.
         TextError: the text is not the one it began with.
     """
-    folder = Path(checkpoints)
+    folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
     run = runs.newest(folder) if name is None else runs.named(folder, name)
     return Training(go_on(run, [Path(q) for q in _several(text)], steps))
 
@@ -606,7 +604,16 @@ def report(
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
     if text is None:
         return []
+    if isinstance(text, bytes):
+        raise TypeError("text: must be a path or several, got bytes; os.fsdecode makes it one")
     return [text] if isinstance(text, str | Path) else text
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as a file would hold it, where paths are texts and numbers not NumPy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _seed() -> int:

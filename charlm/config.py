@@ -138,7 +138,7 @@ class TrainConfig:
     )
     save_every_s: float = _setting(60.0, "seconds between checkpoints, at the most", above=0)
     sample_length: int = _setting(
-        200, "characters written at each validation; 0 for none", at_least=0
+        200, "characters written at each validation; 0 for none", at_least=0, at_most=100_000
     )
     patience: int = _setting(
         0, "stop after so many validations in a row without a new best; 0 for never", at_least=0

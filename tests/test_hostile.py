@@ -608,6 +608,28 @@ def test_careless_ids(model):
             model.forward(ids)
 
 
+def test_careless_settings(text_file, tmp_path):
+    small = {"layers": 1, "batch_size": 2, "seq_len": 4, "checkpoints": tmp_path}
+    training = library.start(
+        text_file, hidden=np.int64(3), dropout=np.float32(0.5), steps=2, **small
+    )
+    assert (training.config.model.hidden, training.config.train.dropout) == (3, 0.5)
+    training.run()
+    with pytest.raises(ConfigError, match=r"train.steps must be a whole number, got 7.5"):
+        library.resume(checkpoints=tmp_path, steps=7.5)
+    with pytest.raises(
+        ConfigError, match="sample_length must be at least 0 and at most 100000, got"
+    ):
+        library.start(text_file, sample_length=10**18, **small)
+    for name in (5, "a\0b", "", "..", "a/b"):
+        with pytest.raises(RunError, match="--name: must be a folder's name, got"):
+            library.start(text_file, name=name, **small)
+    with pytest.raises(RunError, match="cannot be made"):
+        library.start(text_file, **small | {"checkpoints": "a\0b"})
+    with pytest.raises(TypeError, match="text: must be a path or several, got bytes"):
+        library.start(b"a.txt")
+
+
 @pytest.mark.parametrize("text", [None, 3, b"ab", ["a"]])
 def test_careless_texts(model, text):
     for score in (model.evaluate, model.log_probs):
