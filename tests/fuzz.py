@@ -38,14 +38,17 @@ from charlm.config import Layer, coerce, read_yaml, resolve, to_yaml
 from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, TextError
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import bring, export
+from charlm.storage.checking import check
 from charlm.storage.facts import find
 from charlm.storage.history import read_history
 from charlm.storage.runs import Run
 from charlm.storage.weights import load_model
-from charlm.terminal import visible
+from charlm.terminal import printable, visible
 from charlm.text.corpus import IdFile, encode, scan
 from charlm.text.source import Source
+from charlm.training.events import Updated
 from charlm.training.memory import need
+from charlm.training.recovery import Trouble
 from charlm.training.start import resume
 
 LONGEST_S = 10
@@ -64,6 +67,14 @@ def folder() -> Path:
         path / "text.txt", checkpoints=path, name="good", hidden=2, layers=1, embedding=2,
         batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
     )  # fmt: skip
+    stopped = charlm.start(
+        path / "text.txt", checkpoints=path, name="stopped", hidden=2, layers=1, embedding=2,
+        batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
+    )  # fmt: skip
+    for event in stopped:
+        if isinstance(event, Updated):
+            # Between validations: it keeps the state to go back to beside its own.
+            stopped.stop()
     sampler = model.sampler(start="ab", streams=2, seed=1, scored=True, stop=("c", "bé"))
     sampler.write(5)
     sampler.save(path / "sampler.npz")
@@ -283,11 +294,12 @@ def sampler(content: bytes) -> str:
 
 
 def run(content: bytes) -> str:
-    """As `charlm train --resume` goes on with it, for an update."""
+    """As `charlm info --check` sees it, and as a resume goes on with it, and goes back."""
     here = folder() / "resumed"
     here.mkdir(exist_ok=True)
     shutil.copy(folder() / "good" / "ids.bin", here / "ids.bin")
     (here / "last.npz").write_bytes(content)
+    assert all("\n" not in printable(q.text) for q in check(str(here), folder()))
     beginning = None
     try:
         beginning = resume(Run(here))
@@ -296,6 +308,7 @@ def run(content: bytes) -> str:
             trainer.update()
             trainer.validate()
             trainer.sample(3)
+            trainer._roll_back(Trouble("the loss explodes,", "here"))
     except CharlmError as error:
         return outcome(error)
     finally:
@@ -545,7 +558,12 @@ KINDS = {
         checkpoint,
     ),
     "sampler": Kind(lambda: archives(folder() / "sampler.npz"), sampler),
-    "run": Kind(lambda: archives(folder() / "good" / "last.npz"), run),
+    "run": Kind(
+        lambda: (
+            archives(folder() / "good" / "last.npz") | archives(folder() / "stopped" / "last.npz")
+        ),
+        run,
+    ),
     "import": Kind(imports, import_),
     "text": Kind(lambda: st.tuples(TEXTS, ENCODINGS), text),
     "config": Kind(yamls, config),
