@@ -9,7 +9,6 @@
 Nothing is changed. What is found is one of three: right, worth knowing, or wrong.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -21,6 +20,7 @@ from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
 from charlm.storage.atomic import temporary_of
 from charlm.storage.checkpoint import GOOD, Checkpoint, load
+from charlm.storage.facts import at
 from charlm.storage.history import read_history
 from charlm.storage.lock import holder
 from charlm.storage.runs import Run, is_run
@@ -29,6 +29,9 @@ from charlm.terminal import argument
 from charlm.text.corpus import TextInfo, file_sha256
 from charlm.text.source import Source, find
 from charlm.text.vocabulary import Vocabulary
+
+# No count of a run reaches it; a damaged description may hold any number.
+_LARGEST = 1e18
 
 
 class Finding(NamedTuple):
@@ -195,7 +198,9 @@ def _history(run: Run, last: _Whole | None) -> Iterator[Finding]:
     losses = {q["step"]: q["validation"] for q in history.readings if "validation" in q}
     step, loss = (_number(last.checkpoint.meta, "progress", f"best_{q}") for q in ("step", "loss"))
     if loss is not None and losses.get(step) != loss:
-        yield Finding(name, "note", f"does not tell the best loss, {loss:.4f} at update {step:,}")
+        yield Finding(
+            name, "note", f"does not tell the best loss, {loss:.4f} at update {step or 0:,}"
+        )
     elif ahead:
         yield Finding(name, "note", f"{ahead:,} readings newer than last.npz; a resume drops them")
     else:
@@ -239,10 +244,8 @@ def _verdict(run: Run, last: _Whole | None, best: _Whole | None, has_text: bool)
 
 
 def _number(meta: Mapping[str, Any], *keys: str) -> float | int | None:
-    content: Any = meta
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    right = isinstance(content, int | float) and math.isfinite(content)
+    content = at(meta, *keys)
+    right = isinstance(content, int | float) and abs(content) < _LARGEST
     return content if right else None
 
 
