@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from charlm.config import FIELDS, Config, Layer, read_yaml, resolve
+from charlm.config import FIELDS, Config, Layer, coerce, read_yaml, resolve
 from charlm.evaluation import dynamic, score
 from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
@@ -322,8 +322,16 @@ class LanguageModel:
         Returns:
             logits: (T, V, B) of the symbols that come next.
             state: what leaves, a tuple of (H, B) arrays a layer: (h, c) for LSTM, (h,) otherwise.
+
+        Raises:
+            ValueError: the ids are not (T, B), or not all of the vocabulary.
         """
-        ids = np.asarray(ids, np.intp)
+        ids = np.asarray(ids)
+        if ids.ndim != 2 or not ids.size or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"ids: must be (T, B) whole numbers, got {ids.dtype} {ids.shape}")
+        if ids.min() < 0 or ids.max() >= self.vocabulary.size:
+            raise ValueError(f"ids: must be from 0 to {self.vocabulary.size - 1}")
+        ids = ids.astype(np.intp)
         T, B = ids.shape
         tape = self._model.tape(T, B)
         leaving = self._model.forward(ids, self.zero_state(B) if state is None else state, tape)
@@ -365,7 +373,7 @@ class LanguageModel:
                 flat.close()
 
     def _encode(self, text: str) -> Array:
-        if not text:
+        if not len(text):
             raise ValueError("the text is empty")
         return self.vocabulary.encode(text, "text")
 
@@ -471,10 +479,7 @@ def start(
         TextError: the text cannot be read, or is too short.
         RunError: the run's folder cannot be made.
     """
-    given = {
-        _KEYS.get(key, key): str(value) if isinstance(value, Path) else value
-        for key, value in settings.items()
-    }
+    given = {_KEYS.get(key, key): _plain(value) for key, value in settings.items()}
     if preset is not None:
         given["preset"] = preset
     if text is not None:
@@ -502,11 +507,12 @@ def resume(
         steps: a new goal.
 
     Raises:
+        ConfigError: the goal is no whole number of at least 1.
         RunError: there is no such run.
         CheckpointError: its checkpoint cannot be used.
         TextError: the text is not the one it began with.
     """
-    folder = Path(checkpoints)
+    folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
     run = runs.newest(folder) if name is None else runs.named(folder, name)
     return Training(go_on(run, [Path(q) for q in _several(text)], steps))
 
@@ -598,7 +604,16 @@ def report(
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
     if text is None:
         return []
+    if isinstance(text, bytes):
+        raise TypeError("text: must be a path or several, got bytes; os.fsdecode makes it one")
     return [text] if isinstance(text, str | Path) else text
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as a file would hold it, where paths are texts and numbers not NumPy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
 
 
 def _seed() -> int:

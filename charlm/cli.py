@@ -8,7 +8,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +27,7 @@ from charlm.commands.report import report
 from charlm.commands.sample import sample
 from charlm.commands.train import train
 from charlm.errors import CharlmError
+from charlm.terminal import visible
 
 app = typer.Typer(
     cls=Group,
@@ -35,6 +36,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# What typer raises where an option or an argument is wrong; it has no name of its own there.
+_UsageError: Any = typer.BadParameter.__mro__[1]
 _LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned", "Bring in and take away"
 _MACHINE = "Look at the machine"
 app.command(cls=Command, rich_help_panel=_LEARN)(train)
@@ -75,7 +78,11 @@ def main() -> None:
         # Started with stderr closed: print would take stdout instead.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     try:
-        app(prog_name="charlm")
+        code = app(prog_name="charlm", standalone_mode=False)
+    except _UsageError as error:
+        error.message = visible(error.message)
+        error.show()
+        sys.exit(2)
     except CharlmError as error:
         say(f"charlm: {error}")
         sys.exit(1)
@@ -89,3 +96,4 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         say(f"charlm: {where}{error.strerror or error}")
         sys.exit(1)
+    sys.exit(code or 0)

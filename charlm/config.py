@@ -12,14 +12,17 @@ last counts.
 
 import codecs
 import dataclasses
+import stat
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from charlm.errors import ConfigError
+from charlm.terminal import brief
 
 
 def _setting(
@@ -135,7 +138,7 @@ class TrainConfig:
     )
     save_every_s: float = _setting(60.0, "seconds between checkpoints, at the most", above=0)
     sample_length: int = _setting(
-        200, "characters written at each validation; 0 for none", at_least=0
+        200, "characters written at each validation; 0 for none", at_least=0, at_most=100_000
     )
     patience: int = _setting(
         0, "stop after so many validations in a row without a new best; 0 for never", at_least=0
@@ -220,6 +223,9 @@ _UNIONS = (typing.Union, types.UnionType)
 LENGTHS = ("train.steps", "train.epochs", "train.minutes")
 # An optimizer's rate in Adam's; measured, see docs/recipes.md.
 _RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
+# Reading YAML takes seconds for as much.
+_MOST_BYTES = 1 << 19
+_MOST_REASON = 200
 # Many programs have a config.yaml, and one of another's may lie where training starts.
 _FOREIGN = "; where the file is not charlm's, name another with --config"
 # The options of `charlm train` that are not called as the setting is.
@@ -253,7 +259,7 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
             if not isinstance(preset, str) or preset not in (AUTO, *PRESETS):
                 raise ConfigError(
                     f"{layer.source}: preset must be one of {', '.join((AUTO, *PRESETS))}, "
-                    f"got {preset!r}"
+                    f"got {brief(preset)}"
                 )
     values: dict[str, Any] = {}
     for layer in [Layer(f"preset {preset}", PRESETS.get(preset, {})), *layers]:
@@ -274,6 +280,21 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
     config = Config(preset=preset, **_sections(values))
     if "train.learning_rate" not in given:
         config = config.replace(train__learning_rate=rate_for(config.train))
+    _check(config)
+    return config, given
+
+
+def rate_for(train: TrainConfig) -> float:
+    """Return the peak that suits an optimizer, where the settings' own is Adam's."""
+    rate = train.learning_rate * _RATES[train.optimizer]
+    if train.optimizer == "sgd":
+        # A velocity adds up 1 / (1 - momentum) gradients.
+        rate *= 1 - train.momentum
+    return float(f"{rate:.3g}")
+
+
+def _check(config: Config) -> None:
+    """Refuse settings that are at odds with one another."""
     if config.data.validation + config.data.test >= 1:
         raise ConfigError(
             "data.validation + data.test must stay below 1, got "
@@ -281,7 +302,7 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
         )
     if not _is_encoding(config.data.encoding):
         raise ConfigError(
-            f"data.encoding: is no encoding that Python knows, got {config.data.encoding!r}; "
+            f"data.encoding: is no encoding that Python knows, got {brief(config.data.encoding)}; "
             "common ones are utf-8, utf-16, latin-1, cp1252 and cp949"
         )
     if config.train.nesterov and not config.train.momentum:
@@ -297,16 +318,6 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
         )
     if all(getattr(config.train, key.removeprefix("train.")) is None for key in LENGTHS):
         raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")
-    return config, given
-
-
-def rate_for(train: TrainConfig) -> float:
-    """Return the peak that suits an optimizer, where the settings' own is Adam's."""
-    rate = train.learning_rate * _RATES[train.optimizer]
-    if train.optimizer == "sgd":
-        # A velocity adds up 1 / (1 - momentum) gradients.
-        rate *= 1 - train.momentum
-    return float(f"{rate:.3g}")
 
 
 def _is_encoding(name: str) -> bool:
@@ -339,7 +350,7 @@ def coerce(source: str, key: str, value: Any) -> Any:
         ConfigError: the key is unknown, or the value is of another type or out of range.
     """
     if key not in FIELDS:
-        raise ConfigError(f"{source}: unknown key '{key}'{nearest(key, FIELDS)}")
+        raise ConfigError(f"{source}: unknown key {brief(key)}{nearest(key, FIELDS)}")
     hint, bounds = _TYPES[key], FIELDS[key].metadata["bounds"]
     kinds = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     words = [
@@ -351,8 +362,10 @@ def coerce(source: str, key: str, value: Any) -> Any:
         return None
     if str in kinds and isinstance(value, str) and value:
         return value
-    if bool in kinds and str(value).lower() in ("true", "false"):
-        return str(value).lower() == "true"
+    if bool in kinds and isinstance(value, bool):
+        return value
+    if bool in kinds and isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
     if typing.get_origin(hint) is tuple:
         texts = [value] if isinstance(value, str) else value
         if isinstance(texts, list | tuple) and texts and all(_is_text(q) for q in texts):
@@ -365,7 +378,7 @@ def coerce(source: str, key: str, value: Any) -> Any:
         wanted += ["a text"] if str in kinds else []
         wanted += ["true or false"] if bool in kinds else []
         wanted += ["a path or several"] if typing.get_origin(hint) is tuple else []
-        raise ConfigError(f"{source}: {key} must be {' or '.join(wanted)}, got {value!r}")
+        raise ConfigError(f"{source}: {key} must be {' or '.join(wanted)}, got {brief(value)}")
     within = {
         "at least": lambda bound: number >= bound,
         "above": lambda bound: number > bound,
@@ -376,7 +389,7 @@ def coerce(source: str, key: str, value: Any) -> Any:
         asked = " and ".join(
             f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None
         )
-        raise ConfigError(f"{source}: {key} must be {asked}, got {value!r}")
+        raise ConfigError(f"{source}: {key} must be {asked}, got {brief(value)}")
     return number
 
 
@@ -419,6 +432,54 @@ def nearest(
     return otherwise
 
 
+@cache
+def _loader() -> Any:
+    """Make the reader of YAML: of plain values, each once."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Read plain values; what stands for itself many times over can stand for any amount."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+                raise yaml.composer.ComposerError(
+                    None, None, "an alias (*) is not read; write the value out", mark
+                )
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and (name := key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{brief(name)} is there twice", key.start_mark
+                    )
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
+def _read(path: Path) -> str:
+    try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            # Opening a pipe may wait for ever, and a device may never end.
+            raise ConfigError(f"{path}: is no ordinary file; copy its text into one first")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{path}: cannot be read ({why})") from None
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{path}: is larger than settings are ({_MOST_BYTES:,} bytes){_FOREIGN}")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start})") from None
+
+
 def read_yaml(path: Path) -> Layer:
     """Read a configuration file.
 
@@ -433,17 +494,21 @@ def read_yaml(path: Path) -> Layer:
     """
     import yaml
 
+    text = _read(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start})") from None
+        content = yaml.load(text, _loader())  # noqa: S506 (it is a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise ConfigError(f"{path}: {where}{' '.join(str(problem).split())}") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ConfigError(f"{path}: {where}{problem[:_MOST_REASON]}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deep") from None
+    except Exception as error:
+        # What its constructors trip over, such as a date of month 99, can be of any kind.
+        raise ConfigError(
+            f"{path}: holds a value that is none ({str(error)[:_MOST_REASON]})"
+        ) from None
     if content is None:
         content = {}
     if not isinstance(content, dict):
@@ -457,17 +522,17 @@ def read_yaml(path: Path) -> Layer:
         elif section not in _SECTIONS:
             known = ["preset", *_SECTIONS]
             raise ConfigError(
-                f"{path}: unknown key '{section}'{nearest(str(section), known, _FOREIGN)}"
+                f"{path}: unknown key {brief(str(section))}{nearest(str(section), known, _FOREIGN)}"
             )
         elif isinstance(values, dict):
             settings |= {f"{section}.{name}": value for name, value in values.items()}
         elif values is not None:
             raise ConfigError(
-                f"{path}: '{section}' must hold keys and values, got {values!r}{_FOREIGN}"
+                f"{path}: '{section}' must hold keys and values, got {brief(values)}{_FOREIGN}"
             )
     for key in settings:
         if key != "preset" and key not in FIELDS:
-            raise ConfigError(f"{path}: unknown key '{key}'{nearest(key, FIELDS, _FOREIGN)}")
+            raise ConfigError(f"{path}: unknown key {brief(key)}{nearest(key, FIELDS, _FOREIGN)}")
     return Layer(str(path), settings)
 
 
@@ -477,13 +542,21 @@ def from_dict(source: str, content: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: it has a key or a value that this version does not know.
     """
-    settings = {
-        f"{section}.{name}": value
-        for section in _SECTIONS
-        for name, value in dict(content.get(section, {})).items()
-    }
+    settings: dict[str, Any] = {}
+    for section in _SECTIONS:
+        values = content.get(section, {})
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"{source}: '{section}' must hold keys and values, got {brief(values)}"
+            )
+        settings |= {f"{section}.{name}": value for name, value in values.items()}
     given = {key: coerce(source, key, value) for key, value in settings.items()}
-    return Config(preset=str(content.get("preset", "small")), **_sections(given))
+    preset = content.get("preset", "small")
+    if not isinstance(preset, str):
+        raise ConfigError(f"{source}: preset must be a text, got {brief(preset)}")
+    config = Config(preset=preset, **_sections(given))
+    _check(config)
+    return config
 
 
 def to_yaml(config: Config, *, commented: bool = False) -> str:

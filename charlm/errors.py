@@ -15,9 +15,18 @@ as one line and exits with 1. `assert` is for what charlm itself guarantees, nev
 given.
 """
 
+from charlm.terminal import printable
+
 
 class CharlmError(Exception):
-    """Say what went wrong, where, and what to do about it, in one line."""
+    """Say what went wrong, where, and what to do about it, in one line.
+
+    Args:
+        message: the line; of names and values in it, what does not print becomes escapes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class ConfigError(CharlmError):

@@ -75,7 +75,7 @@ def charlm(tmp_path, monkeypatch, capsys):
         signal.signal(number, handler)
 
 
-def shown_on(master: int, process: subprocess.Popen) -> str:
+def shown_on(master: int, process: subprocess.Popen, encoding: str = "utf-8") -> str:
     """Return all that a process shows on the terminal whose other end this is."""
     shown = b""
     while True:
@@ -88,4 +88,4 @@ def shown_on(master: int, process: subprocess.Popen) -> str:
         shown += piece
     process.wait()
     os.close(master)
-    return shown.decode()
+    return shown.decode(encoding)

@@ -11,7 +11,7 @@ PACKAGE = ROOT / "charlm"
 
 # In the order in which a text goes through them; docs/architecture.md tells the same.
 ROOMS = [
-    "__init__", "errors", "randomness", "environment", "config", "text", "nn", "optim", "storage",
+    "__init__", "terminal", "errors", "randomness", "environment", "config", "text", "nn", "optim", "storage",
     "exchange", "generation", "evaluation", "training", "insight", "pages", "api", "commands", "cli", "__main__",
 ]  # fmt: skip
 

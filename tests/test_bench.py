@@ -56,8 +56,11 @@ def test_bench_from_python(fast):
     needed = memory.need(row.config, speed.CHARACTERS)
     assert (row.preset, row.parameters, row.nbytes) == ("tiny", needed.parameters, needed.total)
     assert row.chars_per_s > 0
-    with pytest.raises(ConfigError, match="preset must be one of tiny, small, medium, large"):
-        library.bench(["tiny", "huge"])
+    (row,) = library.bench(["short"], seconds=0)
+    assert (row.preset, row.config.train.batch_size) == ("short", 16), "it counts epochs"
+    for name in ("huge", "auto"):
+        with pytest.raises(ConfigError, match="one of short, tiny, small, medium, large, got '"):
+            library.bench(["tiny", name])
 
 
 def test_bench_refuses_what_does_not_fit(charlm, monkeypatch):

@@ -15,7 +15,7 @@ from conftest import VERSE, shown_on
 import charlm as library
 from charlm.commands.paint import Depth, depth, state, surprise
 from charlm.insight import cells
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}

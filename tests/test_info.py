@@ -19,7 +19,7 @@ from charlm.storage.archive import read_meta, read_shapes
 from charlm.storage.checkpoint import load, save
 from charlm.storage.facts import every, find
 from charlm.storage.history import read_history
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
@@ -157,12 +157,14 @@ def test_one_run(charlm, runs):
     assert f"\nthreads      {meta['threads']}\n" in out
     assert (
         "\nsettings that differ from the defaults\n"
-        f"  data.path         {text_file}  default data/shakespeare.txt\n"
+        "  preset               short  default auto\n"
+        f"  data.path            {text_file}  default data/shakespeare.txt\n"
     ) in re.sub(" {3,}(?=default)", "  ", out)
     assert re.search(r"^  model\.hidden +12 +default 256$", out, re.M)
     changed, kept = out.split("settings left at their defaults")
     assert re.findall(r"^  ([\w.]+) .*default ", changed, re.M) == [
-        "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+        "preset", "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+        "train.dropout", "train.learning_rate",
     ]  # fmt: skip
     kept, losses = kept.split("losses in nats per character\n")
     assert "model.cell lstm, model.layers 2," in " ".join(kept.split())
@@ -531,9 +533,9 @@ def test_history_that_is_no_history(tmp_path):
     path.write_bytes(
         b'\xff\xfe\n\n[1]\n{"step": true}\n{"step": "3"}\n' + b"[" * 10**5 + b"\nnull\n"
     )
-    assert read_history(path) == ([], [], 6)
+    assert read_history(path) == ([], [], [], 6)
     path.write_bytes(b'{"step": 1}')
-    assert read_history(path) == ([{"step": 1}], [], 0)
+    assert read_history(path) == ([{"step": 1}], [], [], 0)
     with pytest.raises(RunError, match=r"cannot be read \(Is a directory\)"):
         read_history(tmp_path)
 
@@ -578,7 +580,7 @@ def test_shapes_are_those_of_the_arrays(runs):
 def test_what_is_no_array_has_no_shape(tmp_path, content):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("a.npy", content)
-    with pytest.raises(CheckpointError, match=r"'a\.npy' has no header of an array"):
+    with pytest.raises(CheckpointError, match=r"'a\.npy' is no (plain )?array"):
         read_shapes(tmp_path / "x.npz")
 
 

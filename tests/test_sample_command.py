@@ -203,12 +203,18 @@ def test_best_of_keeps_the_likeliest(written, model, count):
     assert [line["index"] for line in lines] == list(range(count))
 
 
-def test_best_of_more_than_are_drawn_at_once(written, model):
-    _, out, _ = written("sample", "--best-of", 70, "--count", 2, "--seed", 5, "--length", 9)
-    for n, line in enumerate(out.rstrip("\n").split("\n")[:1]):
-        texts = Sampler(*model, Filters(), streams=70, seed=5, n=n).write(9)
-        best = max(texts, key=lambda q: log_probability(model, "\n", q))
-        assert best.split("\n")[0] == line
+def test_best_of_more_than_are_drawn_at_once(written, model, monkeypatch):
+    """However many are asked for, no more streams than a group's are there at a time."""
+    monkeypatch.setattr(sys.modules["charlm.commands.sample"], "_AT_ONCE", 4)
+    options = ["--best-of", 9, "--count", 2, "--seed", 5, "--length", 9, "--json"]
+    _, out, _ = written("sample", *options)
+    sizes = (4, 4, 1, 4, 4, 1)
+    groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate(sizes)]
+    texts = [text for group in groups for text in group.write(9)]
+    best = [
+        max(texts[k : k + 9], key=lambda q: log_probability(model, "\n", q)) for k in (0, 9)
+    ]  # fmt: skip
+    assert [json.loads(line)["text"] for line in out.splitlines()] == best
 
 
 def test_stop_several_times(written):
@@ -371,8 +377,7 @@ def test_damaged_weights_are_one_line(charlm, tmp_path):
     code, out, err = charlm("sample", path, "--seed", 1)
     assert (code, out) == (1, "")
     assert err.splitlines() == [
-        f"{path}, seed 1",
-        "charlm: model: its weights are not finite numbers; it is damaged, use another checkpoint",
+        f"charlm: {path}: its weights are not finite numbers; it is damaged, use another checkpoint",
     ]
 
 

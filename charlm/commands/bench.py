@@ -18,7 +18,7 @@ def bench(
     presets: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PRESET", help="tiny, small, medium or large.", show_default="all four"
+            metavar="PRESET", help="short, tiny, small, medium or large.", show_default="all five"
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

@@ -90,7 +90,7 @@ def cells(
     if not find:
         mine = states[:, layer, number]
         if out is None:
-            show(_coloured(spelled.text, mine, colours).removesuffix("\n"))
+            show(_coloured(spelled.text, mine, colours).removesuffix("\n"), painted=True)
             return
         write(out, texts.unit(title, spelled.text, mine, layer, number))
     else:
@@ -104,7 +104,8 @@ def cells(
             if colours and out is None:
                 begin, end = room.telling(spelled.text, told[q.property], _EXCERPT)
                 mine = states[begin:end, q.layer, q.unit]
-                show(_coloured(spelled.text[begin:end], mine, colours).rstrip("\n") + "\n")
+                excerpt = _coloured(spelled.text[begin:end], mine, colours)
+                show(excerpt.rstrip("\n") + "\n", painted=True)
         if out is None:
             return
         write(out, texts.best(title, spelled.text, states, told, found))

@@ -90,7 +90,7 @@ def _chart(panel: Panel, wide: int, axis: Sequence[float]) -> list[str]:
 
 def _shows(text: str) -> bool:
     try:
-        text.encode(sys.stdout.encoding or "ascii")
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except UnicodeEncodeError:
         return False
     return True

@@ -1,12 +1,18 @@
 """What the commands share: plain lines on stderr, with a little emphasis on a terminal.
 
 Only what a command was asked for goes to stdout: the text that a model wrote, a score, a table.
+No control character of a name or a text reaches a terminal raw; a pipe or a file gets the text as
+it is.
 """
 
 import io
 import os
 import sys
 from typing import Any, TextIO
+
+from charlm.terminal import printable, visible
+
+_LABEL = 8
 
 
 class _Stderr:
@@ -31,19 +37,46 @@ class _Stderr:
 stderr = _Stderr()
 
 
-def say(line: str = "") -> None:
-    """Print a line on stderr."""
-    print(line, file=stderr, flush=True)
+def say(line: str, label: str = "") -> None:
+    """Print one line on stderr, behind a label that stands out."""
+    head = bold(label) + " " * (_LABEL - len(label)) if label else ""
+    print(head + printable(line), file=stderr, flush=True)
 
 
-def show(text: str, end: str = "\n") -> None:
-    """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it."""
+def show(text: str, end: str = "\n", *, painted: bool = False) -> None:
+    """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it.
+
+    Args:
+        text: a line or several.
+        end: what follows it.
+        painted: it has colours, and of what they are laid on, no character is a control.
+    """
+    if not painted and sys.stdout and sys.stdout.isatty():
+        text = visible(text)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         print(text, end=end, flush=True)
     except BrokenPipeError:
         _point_at_nothing(sys.stdout)
+
+
+class Screen:
+    """Pass on to a terminal what is visible, and what it would obey as escapes.
+
+    Args:
+        stream: the terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> None:
+        """Write a text, escapes in place of controls."""
+        self.stream.write(visible(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def _point_at_nothing(stream: TextIO) -> None:

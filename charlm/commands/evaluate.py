@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from charlm.commands.console import say, show
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from charlm.evaluation.score import Score
@@ -117,7 +118,7 @@ def evaluate(
             report[name] = {unit: q if math.isfinite(q) else None for unit, q in units.items()}
         if dynamic:
             report["dynamic"]["learning_rate"] = rate
-        print(encoder.dumps(report))
+        show(encoder.dumps(report))
     elif not heat:
         _print(text, path, info.characters, scores, rate)
 
@@ -125,22 +126,23 @@ def evaluate(
 def _print(
     text: Path, path: Path, characters: int, scores: Mapping[str, Score], rate: float
 ) -> None:
-    print(f"{text}: {characters:,} characters, scored by {path}")
+    lines = [printable(f"{text}: {characters:,} characters, scored by {path}")]
     labels = {
         "carried": "carried state",
         "cold": "cold windows of 256",
         "dynamic": "dynamic evaluation",
     }
-    for name, score in scores.items():
-        print(
-            f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
-            f"perplexity {score.perplexity:.3f}"
-        )
+    lines += [
+        f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
+        f"perplexity {score.perplexity:.3f}"
+        for name, score in scores.items()
+    ]
     if "dynamic" in scores:
-        print(
+        lines.append(
             f"  dynamic evaluation learned at a rate of {rate:g} from what it had scored, so it "
             "compares with its like only"
         )
+    show("\n".join(lines))
 
 
 def _heat(name: str, trained: Trained, ids: IdFile, out: Path | None) -> None:
@@ -164,7 +166,7 @@ def _heat(name: str, trained: Trained, ids: IdFile, out: Path | None) -> None:
         seen = watch.read(piece)
         if colours and out is None:
             pairs = zip(seen.text, seen.bits.tolist(), strict=True)
-            show("".join(surprise(c, bits, colours) for c, bits in pairs), end="")
+            show("".join(surprise(c, bits, colours) for c, bits in pairs), end="", painted=True)
     show("\noddest places, in bits")
     for q in watch.oddities:
         place, expected = f"{q.line}:{q.column}", f"{q.expected} {100 * q.probability:.0f} %"

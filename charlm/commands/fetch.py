@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from charlm.commands.console import say, show, size
+from charlm.terminal import argument
 
 
 def fetch(
@@ -60,4 +61,7 @@ def fetch(
     with bar, closing(download(text, path, url)) as pieces:
         for count in pieces:
             bar.update(count)
-    say(f"{path}: {text.nbytes:,} bytes with the right SHA-256; learn it with: charlm train {path}")
+    say(
+        f"{path}: {text.nbytes:,} bytes with the right SHA-256; learn it with: "
+        f"charlm train {argument(path)}"
+    )

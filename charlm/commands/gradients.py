@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from charlm.commands.console import show
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,11 +100,12 @@ def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Net
 
     import numpy as np
 
-    from charlm.errors import TextError
+    from charlm.errors import CheckpointError, TextError
     from charlm.insight import comparison
+    from charlm.storage.learned import whole_text
     from charlm.storage.runs import Run, weights
     from charlm.storage.weights import load_model
-    from charlm.text.corpus import IdFile, Share, encode, file_sha256, shares
+    from charlm.text.corpus import IdFile, Share, encode, shares
     from charlm.text.source import Source, find
 
     path = weights(where, checkpoints)
@@ -118,12 +119,12 @@ def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Net
             ).characters
             share = Share(0, size)
         else:
-            known = found.meta.get("text", {})
-            if not own.exists() or file_sha256(own) != known.get("ids_sha256"):
+            try:
+                flat, size = own, whole_text(found, path).size
+            except CheckpointError:
                 raise TextError(
                     f"{where}: the text that it learned is not beside it; name one with --text"
-                )
-            flat, size = own, known["characters"]
+                ) from None
             share = shares(size, data.validation, data.test)[1]
         if not text and share.size <= comparison.steps(lags):
             share = Share(0, size)

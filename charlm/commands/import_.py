@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from charlm.commands.console import say
+from charlm.terminal import argument
 
 
 def import_(
@@ -22,4 +23,4 @@ def import_(
     from charlm.exchange.transfer import bring
 
     run = bring(file, checkpoints, name)
-    say(f"imported: {run.best}; write with: charlm sample {run.folder}")
+    say(f"imported: {run.best}; write with: charlm sample {argument(run.folder)}")

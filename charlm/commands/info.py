@@ -11,7 +11,7 @@ import typer
 
 from charlm.commands.console import duration, say, show, size
 from charlm.commands.tables import shorten, symbols, table
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from charlm.storage.facts import Facts
@@ -60,7 +60,7 @@ def info(
     else:
         several = [find(where, checkpoints) for where in runs]
         for problem in (problem for q in several for problem in q.problems):
-            say(f"damaged: {printable(problem)}")
+            say(f"damaged: {problem}")
         differences = _differences(several)
         document = {"runs": runs, "differences": differences}
         lines = _compared(runs, differences)
@@ -336,7 +336,8 @@ def _terminal() -> int | None:
     import shutil
     import sys
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
 
 
 def _wrapped(parts: list[str], columns: int) -> list[str]:

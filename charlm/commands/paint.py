@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple, TextIO, TypeAlias
 
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 _Colour: TypeAlias = tuple[int, int, int]
 
@@ -41,13 +41,15 @@ class Depth(IntEnum):
     ALL = 1 << 24
 
 
-def depth(out: TextIO) -> Depth:
+def depth(out: TextIO | None) -> Depth:
     """Tell how many colours a stream shows, and its user wants.
 
-    None where NO_COLOR is set, or where it is no terminal and FORCE_COLOR is not set.
+    None where NO_COLOR is set, or where it is no terminal and FORCE_COLOR is not set, or closed.
     """
     environment, term = os.environ, os.environ.get("TERM", "")
-    if environment.get("NO_COLOR") or not (out.isatty() or environment.get("FORCE_COLOR")):
+    if out is None or environment.get("NO_COLOR"):
+        return Depth.NONE
+    if not (out.isatty() or environment.get("FORCE_COLOR")):
         return Depth.NONE
     if environment.get("COLORTERM") in ("truecolor", "24bit") or "WT_SESSION" in environment:
         return Depth.ALL

@@ -10,14 +10,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, cast
 
 import typer
 
-from charlm.commands.console import say
+from charlm.commands.console import Screen, say
 from charlm.commands.paint import Depth, depth, surprise
 from charlm.errors import ConfigError
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from charlm.generation.copies import Learned
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
 _DRAWING = "Drawing"
 _WRITTEN = "What is written"
 
+# The options that are not called as a sampler's arguments are.
+_OPTIONS = {"temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p", "min_p": "--min-p"}
 # More streams than these are drawn one group after the other: memory grows with them.
 _AT_ONCE = 64
+# No start text is longer; what never ends, such as /dev/zero, is.
+_MOST_BYTES = 1 << 24
 # So many unknown characters, or copies, are named, and the rest is counted.
 _NAMED = 8
 # Columns of a copy that are shown.
@@ -176,11 +182,11 @@ def sample(
     path = weights(checkpoint, checkpoints)
     out = _stdout()
     colours = depth(out) if color else Depth.NONE
+    if out.isatty() and not colours:
+        out = cast(TextIO, Screen(out))
     if color and not colours:
         say("stdout shows no colours; FORCE_COLOR=1 insists")
     given = _stdin() if start == "-" else None
-
-    import numpy as np
 
     from charlm.errors import UnknownCharacter
     from charlm.generation.copies import Learned
@@ -189,17 +195,19 @@ def sample(
     from charlm.storage.learned import learned_text
     from charlm.storage.weights import load_model
 
-    filters = Filters(temp, top_k, top_p, min_p)
-    # Damaged weights overflow as soon as they are prepared; the sampler says so in its own words.
-    with np.errstate(over="ignore", invalid="ignore"):
-        trained = load_model(path)
+    try:
+        filters = Filters(temp, top_k, top_p, min_p)
+    except ConfigError as error:
+        key, _, what = str(error).partition(":")
+        raise ConfigError(f"{_OPTIONS[key]}:{what}") from None
+    trained = load_model(path)
     model, vocabulary = trained.model, trained.vocabulary
     learned = Learned(learned_text(trained, path)) if check_copy else None
     begins_with = (start or "") if given is None else _text(given, vocabulary)
     drawn_from = secrets.randbelow(2**32) if seed is None else seed
     say(f"{path}, seed {drawn_from}")
 
-    def sampler(texts: int, n: int) -> Sampler:
+    def sampler(streams: int, n: int) -> Sampler:
         return Sampler(
             model,
             vocabulary,
@@ -207,30 +215,33 @@ def sample(
             start=begins_with,
             where="--start",
             on_unknown=cast(Any, on_unknown.value),
-            streams=texts * best_of,
+            streams=streams,
             stop=stop or (),
             seed=drawn_from,
             n=n,
             scored=json or best_of > 1 or bool(colours),
         )
 
-    together = min(count, max(1, _AT_ONCE // best_of))
     try:
-        first = sampler(together, 0)
+        first = sampler(next(_groups(count, best_of)), 0)
     except UnknownCharacter as error:
         what, _, _ = str(error).rpartition("; ")
         raise UnknownCharacter(
             f"{what}; leave it out, or pass --on-unknown skip or --on-unknown replace"
         ) from None
     _note_unknown(begins_with, vocabulary, on_unknown)
+    written: list[str] = []
     with _may_close(out):
         if count == best_of == 1 and not json:
-            written = [_stream(out, first, length, colours)]
+            written.append(_stream(out, first, length, colours))
         else:
-            written = []
-            for n, begin in enumerate(range(0, count, together)):
-                drawing = sampler(min(count - begin, together), n) if n else first
-                written += _print(out, drawing, drawing.write(length), best_of, begin, json)
+            rest = enumerate(_groups(count, best_of))
+            drawings = (sampler(streams, n) if n else first for n, streams in rest)
+            drawn = (text for drawing in drawings for text in _drawn(drawing, length))
+            for index in range(count):
+                text = max(islice(drawn, best_of), key=_likelihood)
+                _print(out, text, index, json)
+                written.append(text.written)
     if learned:
         _tell_copies(learned, written, vocabulary)
 
@@ -254,32 +265,51 @@ def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> str:
     return "".join(written)
 
 
-def _print(
-    out: TextIO, sampler: Sampler, written: list[str], best_of: int, begin: int, json: bool
-) -> list[str]:
-    """Write the texts that were drawn together, and return those without their start.
+class _Drawn(NamedTuple):
+    """A text that was drawn, as stream b of a sampler."""
 
-    The first of them has the index `begin`.
-    """
-    likeliest = _likeliest(sampler, best_of)
-    for index, b in enumerate(likeliest, begin):
-        if json:
-            out.write(_line(sampler, b, written[b], index))
-            continue
+    sampler: Sampler
+    b: int
+    written: str
+
+
+def _groups(count: int, best_of: int) -> Iterator[int]:
+    """Yield how many streams are drawn side by side: for some texts, or a part of those for one."""
+    if best_of > _AT_ONCE:
+        for _ in range(count):
+            yield from (min(best_of - k, _AT_ONCE) for k in range(0, best_of, _AT_ONCE))
+        return
+    together = _AT_ONCE // best_of
+    yield from (min(count - k, together) * best_of for k in range(0, count, together))
+
+
+def _drawn(sampler: Sampler, length: int) -> Iterator[_Drawn]:
+    for b, written in enumerate(sampler.write(length)):
+        yield _Drawn(sampler, b, written)
+
+
+def _likelihood(text: _Drawn) -> float:
+    """Return the mean log-probability of a text's symbols."""
+    return float(text.sampler.log_probs[text.b]) / max(1, text.sampler.counts[text.b])
+
+
+def _print(out: TextIO, text: _Drawn, index: int, json: bool) -> None:
+    """Write one of several texts."""
+    if json:
+        out.write(_line(text, index))
+    else:
         if index:
             out.flush()
             say("-" * 40)
-        text = sampler.start + written[b]
-        out.write(text if text.endswith("\n") else f"{text}\n")
+        whole = text.sampler.start + text.written
+        out.write(whole if whole.endswith("\n") else f"{whole}\n")
     out.flush()
-    return [written[b] for b in likeliest]
 
 
 def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -> None:
     """Name on stderr what the texts have copied, the longest first."""
     from charlm.commands.tables import shorten
     from charlm.generation.copies import AT_LEAST
-    from charlm.text.shown import printable
 
     ids = [vocabulary.encode(text, "text") for text in written]
     decoded = vocabulary.decoder
@@ -298,21 +328,10 @@ def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -
         say(f"and {len(found) - _NAMED:,} more")
 
 
-def _likeliest(sampler: Sampler, best_of: int) -> list[int]:
-    """Return the stream to keep of every `best_of` side by side."""
-    means = [
-        log_prob / max(1, drawn)
-        for log_prob, drawn in zip(sampler.log_probs.tolist(), sampler.counts, strict=True)
-    ]
-    return [
-        max(range(begin, begin + best_of), key=means.__getitem__)
-        for begin in range(0, sampler.B, best_of)
-    ]
-
-
-def _line(sampler: Sampler, b: int, written: str, index: int) -> str:
+def _line(text: _Drawn, index: int) -> str:
     import json
 
+    sampler, b, written = text
     log_prob = float(sampler.log_probs[b])
     report = {
         "text": sampler.start + written,
@@ -349,7 +368,13 @@ def _note_unknown(start: str, vocabulary: Vocabulary, on_unknown: OnUnknown) -> 
 def _stdin() -> bytes:
     if sys.stdin is None:
         raise ConfigError("--start: stdin is closed; pipe a text into it, or give it in place of -")
-    return sys.stdin.buffer.read()
+    content = sys.stdin.buffer.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(
+            f"--start: stdin gives more than {_MOST_BYTES:,} bytes; pass the end of it alone, such "
+            "as with tail -c 10000"
+        )
+    return content
 
 
 def _text(content: bytes, vocabulary: Vocabulary) -> str:

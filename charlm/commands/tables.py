@@ -1,9 +1,9 @@
-"""Plain tables of printable texts."""
+"""Plain tables of printable texts, and a vocabulary told character by character."""
 
 import unicodedata
 from collections.abc import Sequence
 
-from charlm.text.shown import symbol
+from charlm.terminal import symbol
 
 # A column is not made narrower than this.
 _NARROWEST = 8

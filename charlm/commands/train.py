@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import time
@@ -15,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.commands.console import bold, dim, duration, say, size, stderr
+from charlm.commands.console import dim, duration, say, size, stderr
+from charlm.terminal import argument, visible
 
 if TYPE_CHECKING:
     from charlm.config import Config
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _BEGAN = time.perf_counter()
 # A text that is read sooner needs no bar.
 _SHORT_S = 0.5
+_MOST_THREADS = 1024
 
 # Options that are other names for settings.
 _SETTINGS = {
@@ -295,7 +296,8 @@ def _resume(
 
     run = newest(checkpoints) if name is None else named(checkpoints, name)
     recorded = read_meta(run.last).get("threads")
-    _use_threads(threads or (recorded if isinstance(recorded, int) and recorded > 0 else None))
+    kept = recorded if isinstance(recorded, int) and 0 < recorded <= _MOST_THREADS else None
+    _use_threads(threads or kept)
     from charlm.training.start import resume
 
     return resume(run, texts or [], steps)
@@ -338,7 +340,7 @@ def _announce(beginning: Beginning) -> None:
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
     training, validation, test = shares(ids.size, config.data.validation, config.data.test)
     corpus = (
-        f"{bold('corpus')}  {trainer.text.path}: {ids.size:,} characters, "
+        f"{trainer.text.path}: {ids.size:,} characters, "
         f"{trainer.vocabulary.size} distinct; {training.size:,} to learn from, "
         f"{validation.size:,} to validate"
     )
@@ -346,15 +348,16 @@ def _announce(beginning: Beginning) -> None:
         corpus += f" (the first {trainer.validation.size:,} while training)"
     if test.size:
         corpus += f", {test.size:,} kept back"
-    say(corpus)
+    say(corpus, "corpus")
     way_in = "one-hot input" if model.one_hot else f"embedding of {model.input.D}"
     say(
-        f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
+        f"{config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(need(config, model.V).total)} while training"
+        f"{size(need(config, model.V).total)} while training",
+        "model",
     )
     plan = (
-        f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
+        f"{trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
         f"{trainer.steps / streams.chunks:.2g} passes over the text"
     )
     if config.train.optimizer != "adam":
@@ -362,13 +365,13 @@ def _announce(beginning: Beginning) -> None:
     if beginning.pace:
         expected = beginning.pace.total_s(trainer.steps, trainer.validate_every)
         plan += f", about {duration(expected)}"
-    say(plan)
+    say(plan, "plan")
     if trainer.run:
-        say(f"{bold('run')}     {trainer.run.folder}")
+        say(str(trainer.run.folder), "run")
     if trainer.progress.step:
-        say(f"{bold('resume')}  after update {trainer.progress.step:,}")
+        say(f"after update {trainer.progress.step:,}", "resume")
     for note in beginning.notes:
-        say(f"{bold('note')}    {note}")
+        say(note, "note")
 
 
 def _show_bar(trainer: Trainer) -> None:
@@ -448,7 +451,7 @@ def _rollback_line(event: Any) -> str:
 
 
 def _indented(text: str) -> str:
-    lines = text.strip("\n").splitlines()
+    lines = visible(text).strip("\n").splitlines()
     return "\n".join(f"    {line}" for line in lines)
 
 
@@ -474,4 +477,4 @@ def _close(trainer: Trainer, event: Any) -> None:
     say(line)
     if advice := advise(read_history(run.history).readings):
         say(f"advice: {advice}")
-    say(f"checkpoints: {run.folder}; write with: charlm sample {shlex.quote(str(run.folder))}")
+    say(f"checkpoints: {run.folder}; write with: charlm sample {argument(run.folder)}")

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from charlm.config import Config, from_dict
 from charlm.errors import ExchangeError
+from charlm.storage.archive import parse_json
+from charlm.terminal import brief
 from charlm.text.vocabulary import Vocabulary
 
 KEY = "charlm"
@@ -52,7 +54,7 @@ def from_text(text: object, where: str) -> Description:
             "entry of the exported file beside the state dict, as docs/exchange.md shows"
         )
     try:
-        content = json.loads(text) if isinstance(text, str) else None
+        content = parse_json(text.encode(), KEY) if isinstance(text, str) else None
     except ValueError:
         content = None
     settings = content.get("config") if isinstance(content, dict) else None
@@ -63,8 +65,8 @@ def from_text(text: object, where: str) -> Description:
         )
     if content.get("format") != FORMAT:
         raise ExchangeError(
-            f"{where}: its entry '{KEY}' has format {content.get('format')}, this charlm reads "
-            f"{FORMAT}; update charlm"
+            f"{where}: its entry '{KEY}' has format {brief(content.get('format'))}, this charlm "
+            f"reads {FORMAT}; update charlm"
         )
     vocabulary = content.get("vocabulary")
     return Description(

@@ -14,6 +14,7 @@ from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format, library
 from charlm.exchange.tensors import Stored, Tensor
 from charlm.nn.parameters import Array
+from charlm.storage.archive import MOST_BYTES
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -41,6 +42,10 @@ def read(path: Path) -> Stored:
         OSError: it cannot be read.
     """
     safetensors = library(Format.SAFETENSORS, str(path))
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+        if MOST_BYTES < header < path.stat().st_size:
+            raise ExchangeError(f"{path}: cannot be read (its header is too large)")
     content = path.read_bytes()
     try:
         # Its NumPy side knows no bfloat16, so the bytes are taken as they are.

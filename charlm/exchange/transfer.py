@@ -6,6 +6,8 @@ checkpoint -> state dict -> .pt, .safetensors or .onnx
 
 from pathlib import Path
 
+import numpy as np
+
 from charlm import environment
 from charlm.errors import ExchangeError, RunError
 from charlm.exchange import onnx_file, pytorch_file, safetensors_file
@@ -16,7 +18,7 @@ from charlm.exchange.tensors import check
 from charlm.storage import runs
 from charlm.storage.atomic import replacing
 from charlm.storage.checkpoint import save
-from charlm.storage.weights import Trained
+from charlm.storage.weights import Trained, usable
 
 
 def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
@@ -100,7 +102,14 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
     description = from_text(stored.about, where)
     model = description.config.model
     expected = shapes(model, description.vocabulary.size)
-    arrays = from_state_dict(model, check(stored.tensors, expected, where))
+    # Two biases that are finite may have a sum that is not.
+    with np.errstate(over="ignore"):
+        arrays = from_state_dict(model, check(stored.tensors, expected, where))
+    if not all(usable(q.ravel()) for q in arrays.values()):
+        raise ExchangeError(
+            f"{where}: its weights are too large to compute with in float32; take weights from "
+            "before the training diverged"
+        )
     meta = {
         "kind": "best",
         **description.meta,

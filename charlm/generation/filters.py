@@ -17,6 +17,7 @@ import numpy as np
 
 from charlm.errors import CheckpointError, ConfigError
 from charlm.nn.parameters import Array
+from charlm.terminal import brief
 
 # Below this, float32 overflows when logits are divided, and has long rounded all but the likeliest
 # character to 0: it is greedy.
@@ -44,19 +45,25 @@ class Filters:
     min_p: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise ConfigError(f"--temp: must be at least 0, got {self.temperature}")
-        if self.temperature > _HOTTEST:
+        t, k, p, least = self.temperature, self.top_k, self.top_p, self.min_p
+        for name, value in (("temperature", t), ("top_p", p), ("min_p", least)):
+            if not _is_number(value) and not (value is None and name != "temperature"):
+                raise ConfigError(f"{name}: must be a number, got {brief(value)}")
+        if not t >= 0:
+            raise ConfigError(f"temperature: must be at least 0, got {t}")
+        if t > _HOTTEST:
             raise ConfigError(
-                f"--temp: must be at most {_HOTTEST}, where all characters are about equally "
-                f"likely, got {self.temperature}"
+                f"temperature: must be at most {_HOTTEST}, where all characters are about equally "
+                f"likely, got {brief(t)}"
             )
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"--top-k: must be at least 1, got {self.top_k}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ConfigError(f"--top-p: must be above 0 and at most 1, got {self.top_p}")
-        if self.min_p is not None and not 0 <= self.min_p <= 1:
-            raise ConfigError(f"--min-p: must be from 0 to 1, got {self.min_p}")
+        if k is not None and not _is_whole(k):
+            raise ConfigError(f"top_k: must be a whole number, got {brief(k)}")
+        if k is not None and k < 1:
+            raise ConfigError(f"top_k: must be at least 1, got {brief(k)}")
+        if p is not None and not 0 < p <= 1:
+            raise ConfigError(f"top_p: must be above 0 and at most 1, got {brief(p)}")
+        if least is not None and not 0 <= least <= 1:
+            raise ConfigError(f"min_p: must be from 0 to 1, got {brief(least)}")
 
     def weigh(self, z: Array) -> Array:
         """Turn logits into weights to draw by.
@@ -106,3 +113,11 @@ class Filters:
             leave_out[0] = False
             ranked[leave_out] = 0
         np.put_along_axis(weights, order, ranked, axis=0)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return _is_whole(value) or isinstance(value, float | np.floating)

@@ -9,9 +9,8 @@ for bit: of the generator nothing is stored but how often it was asked.
 
 import hashlib
 import json
-import math
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,11 +24,11 @@ from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
 from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
+from charlm.storage.archive import parse_json
 from charlm.storage.checkpoint import Checkpoint, load, save
-from charlm.storage.weights import array
+from charlm.storage.weights import SAMPLER, array, expect, usable
+from charlm.terminal import brief
 from charlm.text.vocabulary import OnUnknown, Vocabulary
-
-KIND = "sampler"
 
 # A decoder's pending bytes are among the last three drawn: the fourth completes a character.
 _PENDING = 3
@@ -61,7 +60,7 @@ class Sampler:
             temperature 1 and without filters. Zeros where they are not asked for.
 
     Raises:
-        ConfigError: there is no stream.
+        ConfigError: there is no stream, or a value is of another type or out of range.
         UnknownCharacter: the start text holds a character that the model never saw.
         CheckpointError: the weights are not finite numbers.
     """
@@ -81,16 +80,21 @@ class Sampler:
         n: int = 0,
         scored: bool = False,
     ) -> None:
-        if streams < 1:
-            raise ConfigError(f"streams: must be at least 1, got {streams}")
-        # With a finite norm no product on the way to the logits can overflow.
-        if not math.isfinite(np.vdot(model.parameters.flat, model.parameters.flat)):
+        for name, value, least in (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0)):
+            if not isinstance(value, int | np.integer):
+                raise ConfigError(f"{name}: must be a whole number, got {brief(value)}")
+            if value < least:
+                raise ConfigError(f"{name}: must be at least {least}, got {brief(value)}")
+        stop = [stop] if isinstance(stop, str) else list(stop)
+        if not isinstance(start, str) or not all(isinstance(q, str) for q in stop):
+            raise ConfigError("start, stop: must be texts")
+        if not usable(model.parameters.flat):
             raise CheckpointError(
                 "model: its weights are not finite numbers; it is damaged, use another checkpoint"
             )
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
         self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
-        self.stop = tuple(q for q in ([stop] if isinstance(stop, str) else stop) if q)
+        self.stop = tuple(q for q in stop if q)
         self.draws = 0
         self.counts = [0] * streams
         self.ended = [False] * streams
@@ -217,7 +221,7 @@ class Sampler:
         for name, q in self._states():
             arrays[name] = q.copy()
         meta = {
-            "kind": KIND,
+            "kind": SAMPLER,
             "weights": _digest(self.model),
             "vocabulary": self.vocabulary.as_dict(),
             "filters": asdict(self.filters),
@@ -251,7 +255,7 @@ class Sampler:
             CheckpointError: it is no sampler's state, damaged, or of another model.
         """
         where, meta = state.path, state.meta
-        if meta.get("kind") != KIND:
+        if meta.get("kind") != SAMPLER:
             raise CheckpointError(
                 f"{where}: is no saved sampler; name a file that one was saved to"
             )
@@ -263,7 +267,7 @@ class Sampler:
             )
         try:
             return cls._restored(state, model, vocabulary)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (ConfigError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(
                 f"{where}: holds no whole sampler ({error}); the file is damaged"
             ) from None
@@ -275,18 +279,24 @@ class Sampler:
 
     @classmethod
     def _restored(cls, state: Checkpoint, model: Model, vocabulary: Vocabulary) -> "Sampler":
-        meta, draws = state.meta, state.meta["draws"]
+        meta, B = state.meta, state.arrays["last"].size
+        _check(meta, B)
+        # Before there is a sampler: the state may be of any width.
+        for k, layer in enumerate(model.layers):
+            for name in layer.STATES:
+                expect(state, f"state/{k}.{name}", (layer.H, B), model.parameters.flat.dtype)
+        draws = meta["draws"]
         sampler = cls(
             model,
             vocabulary,
             Filters(**meta["filters"]),
-            streams=state.arrays["last"].size,
-            stop=json.loads(meta["stop"]),
+            streams=B,
+            stop=_words(meta["stop"]),
             seed=meta["seed"],
             n=meta["n"],
             scored=meta["scored"],
         )
-        sampler.start, sampler.draws = json.loads(meta["start"]), draws
+        sampler.start, sampler.draws = _word(meta["start"]), draws
         sampler.counts, sampler.ended = list(meta["counts"]), list(meta["ended"])
         sampler._tails = list(meta["tails"])
         sampler._lead = np.empty(state.arrays["lead"].size, np.intp)
@@ -300,9 +310,6 @@ class Sampler:
         for ids in (sampler._lead, sampler._last, recent):
             if np.any((ids < 0) | (ids >= vocabulary.size)):
                 raise ValueError("it names symbols that there are none of")
-        for per_stream in (sampler.counts, sampler.ended, sampler._tails):
-            if len(per_stream) != sampler.B:
-                raise ValueError(f"it counts other than {sampler.B} streams")
         for k, drawn in enumerate(recent.tolist(), draws - len(recent)):
             sampler._recent[k % _PENDING] = drawn
             for decoder, one in zip(sampler._decoders, drawn, strict=True):
@@ -318,6 +325,42 @@ class Sampler:
         ):
             for name, q in zip(layer.STATES, state, strict=True):
                 yield f"state/{k}.{name}", q
+
+
+def _check(meta: Mapping[str, Any], B: int) -> None:
+    """Refuse a description whose counters are none; raises ValueError, or KeyError."""
+    one: dict[str, type] = {"draws": int, "seed": int, "n": int, "scored": bool}
+    each: dict[str, type] = {"counts": int, "ended": bool, "tails": str}
+    for key, kind in one.items():
+        if not _is(kind, meta[key]):
+            raise ValueError(f"its {key} is {brief(meta[key])}")
+    for key, kind in each.items():
+        values = meta[key]
+        if not isinstance(values, list) or len(values) != B:
+            raise ValueError(f"its {key} are not those of {B} streams")
+        if not all(_is(kind, value) for value in values):
+            raise ValueError(f"its {key} hold something else")
+
+
+def _is(kind: type, value: Any) -> bool:
+    if kind is int:
+        return type(value) is int and value >= 0
+    return type(value) is kind
+
+
+def _word(text: str) -> str:
+    """Return a text that was stored as JSON inside JSON."""
+    word = parse_json(text.encode(), "start")
+    if not isinstance(word, str):
+        raise ValueError("its start text is none")
+    return word
+
+
+def _words(text: str) -> list[str]:
+    words = parse_json(text.encode(), "stop")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise ValueError("its stop texts are none")
+    return words
 
 
 def sample(

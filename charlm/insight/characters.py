@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.nn.parameters import Array
-from charlm.text.shown import symbol
+from charlm.terminal import symbol
 from charlm.text.vocabulary import UNKNOWN, ByteVocabulary, Ids, Vocabulary
 
 

@@ -69,7 +69,7 @@ def of_run(folder: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt | 
         CheckpointError: it holds another text than the run's.
     """
     run, data = Run(folder), trained.config.data
-    if not run.ids.exists():
+    if not run.ids.is_file():
         return None
     file = IdFile(run.ids, trained.vocabulary.dtype)
     try:

@@ -24,6 +24,7 @@ from charlm.nn.recurrent import RecurrentLayer, State, Tape
 from charlm.nn.rnn import RNN
 
 States: TypeAlias = list[State]
+Room: TypeAlias = Input | RecurrentLayer | Output
 
 
 class ModelTape:
@@ -84,22 +85,9 @@ class Model:
         masked_input: bool = False,
     ) -> None:
         self.config, self.V = config, V
-        L, H = config.layers, config.hidden
-        width = H if config.embedding == "auto" else config.embedding
-        self.one_hot = width == "one-hot"
-        if self.one_hot:
-            self.input: Input = OneHot(V, f"{config.cell}.0.Wx")
-        else:
-            folded = folding_pays(V, int(width)) and not masked_input
-            self.input = (FoldedEmbedding if folded else Embedding)(V, int(width))
-        self.layers: list[RecurrentLayer] = []
-        for k in range(L):
-            D = H if k else self.input.D
-            needs_dx = k > 0 or self.input.needs_dx
-            self.layers.append(_layer(config, f"{config.cell}.{k}", D, H, needs_dx))
-        self.output = Output(H, V)
-
-        rooms = [self.input, *self.layers, self.output]
+        self.input, self.layers, self.output = _rooms(config, V, masked_input)
+        self.one_hot = isinstance(self.input, OneHot)
+        rooms: list[Room] = [self.input, *self.layers, self.output]
         layouts = [room.blocks() for room in rooms]
         self.parameters = Parameters((block for layout in layouts for block in layout), dtype)
         self.gradient = self.parameters.twin() if training else None
@@ -188,6 +176,38 @@ class Model:
         apply_mask(tape.masks[0], dh, dh)
         self.input.backward(ids, dh)
         return loss, leaving
+
+
+def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
+    """Return the names and shapes of a model's parameters; allocates nothing.
+
+    Args:
+        config: as for `Model`.
+        V: size of the vocabulary.
+    """
+    way_in, layers, output = _rooms(config, V)
+    rooms: list[Room] = [way_in, *layers, output]
+    blocks = [block for room in rooms for block in room.blocks()]
+    return {name: shape for block in blocks for name, shape in block.shapes().items()}
+
+
+def _rooms(
+    config: ModelConfig, V: int, masked_input: bool = False
+) -> tuple[Input, list[RecurrentLayer], Output]:
+    """Lay the network out; nothing is allocated before its rooms are bound to parameters."""
+    L, H = config.layers, config.hidden
+    width = H if config.embedding == "auto" else config.embedding
+    if width == "one-hot":
+        way_in: Input = OneHot(V, f"{config.cell}.0.Wx")
+    else:
+        folded = folding_pays(V, int(width)) and not masked_input
+        way_in = (FoldedEmbedding if folded else Embedding)(V, int(width))
+    layers = []
+    for k in range(L):
+        D = H if k else way_in.D
+        needs_dx = k > 0 or way_in.needs_dx
+        layers.append(_layer(config, f"{config.cell}.{k}", D, H, needs_dx))
+    return way_in, layers, Output(H, V)
 
 
 def _layer(config: ModelConfig, name: str, D: int, H: int, needs_dx: bool) -> RecurrentLayer:

@@ -39,6 +39,17 @@ class Block:
         """Return (rows, columns)."""
         return self.rows, sum(self.parts.values())
 
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the names and shapes of its parts."""
+        return {
+            f"{self.name}.{part}": (self.rows,) if _is_bias(part) else (self.rows, columns)
+            for part, columns in self.parts.items()
+        }
+
+
+def _is_bias(part: str) -> bool:
+    return part.startswith("b")
+
 
 class Parameters:
     """Hold a model's parameters, or their gradient, in one flat buffer.
@@ -77,7 +88,7 @@ class Parameters:
             self.size += matrix.size
             left = 0
             for part, width in block.parts.items():
-                view = matrix[:, left] if part.startswith("b") else matrix[:, left : left + width]
+                view = matrix[:, left] if _is_bias(part) else matrix[:, left : left + width]
                 self.views[f"{block.name}.{part}"] = view
                 left += width
 

@@ -13,7 +13,7 @@ from typing import Any
 from charlm import __version__
 from charlm.errors import DrawingError
 from charlm.storage.atomic import replacing
-from charlm.text.shown import printable
+from charlm.terminal import printable
 
 # What a page of charlm's begins with: a file that begins otherwise is not replaced.
 _MARK = "<!doctype html>\n<!-- a page of charlm -->\n"

@@ -18,13 +18,14 @@ import numpy as np
 
 from charlm.config import Config, Layer, read_yaml, resolve
 from charlm.errors import CharlmError, CheckpointError, RunError, TextError
-from charlm.nn.model import Model
+from charlm.nn.model import shapes
 from charlm.storage.atomic import temporary_of
 from charlm.storage.checkpoint import GOOD, Checkpoint, load
 from charlm.storage.history import read_history
 from charlm.storage.lock import holder
 from charlm.storage.runs import Run, is_run
 from charlm.storage.weights import read_config
+from charlm.terminal import argument
 from charlm.text.corpus import TextInfo, file_sha256
 from charlm.text.source import Source, find
 from charlm.text.vocabulary import Vocabulary
@@ -108,15 +109,15 @@ def _findings(run: Run) -> Iterator[Finding]:
 
 def _read(path: Path) -> _Whole:
     checkpoint = load(path)
-    config, vocabulary = read_config(checkpoint)
-    views = Model(config.model, vocabulary.size, training=False).parameters.views
-    if missing := [name for name in views if name not in checkpoint.arrays]:
+    config, vocabulary = read_config(path, checkpoint.meta)
+    expected = shapes(config.model, vocabulary.size)
+    if missing := [name for name in expected if name not in checkpoint.arrays]:
         raise CheckpointError(f"{path}: lacks '{missing[0]}'")
     for name, q in checkpoint.arrays.items():
         # `optimizer.m/lstm.0.Wx`, `good/average/lstm.0.Wx`: as large as what they belong to.
-        view = views.get(name.rpartition("/")[2])
-        if view is not None and q.shape != view.shape:
-            raise CheckpointError(f"{path}: '{name}' is {q.shape}, {view.shape} expected")
+        shape = expected.get(name.rpartition("/")[2], q.shape)
+        if q.shape != shape:
+            raise CheckpointError(f"{path}: '{name}' is {q.shape}, {shape} expected")
         if not np.isfinite(q).all():
             raise CheckpointError(f"{path}: '{name}' holds what is no finite number")
     step = _number(checkpoint.meta, "progress", "step")
@@ -130,9 +131,9 @@ def _read(path: Path) -> _Whole:
 
 def _text(run: Run, last: _Whole) -> Iterator[Finding]:
     try:
-        text = TextInfo(**last.checkpoint.meta["text"])
+        text = TextInfo.from_dict(last.checkpoint.meta["text"])
         paths = [Path(q) for q in text.paths or (text.path,)]
-    except TypeError:
+    except (TypeError, ValueError):
         yield Finding(run.last.name, "wrong", "names no text")
         return
     name, data = paths[0].name, last.config.data
@@ -148,7 +149,7 @@ def _text(run: Run, last: _Whole) -> Iterator[Finding]:
                 name, "wrong", "the text has changed; a resume needs it as it was, or none there"
             )
     try:
-        intact = file_sha256(run.ids) == text.ids_sha256
+        intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
     except OSError:
         intact = False
     if intact:
@@ -231,7 +232,7 @@ def _verdict(run: Run, last: _Whole | None, best: _Whole | None, has_text: bool)
             "", "wrong", f"goes on where its text is named: {run.resuming} and the text's path"
         )
     if best:
-        named = f"charlm train TEXT --init-from {run.best}"
+        named = f"charlm train TEXT --init-from {argument(run.best)}"
         state: Literal["ok", "wrong"] = "wrong" if run.last.exists() else "ok"
         return Finding("", state, f"cannot go on; a new run can begin with its weights: {named}")
     return Finding("", "wrong", "holds no checkpoint that can be used; begin again")

@@ -41,6 +41,9 @@ def read_history(path: Path) -> History:
         RunError: it is there and cannot be read.
     """
     history = History([], [], [], 0)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # Reading a pipe may wait for ever, and a device may never end.
+        raise RunError(f"{path}: is no ordinary file; move it away")
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from charlm.errors import CheckpointError
+from charlm.storage.facts import at
 from charlm.storage.runs import Run
 from charlm.storage.weights import Trained
-from charlm.text.corpus import file_sha256, shares
+from charlm.text.corpus import IdFile, file_sha256, shares
 from charlm.text.vocabulary import Ids
 
 
-def learned_text(trained: Trained, checkpoint: Path) -> Ids:
-    """Open the training share of the text that a checkpoint has learned.
+def whole_text(trained: Trained, checkpoint: Path) -> Ids:
+    """Open the text beside a checkpoint, all its shares.
 
     Args:
         trained: what the checkpoint gave.
@@ -22,16 +23,23 @@ def learned_text(trained: Trained, checkpoint: Path) -> Ids:
         Its ids, memory-mapped.
 
     Raises:
-        CheckpointError: the text is not there, or not the one that the checkpoint learned.
+        CheckpointError: the text is not there, or not the one that the checkpoint knows.
     """
     path = Run(checkpoint.parent).ids
-    text = trained.meta.get("text")
-    known = text.get("ids_sha256") if isinstance(text, dict) else None
-    if not path.exists() or known is None or file_sha256(path) != known:
+    known = at(trained.meta, "text", "ids_sha256")
+    if not path.is_file() or known is None or file_sha256(path) != known:
         raise CheckpointError(
             f"{checkpoint}: needs the text that it learned beside it, as {path.name}; "
             "name a run that was trained here"
         )
-    ids = np.memmap(path, trained.vocabulary.dtype, "r")
-    data = trained.config.data
+    file = IdFile(path, trained.vocabulary.dtype)
+    # The digest is the checkpoint's own, and proves nothing where that is not to be trusted.
+    if not file.size or file.largest() >= trained.vocabulary.size:
+        raise CheckpointError(f"{path}: is no text of {checkpoint.name}'s symbols; it is damaged")
+    return np.memmap(path, trained.vocabulary.dtype, "r", shape=(file.size,))
+
+
+def learned_text(trained: Trained, checkpoint: Path) -> Ids:
+    """Open the training share of the text that a checkpoint has learned; as `whole_text`."""
+    ids, data = whole_text(trained, checkpoint), trained.config.data
     return ids[: shares(ids.size, data.validation, data.test)[0].end]

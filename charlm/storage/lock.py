@@ -176,7 +176,7 @@ def _holder(content: bytes) -> _Holder | None:
     """Read who holds a lock; None where that cannot be read."""
     try:
         holder = _Holder(**json.loads(content))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return holder if isinstance(holder.pid, int) and holder.pid > 0 else None
 

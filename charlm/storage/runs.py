@@ -14,7 +14,6 @@ that is taken gets -2, -3, and so on.
 """
 
 import json
-import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from typing import Any
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.atomic import replacing, temporary_of
 from charlm.storage.lock import Lock
+from charlm.terminal import argument, brief
 
 
 class Run:
@@ -120,12 +120,12 @@ class Run:
     @property
     def resuming(self) -> str:
         """Return the command that goes on with this run, whatever other runs there are."""
-        command, checkpoints = ["charlm", "train", "--resume"], self.folder.parent
+        command, checkpoints = "charlm train --resume", self.folder.parent
         if len(list(checkpoints.glob("*/last.npz"))) > 1:
-            command += ["--name", self.folder.name]
+            command += f" --name {argument(self.folder.name)}"
         if checkpoints != Path("checkpoints"):
-            command += ["--checkpoints", str(checkpoints)]
-        return shlex.join(command)
+            command += f" --checkpoints {argument(checkpoints)}"
+        return command
 
 
 def _ends_line(path: Path) -> bool:
@@ -142,8 +142,13 @@ def create(checkpoints: Path, name: str) -> Run:
     Raises:
         RunError: the name is no file name, or the folder cannot be made.
     """
-    if not name or name in (".", "..") or any(c in name for c in "/\\\0"):
-        raise RunError(f"--name: must be a folder's name, got {name!r}; leave out / and \\")
+    if (
+        not isinstance(name, str)
+        or not name
+        or name in (".", "..")
+        or any(c in name for c in "/\\\0")
+    ):
+        raise RunError(f"--name: must be a folder's name, got {brief(name)}; leave out / and \\")
     number = 0
     while True:
         number += 1
@@ -156,8 +161,9 @@ def create(checkpoints: Path, name: str) -> Run:
                 raise RunError(f"{checkpoints}: is no folder; name another") from None
             if not _is_left_behind(run):
                 continue
-        except OSError as error:
-            raise RunError(f"{run.folder}: cannot be made ({error.strerror or error})") from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise RunError(f"{run.folder}: cannot be made ({why})") from None
         try:
             run.take()
         except RunError:

@@ -4,16 +4,31 @@ lstm.0.Wx               a weight
 average/lstm.0.Wx       the same place in another flat buffer of the same layout
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import NoneType
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
+
+import numpy as np
 
 from charlm.config import Config, from_dict
-from charlm.errors import CheckpointError
-from charlm.nn.model import Model
+from charlm.errors import CheckpointError, ConfigError
+from charlm.nn.model import Model, shapes
 from charlm.nn.parameters import Array, Parameters
-from charlm.storage.checkpoint import Checkpoint, load
+from charlm.storage.archive import Header
+from charlm.storage.checkpoint import Checkpoint, check, opened
+from charlm.terminal import brief
 from charlm.text.vocabulary import Vocabulary
+
+Counts = TypeVar("Counts")
+
+# No count of a run reaches it.
+_LARGEST = 2**53
+# A run that explodes sums up losses, and float32 ends at 3e38.
+_LARGEST_SUM = 1e60
+# The kind of a checkpoint that holds no weights, but what a sampler goes on from.
+SAMPLER = "sampler"
 
 
 class Trained(NamedTuple):
@@ -44,31 +59,79 @@ def array(checkpoint: Checkpoint, name: str, into: Array) -> None:
     """Copy one array of a checkpoint.
 
     Raises:
-        CheckpointError: it is missing, or of another shape or type.
+        CheckpointError: it is missing, of another shape or type, or not finite.
     """
-    found = checkpoint.arrays.get(name)
-    if found is None:
-        raise CheckpointError(f"{checkpoint.path}: lacks '{name}'; the file is damaged")
-    if found.shape != into.shape or found.dtype != into.dtype:
+    expect(checkpoint, name, into.shape, into.dtype)
+    found = checkpoint.arrays[name]
+    if not np.isfinite(found).all():
         raise CheckpointError(
-            f"{checkpoint.path}: '{name}' is {found.dtype} {found.shape} on disk, "
-            f"{into.dtype} {into.shape} expected; the file is damaged"
+            f"{checkpoint.path}: '{name}' holds numbers that are not finite; the file is damaged"
         )
     into[...] = found
 
 
-def read_config(checkpoint: Checkpoint) -> tuple[Config, Vocabulary]:
-    """Read a checkpoint's settings and vocabulary.
+def expect(
+    checkpoint: Checkpoint, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]"
+) -> None:
+    """Hold one array of a checkpoint against what is needed.
 
     Raises:
-        CheckpointError: they are not those of a charlm checkpoint.
-        ConfigError: it has a setting that this version does not know.
+        CheckpointError: it is missing, or of another shape or type.
     """
-    where, meta = str(checkpoint.path), checkpoint.meta
+    found = checkpoint.arrays.get(name)
+    header = None if found is None else Header(found.dtype.str, found.shape)
+    check(checkpoint.path, name, header, Header(dtype.str, shape))
+
+
+def read_config(path: Path, meta: Mapping[str, Any]) -> tuple[Config, Vocabulary]:
+    """Read the settings and the vocabulary in a checkpoint's description.
+
+    Raises:
+        CheckpointError: they are not those of a charlm checkpoint, or this version does not know
+            one of them.
+    """
+    if meta.get("kind") == SAMPLER:
+        raise CheckpointError(
+            f"{path}: is a saved sampler and holds no model; name the checkpoint that it was drawn "
+            "from, and go on with it from Python: charlm.load(CHECKPOINT).load_sampler(FILE)"
+        )
     for key in ("config", "vocabulary"):
         if not isinstance(meta.get(key), dict):
-            raise CheckpointError(f"{where}: lacks its {key}; the file is damaged")
-    return from_dict(where, meta["config"]), Vocabulary.from_dict(meta["vocabulary"], where)
+            raise CheckpointError(f"{path}: lacks its {key}; the file is damaged")
+    try:
+        config = from_dict(str(path), meta["config"])
+    except ConfigError as error:
+        raise CheckpointError(f"{error}; the file is damaged, or of another charlm") from None
+    return config, Vocabulary.from_dict(meta["vocabulary"], str(path))
+
+
+def read_counts(checkpoint: Checkpoint, key: str, kind: type[Counts]) -> Counts:
+    """Read what a run counts, a dataclass of numbers, in a checkpoint's description.
+
+    Raises:
+        CheckpointError: it is not there, or counts something else.
+    """
+    content, hints = checkpoint.meta.get(key), get_type_hints(kind)
+    whole = {name for name, hint in hints.items() if hint is int}
+    # What is counted since the checkpoint was written begins at its default.
+    if not isinstance(content, dict) or not set(content) <= set(hints):
+        raise CheckpointError(f"{checkpoint.path}: lacks its {key}; it is no last.npz")
+    for name, value in content.items():
+        if not (value is None and NoneType in get_args(hints[name])) and not _counts(
+            value, whole=name in whole
+        ):
+            raise CheckpointError(
+                f"{checkpoint.path}: its {key}.{name} is {brief(value)}; the file is damaged"
+            )
+    return kind(**content)
+
+
+def _counts(value: object, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if whole:
+        return isinstance(value, int) and 0 <= value < _LARGEST
+    return abs(value) < _LARGEST_SUM
 
 
 def load_model(path: Path) -> Trained:
@@ -78,12 +141,26 @@ def load_model(path: Path) -> Trained:
         path: a `best.npz` or a `last.npz`.
 
     Raises:
-        CheckpointError: it is missing, damaged or no checkpoint.
+        CheckpointError: it is missing, damaged or no checkpoint, or its weights are not finite.
     """
-    checkpoint = load(path)
-    config, vocabulary = read_config(checkpoint)
-    model = Model(config.model, vocabulary.size, training=False)
-    averaged = any(name.startswith("average/") for name in checkpoint.arrays)
-    unpack(checkpoint, model.parameters, "average/" if averaged else "")
+    with opened(path) as content:
+        config, vocabulary = read_config(path, content.meta)
+        averaged = any(name.startswith("average/") for name in content.names)
+        prefix = "average/" if averaged else ""
+        # Before there is a model: settings alone can ask for any size.
+        for name, shape in shapes(config.model, vocabulary.size).items():
+            content.expect(prefix + name, shape, np.dtype(np.float32))
+        model = Model(config.model, vocabulary.size, training=False)
+        for name, view in model.parameters.views.items():
+            content.read_into(prefix + name, view)
+    if not usable(model.parameters.flat):
+        raise CheckpointError(
+            f"{path}: its weights are not finite numbers; it is damaged, use another checkpoint"
+        )
     model.prepare()
-    return Trained(model, vocabulary, config, checkpoint.meta)
+    return Trained(model, vocabulary, config, content.meta)
+
+
+def usable(weights: Array) -> bool:
+    """Say whether weights are finite, and so is their norm: then no product of theirs overflows."""
+    return math.isfinite(np.vdot(weights, weights))

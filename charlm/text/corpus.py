@@ -9,7 +9,8 @@ holds a whole text in memory.
 
 import codecs
 import hashlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import ByteVocabulary, Ids, OnUnknown, Vocabulary, code_points
 
 _CODE_POINTS = 0x110000
+_IDS_AT_ONCE = 1 << 18
 
 
 class Share(NamedTuple):
@@ -56,6 +58,18 @@ class TextInfo:
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
         return asdict(self)
+
+    @staticmethod
+    def from_dict(content: Mapping[str, Any]) -> "TextInfo":
+        """Rebuild what a checkpoint holds; raises ValueError, or TypeError, where it is damaged."""
+        text = TextInfo(**content)
+        words = [text.path, text.sha256, text.ids_sha256, *text.paths]
+        paths = isinstance(text.paths, list | tuple)
+        if not paths or not all(isinstance(q, str) and "\0" not in q for q in words):
+            raise ValueError("its paths and digests are no texts")
+        if not isinstance(text.characters, int):
+            raise ValueError("its length is no number")
+        return replace(text, paths=tuple(text.paths))
 
 
 class _Utf8Watch:
@@ -178,6 +192,15 @@ class IdFile:
             raise TextError(f"{self._file.name}: cannot be read ({why})") from None
         if got != ids.nbytes:
             raise TextError(f"{self._file.name}: ends early; it was cut while in use")
+
+    def largest(self) -> int:
+        """Return the largest id; 0 of no text."""
+        found, room = 0, np.empty(_IDS_AT_ONCE, self.dtype)
+        for begin in range(0, self.size, _IDS_AT_ONCE):
+            some = room[: self.size - begin]
+            self.read_into(begin, some)
+            found = max(found, int(some.max()))
+        return found
 
     def close(self) -> None:
         """Close the file."""

@@ -88,7 +88,9 @@ def check(counts: Ids, name: str, V: int, *, valid_utf8: bool = False) -> None:
     swapped = int(counts[codes[(codes >= 256) & (codes % 256 == 0)]].sum())
     controls = _controls(counts[:256])
     late = int(counts[0x80:0xA0].sum() + counts[ord(UNKNOWN)])
-    if valid_utf8:
+    if counts[0xD800:0xE000].any():
+        problem = f"holds lone surrogates, which are no characters; name its --encoding, {_BYTES}"
+    elif valid_utf8:
         problem = "is valid UTF-8 and was read as something else; leave --encoding out"
     elif counts[0] > 0.1 * total:
         problem = (

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from charlm.errors import TextError
+from charlm.terminal import brief
 from charlm.text.encodings import guess
 
 PIECE_BYTES = 1 << 20
@@ -112,7 +113,13 @@ def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
     files: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            inside = {q for q in path.rglob(glob) if q.is_file()}
+            try:
+                inside = {q for q in path.rglob(glob) if q.is_file()}
+            except (ValueError, NotImplementedError) as error:
+                raise TextError(
+                    f"--glob: must be a pattern of file names such as *.txt, got {brief(glob)} "
+                    f"({error})"
+                ) from None
             if not inside:
                 raise TextError(
                     f"{path}: is a folder without any file {glob}; name another pattern with --glob"

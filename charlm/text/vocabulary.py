@@ -90,7 +90,8 @@ class Vocabulary:
         Raises:
             UnknownCharacter: a character is not in the vocabulary; names the first.
         """
-        assert isinstance(text, str)
+        if not isinstance(text, str):
+            raise TypeError(f"{where}: must be a text, got {type(text).__name__}")
         codes = code_points(text)
         ids = np.take(self._table, codes, mode="clip")
         unknown = np.flatnonzero(ids == len(self.symbols))
@@ -147,6 +148,7 @@ class Vocabulary:
             or len(start) != 1
             or start not in symbols
             or list(symbols) != sorted(set(symbols))
+            or any("\ud800" <= symbol <= "\udfff" for symbol in symbols)
         ):
             raise CheckpointError(f"{where}: holds no valid vocabulary; the file is damaged")
         return Vocabulary(symbols, start, unknown=unknown)
@@ -168,6 +170,8 @@ class ByteVocabulary(Vocabulary):
         """Turn a text's UTF-8 bytes, or bytes, into ids; lone surrogates are bytes as they were."""
         if isinstance(text, bytes):
             return np.frombuffer(text, np.uint8)
+        if not isinstance(text, str):
+            raise TypeError(f"{where}: must be a text or bytes, got {type(text).__name__}")
         try:
             return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
         except UnicodeEncodeError as error:

@@ -23,6 +23,7 @@ _LEAST = 4
 _FLAT = 0.01
 _APART = 0.1
 _HARDLY = 0.1
+_NO_LOSS = 1e18
 
 
 class Reading(NamedTuple):
@@ -45,7 +46,7 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
     curve = [
         Reading(q["step"], q["train_loss"], q["validation"])
         for q in readings
-        if "validation" in q and "train_loss" in q
+        if _is_loss(q.get("validation")) and _is_loss(q.get("train_loss"))
     ]
     if len(curve) < _LEAST:
         return None
@@ -75,3 +76,8 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
     if apart < _APART:
         return f"{losses} lie together and no longer fall: a larger model"
     return f"{losses} no longer fall: more dropout or more text"
+
+
+def _is_loss(value: object) -> bool:
+    """Say whether there is a number to compare; a damaged history may hold anything."""
+    return isinstance(value, int | float) and abs(value) < _NO_LOSS

@@ -14,6 +14,8 @@ import numpy as np
 
 from charlm import environment
 from charlm.config import PRESETS, Config, Layer, resolve
+from charlm.errors import ConfigError
+from charlm.terminal import brief
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory
@@ -21,6 +23,7 @@ from charlm.training.trainer import Trainer
 
 # As many as tinyshakespeare has.
 CHARACTERS = 65
+_ENDLESS = 10**6
 
 
 @dataclass(frozen=True)
@@ -51,18 +54,24 @@ def bench(presets: Sequence[str] = tuple(PRESETS), seconds: float = 10.0) -> Ite
     """Time one preset after the other, and yield each as soon as it is measured.
 
     Args:
-        presets: tiny, small, medium or large.
+        presets: short, tiny, small, medium or large.
         seconds: for all of them; an update of each is made in any case.
 
     Raises:
         ConfigError: there is no such preset; or, as soon as it is its turn, too little memory.
     """
+    if unknown := [preset for preset in presets if preset not in PRESETS]:
+        raise ConfigError(
+            f"bench: preset must be one of {', '.join(PRESETS)}, got {brief(unknown[0])}"
+        )
     configs = [resolve([Layer("bench", {"preset": preset})])[0] for preset in presets]
     return (_measure(config, seconds / len(configs)) for config in configs)
 
 
 def _measure(config: Config, seconds: float) -> Speed:
     began = time.perf_counter()
+    # A preset may count epochs, and noise has none.
+    config = config.replace(train__steps=_ENDLESS, train__epochs=None)
     needed = memory.need(config, CHARACTERS)
     memory.check(needed, environment.free_memory(), config)
     vocabulary = Vocabulary("".join(map(chr, range(32, 32 + CHARACTERS))), " ")

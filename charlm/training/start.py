@@ -15,10 +15,11 @@ import numpy as np
 from charlm import environment
 from charlm.config import Config, to_yaml
 from charlm.errors import CheckpointError, RunError, TextError
+from charlm.nn.model import shapes
 from charlm.storage import runs
 from charlm.storage.checkpoint import Checkpoint, load
 from charlm.storage.runs import Run
-from charlm.storage.weights import load_model, read_config
+from charlm.storage.weights import expect, load_model, read_config, read_counts
 from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
 from charlm.text.source import Source, Watch, find
 from charlm.text.streams import fit
@@ -26,12 +27,13 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
 from charlm.training.sizing import suit
-from charlm.training.trainer import Trainer
+from charlm.training.trainer import Progress, Trainer
 
 # A shorter run is over before its length could be estimated.
 _WORTH_TIMING = 50
 _LONGEST_TIMING_S = 12.0
 _LONGEST_GLANCE_S = 3.0
+_LONGEST_VERSION = 40
 
 
 @dataclass
@@ -72,8 +74,11 @@ def begin(
         TextError: the text cannot be read, or is too short.
         ConfigError: there is too little memory.
         RunError: the run's folder cannot be made.
+        CheckpointError: the one that `train.init_from` names is damaged.
     """
     began = time.perf_counter() - spent_s
+    # Before there is a model of its settings, which may be of any size.
+    old = None if config.train.init_from is None else load_model(Path(config.train.init_from))
     paths = [Path(q) for q in config.data.path]
     source = _source(paths, config)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
@@ -99,8 +104,8 @@ def begin(
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
         run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
-        if config.train.init_from is not None:
-            kept, fresh, _ = trainer.begin_with(load_model(Path(config.train.init_from)))
+        if old is not None:
+            kept, fresh, _ = trainer.begin_with(old)
             notes.append(
                 f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
                 f"{fresh:,} new"
@@ -138,11 +143,11 @@ def resume(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) ->
 
 def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
     checkpoint = load(run.last)
-    config, vocabulary = read_config(checkpoint)
+    config, vocabulary = read_config(run.last, checkpoint.meta)
+    made = read_counts(checkpoint, "progress", Progress).step
     notes = _version_notes(checkpoint.meta)
     text, text_notes = _same_text(run, checkpoint, config, vocabulary, moved_to)
     notes += text_notes
-    made = checkpoint.meta.get("progress", {}).get("step", 0)
     if steps is not None and steps < made:
         raise RunError(
             f"--steps: must be at least the {made:,} updates that are made, got {steps:,}; "
@@ -156,8 +161,10 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
             "learning rate's schedule with it"
         )
         config = config.replace(train__steps=goal)
+    ids = IdFile(run.ids, vocabulary.dtype)
+    _check(checkpoint, config, vocabulary, ids)
     memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
-    trainer = Trainer(config, vocabulary, text, IdFile(run.ids, vocabulary.dtype), run)
+    trainer = Trainer(config, vocabulary, text, ids, run)
     trainer.restore(checkpoint)
     if moved:
         trainer.plateau.stale = 0
@@ -165,6 +172,24 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
         trainer.save()
         run.save_config(to_yaml(config))
     return Beginning(trainer, None, notes)
+
+
+def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: IdFile) -> None:
+    """Hold settings that ask for memory against the text and the arrays, before there is a trainer.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
+    train, path = config.train, checkpoint.path
+    N = shares(ids.size, config.data.validation, config.data.test)[0].size
+    T, B = train.seq_len, train.batch_size
+    if train.steps is None or not isinstance(T, int) or N // B < T:
+        raise CheckpointError(f"{path}: its settings do not fit its text; the file is damaged")
+    for name, shape in shapes(config.model, vocabulary.size).items():
+        expect(checkpoint, name, shape, np.dtype(np.float32))
+    expect(checkpoint, "state/0.h", (config.model.hidden, B), np.dtype(np.float32))
+    if ids.largest() >= vocabulary.size:
+        raise CheckpointError(f"{path}: its text has symbols that it does not know; it is damaged")
 
 
 def _source(paths: Sequence[Path], config: Config) -> Source:
@@ -260,8 +285,8 @@ def _same_text(
 ) -> tuple[TextInfo, list[str]]:
     """Make sure that the run's ids are those it began with, from the text if need be."""
     try:
-        text = TextInfo(**checkpoint.meta["text"])
-    except (KeyError, TypeError):
+        text = TextInfo.from_dict(checkpoint.meta["text"])
+    except (KeyError, TypeError, ValueError):
         raise CheckpointError(f"{run.last}: names no text; the file is damaged") from None
     paths = list(moved_to) or [Path(q) for q in text.paths or (text.path,)]
     path, there, notes = paths[0], all(q.exists() for q in paths), []
@@ -274,7 +299,7 @@ def _same_text(
             )
         named = tuple(str(q.absolute()) for q in paths)
         text = replace(text, path=source.name, paths=named)
-    intact = run.ids.exists() and file_sha256(run.ids) == text.ids_sha256
+    intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
     if not intact:
         if not there:
             raise TextError(
@@ -291,8 +316,14 @@ def _same_text(
 def _version_notes(meta: Mapping[str, Any]) -> list[str]:
     """Say what differs from the machine that wrote the checkpoint; the result may then too."""
     now: dict[str, Any] = {**environment.versions(), "threads": environment.threads()}
-    then: dict[str, Any] = {**meta.get("versions", {}), "threads": meta.get("threads")}
-    changed = [f"{key} {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
+    versions = meta.get("versions")
+    then: dict[str, Any] = versions if isinstance(versions, dict) else {}
+    then = {**then, "threads": meta.get("threads")}
+    changed = [
+        f"{key} {str(then.get(key))[:_LONGEST_VERSION]} -> {now[key]}"
+        for key in now
+        if then.get(key) != now[key]
+    ]
     if not changed:
         return []
     return [f"not the same as before: {', '.join(changed)}; the result may differ in its last bits"]

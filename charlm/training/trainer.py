@@ -31,7 +31,7 @@ from charlm.optim.optimizers import make_optimizer
 from charlm.optim.schedules import Plateau, learning_rate
 from charlm.storage.checkpoint import GOOD, Checkpoint, load, save
 from charlm.storage.runs import Run
-from charlm.storage.weights import Trained, array, pack, unpack
+from charlm.storage.weights import Trained, array, pack, read_counts, unpack
 from charlm.text.corpus import IdFile, TextInfo, shares
 from charlm.text.streams import Streams
 from charlm.text.vocabulary import Vocabulary
@@ -283,7 +283,7 @@ class Trainer:
         """
         if self.run is None or not self.run.last.exists():
             raise trouble
-        if self.recovery.rollbacks == MOST:
+        if self.recovery.rollbacks >= MOST:
             tenth = self.config.train.learning_rate / 10
             raise Diverged(
                 f"train: {trouble.what} and {MOST} times back at half the learning rate did not "
@@ -409,13 +409,24 @@ class Trainer:
             CheckpointError: it does not hold what this model needs.
         """
         self._put_back(checkpoint, checkpoint.meta)
-        try:
-            self.recovery = Recovery(**checkpoint.meta.get("recovery", {}))
-        except TypeError:
-            raise self._no_last(checkpoint) from None
-        good = checkpoint.meta.get("good")
-        self._good = good if isinstance(good, dict) else self._counters()
+        # A run of the time before there was one counts from here.
+        if "recovery" in checkpoint.meta:
+            self.recovery = read_counts(checkpoint, "recovery", Recovery)
+        self._good = self._good_counters(checkpoint)
         self.resumed = True
+
+    def _good_counters(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Return the counters of the good state that is beside a checkpoint's own, or of that."""
+        good = checkpoint.meta.get("good")
+        beside = {name for name in checkpoint.arrays if name.startswith(GOOD)}
+        if good is None and not beside:
+            return self._counters()
+        counted = checkpoint._replace(meta=good if isinstance(good, dict) else {})
+        progress = read_counts(counted, "progress", Progress)
+        plateau = read_counts(counted, "plateau", Plateau)
+        for name, q in self._arrays().items():
+            array(checkpoint, GOOD + name, np.empty_like(q))
+        return {"progress": vars(progress), "plateau": vars(plateau)}
 
     def _put_back(self, checkpoint: Checkpoint, counters: Mapping[str, Any]) -> None:
         parameters = self.model.parameters
@@ -429,15 +440,10 @@ class Trainer:
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
                 array(checkpoint, f"state/{k}.{name}", q)
-        try:
-            self.progress = Progress(**counters["progress"])
-            self.plateau = Plateau(**counters["plateau"])
-        except (KeyError, TypeError):
-            raise self._no_last(checkpoint) from None
+        counted = checkpoint._replace(meta=counters)
+        self.progress = read_counts(counted, "progress", Progress)
+        self.plateau = read_counts(counted, "plateau", Plateau)
         self.optimizer.updates = self.progress.step
-
-    def _no_last(self, checkpoint: Checkpoint) -> CheckpointError:
-        return CheckpointError(f"{checkpoint.path}: lacks its progress; it is no last.npz")
 
 
 @np.errstate(all="ignore")

@@ -1,0 +1,86 @@
+r"""What may be shown: names, values and learned text, none of which a terminal shall obey.
+
+    printable   one line; whatever does not print is an escape      a name, a path, a message
+    symbol      one character, told from all others                 a vocabulary
+    visible     many lines; only what a terminal acts on is         a text that a model wrote
+    brief       a value as Python writes it, and never more than    what a setting was given
+                a few words of it
+    argument    quoted for the shell                                a path in a command to copy
+
+A name may hold an escape sequence, a damaged file any character at all, and a model learns what
+its text holds.
+"""
+
+import os
+import reprlib
+import shlex
+import unicodedata
+from functools import cache
+
+_HUGE = 10**400
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, what does not print written as an escape, such as a newline's."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def symbol(character: str) -> str:
+    r"""Return a character of a vocabulary so that it can be told from all others.
+
+    Whitespace, controls, combining marks and what Unicode leaves open are quoted: `' '`, `'\n'`,
+    `'\u0301'`.
+    """
+    mark = unicodedata.category(character).startswith("M")
+    plain = character.isprintable() and not character.isspace() and not mark
+    return character if plain else ascii(character)
+
+
+def visible(text: str) -> str:
+    """Return a text with what a terminal would act on written as escapes.
+
+    These are the controls of C0 and C1 but for newline and tab, what reorders a line, and lone
+    surrogates, of which those that stand for a byte are written as that byte.
+    """
+    return text.translate(_escapes())
+
+
+@cache
+def _escapes() -> dict[int, str]:
+    controls = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
+    reordering = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+    escapes = {k: ascii(chr(k))[1:-1] for k in (*controls, *reordering, *range(0xD800, 0xE000))}
+    return escapes | {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
+
+
+class _Brief(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother, self.maxlong = 3, 80, 80, 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write down more than some thousand digits.
+        return super().repr_int(x, level) if abs(x) < _HUGE else "a huge number"
+
+
+_BRIEF = _Brief()
+
+
+def brief(value: object) -> str:
+    """Return a value as Python writes it, its middle left out where it is long."""
+    return _BRIEF.repr(value)
+
+
+def argument(path: object) -> str:
+    r"""Return an argument quoted for the shell, as `$'\x1b'` where it does not print."""
+    text = str(path)
+    if text.isprintable():
+        return shlex.quote(text)
+    plain = {"'": "\\'", "\\": "\\\\"}
+    pieces = (
+        plain.get(c, c) if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+        for c in text
+    )
+    return f"$'{''.join(pieces)}'"

@@ -1,0 +1,101 @@
+"""Old files: what each version of the format wrote is read for ever, to the same values.
+
+`tests/formats/<version>/` holds what that version wrote (see `make.py` there); nothing writes it
+again.
+"""
+
+import importlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import charlm
+from charlm.errors import CheckpointError
+from charlm.exchange.transfer import bring
+from charlm.storage import archive
+from charlm.storage.checkpoint import load
+from charlm.storage.runs import Run
+from charlm.training.start import resume
+
+FORMATS = Path(__file__).parent / "formats"
+TEXT = "ab, 한🙂"
+# Made by `python -m tests.formats.make` when the version was current.
+LOG_PROBS = {
+    1: {
+        "lstm": [-2.156908, -2.133207, -2.233644, -2.149995, -2.233634, -2.228012],
+        "gru": [-2.155784, -2.128818, -2.231456, -2.070803, -2.231224, -2.251458],
+        "rnn": [-2.080709, -2.080557, -1.913345, -2.228004, -2.160166, -1.995166],
+    }
+}
+VERSIONS = sorted(LOG_PROBS)
+CASES = [(version, cell) for version in VERSIONS for cell in LOG_PROBS[version]]
+
+
+def test_every_version_has_its_files():
+    assert list(range(1, archive.FORMAT + 1)) == VERSIONS
+    assert [q.name for q in sorted(FORMATS.iterdir()) if q.is_dir() and q.name.isdigit()] == [
+        str(version) for version in VERSIONS
+    ]
+
+
+@pytest.mark.parametrize(("version", "cell"), CASES)
+def test_old_models_predict_what_they_did(version, cell):
+    model = charlm.load(FORMATS / str(version) / f"{cell}.npz")
+    assert model.config.model.cell == cell
+    assert model.vocabulary.symbols == "\n ,abcé한🙂"
+    assert model.log_probs(TEXT).tolist() == pytest.approx(LOG_PROBS[version][cell], abs=2e-6)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_old_samplers_go_on(version):
+    here = FORMATS / str(version)
+    sampler = charlm.load(here / "lstm.npz").load_sampler(here / "sampler.npz")
+    assert (sampler.start, sampler.stop, sampler.counts) == ("ab", ("한",), [4, 6])
+    assert sampler.write(8) == ["", "b🙂,🙂 🙂,a"]
+    assert sampler.log_probs.tolist() == pytest.approx([-8.86383963, -30.56221747], abs=1e-4)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_old_runs_go_on(version, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(FORMATS / str(version) / "run", folder)
+    trainer = resume(Run(folder), steps=42).trainer
+    checkpoint = load(FORMATS / str(version) / "run" / "last.npz")
+    for name, view in trainer.model.parameters.views.items():
+        assert (view == checkpoint.arrays[name]).all()
+    assert (trainer.progress.step, trainer.steps) == (40, 42)
+    assert 1 < trainer.update().loss < 3
+    Run(folder).release()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("suffix", "library"), [(".pt", "torch"), (".safetensors", "safetensors")])
+def test_old_exports_are_imported(version, suffix, library, tmp_path):
+    try:
+        importlib.import_module(library)
+    except ImportError:
+        pytest.skip(f"{library} is not installed")
+    run = bring(FORMATS / str(version) / f"lstm{suffix}", tmp_path)
+    found = charlm.load(run.folder).log_probs(TEXT).tolist()
+    assert found == pytest.approx(LOG_PROBS[version]["lstm"], abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [(2, "has format 2, this charlm reads up to 1; update charlm"), (0, "names no format"),
+     (-1, "names no format"), (True, "names no format"), ("1", "names no format"),
+     (1.0, "names no format"), (None, "names no format")],
+)  # fmt: skip
+def test_the_format_is_checked(version, message, tmp_path):
+    path = tmp_path / "m.npz"
+    with zipfile.ZipFile(FORMATS / "1" / "lstm.npz") as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "meta.json":
+                content = json.dumps(json.loads(content) | {"format": version})
+            new.writestr(name, content)
+    with pytest.raises(CheckpointError, match=message):
+        charlm.load(path)

@@ -1,0 +1,756 @@
+"""Hostile files: an error that says what is wrong, or a right result; nothing run, nothing filled.
+
+The long form is `python -m tests.fuzz 100000`; docs/reliability.md counts it.
+"""
+
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import fuzz
+import numpy as np
+import pytest
+from test_sample_command import VOCABULARY, finish, write_checkpoint
+
+import charlm as library
+from charlm.config import Config, read_yaml, resolve
+from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError, TextError
+from charlm.exchange.transfer import bring
+from charlm.storage.archive import MOST_BYTES, read_meta
+from charlm.storage.checkpoint import load, save
+from charlm.storage.history import read_history
+from charlm.terminal import argument, brief, printable, visible
+from charlm.text.corpus import encode, scan
+from charlm.text.source import Source
+from charlm.training.recovery import Trouble
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("kind", list(fuzz.KINDS))
+def test_fuzzed(kind):
+    assert fuzz.fuzz(kind, 40).total() >= 40
+
+
+def test_what_is_spoiled_is_refused_or_harmless():
+    """Every 41st of all truncations and flipped bits; the long form feeds them all."""
+    outcomes = fuzz.spoiled(fuzz.folder() / "good" / "best.npz", 41)
+    assert outcomes["CheckpointError"] > 100
+    assert outcomes["the same model"] > 0
+
+
+# Checkpoints
+
+
+class Trap:
+    """Run a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def npy(q: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, q, allow_pickle=True)
+    return out.getvalue()
+
+
+def header(shape: object, dtype: str = "<f4") -> bytes:
+    text = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def repack(path: Path, *, members=None, meta=None, method=zipfile.ZIP_STORED, double=()) -> Path:
+    """Write a checkpoint anew, with other members or another description, all sums right."""
+    inside = dict(fuzz.members.__wrapped__(path))
+    told = json.loads(inside["meta.json"])
+    inside |= members or {}
+    told |= {"arrays": [q.removesuffix(".npy") for q in inside if q != "meta.json"]}
+    told |= meta or {}
+    inside["meta.json"] = json.dumps(told).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in inside.items():
+            archive.writestr(zipfile.ZipInfo(name), content, method)
+        for name, other in double:
+            info = archive.getinfo(name)
+            archive.filelist.append(clone := zipfile.ZipInfo(other))
+            for field in ("CRC", "compress_size", "file_size", "header_offset"):
+                setattr(clone, field, getattr(info, field))
+    return path
+
+
+def config(**model):
+    return {"config": {"model": Config().as_dict()["model"] | model}}
+
+
+W = "output.W.npy"
+ATTACKS = {
+    "pickled array": (
+        lambda path: {"members": {W: npy(np.array([Trap(path.parent / "trapped")], object))}},
+        "'output.W.npy' is no plain array",
+    ),
+    "pickled member": (
+        lambda path: {"members": {W: pickle.dumps(Trap(path.parent / "trapped"))}},
+        "'output.W.npy' is no array",
+    ),
+    "pickled description": (
+        lambda path: {"meta": {"config": None}},
+        "lacks its config; the file is damaged",
+    ),
+    "a million million numbers": (
+        lambda _: {"members": {W: header((10**6, 10**6))}},
+        "'output.W' is float32 (1000000, 1000000) on disk, float32 (9, 8) expected; the file is "
+        "damaged",
+    ),
+    "fewer numbers than it says": (
+        lambda _: {"members": {W: header((9, 8)) + bytes(100)}},
+        "cannot be read (cannot reshape array of size 25 into shape (9,8)); the file is damaged or "
+        "no checkpoint",
+    ),
+    "compressed": (
+        lambda _: {"members": {"x.npy": header((10**7,)) + bytes(10**7)}, "method": zipfile.ZIP_DEFLATED},
+        "is compressed); the file is damaged or no checkpoint",
+    ),
+    "members one over the other": (
+        lambda _: {"double": [(W, f"{k}.npy") for k in range(99)]},
+        "cannot be read (its members are larger than the file); the file is damaged or no checkpoint",
+    ),
+    "two of one name": (
+        lambda _: {"double": [(W, W)]},
+        "cannot be read (it holds two members of one name); the file is damaged or no checkpoint",
+    ),
+    "a name with ../": (
+        lambda _: {"members": {"../../trapped": b"x"}, "meta": {"arrays": ["embedding.W"]}},
+        "cannot be read (its members are not those it lists); the file is damaged or no checkpoint",
+    ),
+    "another type": (
+        lambda _: {"members": {W: npy(np.zeros((9, 8)))}},
+        "'output.W' is float64 (9, 8) on disk, float32 (9, 8) expected; the file is damaged",
+    ),
+    "whole numbers": (
+        lambda _: {"members": {W: npy(np.zeros((9, 8), np.int32))}},
+        "'output.W' is int32 (9, 8) on disk, float32 (9, 8) expected; the file is damaged",
+    ),
+    "columns first": (
+        lambda _: {"members": {W: npy(np.asfortranarray(np.zeros((9, 8), np.float32)))}},
+        "'output.W.npy' is no plain array",
+    ),
+    "structured": (
+        lambda _: {"members": {W: npy(np.zeros(3, [("a", "f4"), ("b", "i4")]))}},
+        "'output.W.npy' is no plain array",
+    ),
+    "not a number": (
+        lambda _: {"members": {W: npy(np.full((9, 8), np.nan, np.float32))}},
+        "its weights are not finite numbers; it is damaged, use another checkpoint",
+    ),
+    "infinite": (
+        lambda _: {"members": {W: npy(np.full((9, 8), np.inf, np.float32))}},
+        "its weights are not finite numbers; it is damaged, use another checkpoint",
+    ),
+    "too large to multiply": (
+        lambda _: {"members": {W: npy(np.full((9, 8), 1e30, np.float32))}},
+        "its weights are not finite numbers; it is damaged, use another checkpoint",
+    ),
+    "settings of a giant": (
+        lambda _: {"meta": config(hidden=16384, layers=32)},
+        "'embedding.W' is float32 (6, 9) on disk, float32 (16384, 9) expected; the file is damaged",
+    ),
+    "settings out of range": (
+        lambda _: {"meta": config(hidden=10**12)},
+        "model.hidden must be at least 1 and at most 16384, got 1000000000000; the file is damaged, "
+        "or of another charlm",
+    ),
+    "settings that are none": (
+        lambda _: {"meta": {"config": {"model": [1]}}},
+        "'model' must hold keys and values, got [1]; the file is damaged, or of another charlm",
+    ),
+    "lone surrogates": (
+        lambda _: {"meta": {"vocabulary": {"symbols": "\n .abcde\udc9b", "start": "\n"}}},
+        "holds no valid vocabulary; the file is damaged",
+    ),
+    "a description of many values": (
+        lambda _: {"meta": {"x": [0] * 300_000}},
+        "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
+    ),
+    "a large description": (
+        lambda _: {"meta": {"x": "x" * MOST_BYTES}},
+        "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
+    ),
+    "a deep description": (
+        lambda _: {"meta": {"x": json.loads("[" * 900 + "]" * 900)}},
+        None,
+    ),
+    "a saved sampler": (
+        lambda _: {"meta": {"kind": "sampler"}},
+        "is a saved sampler and holds no model; name the checkpoint that it was drawn from, and go "
+        "on with it from Python: charlm.load(CHECKPOINT).load_sampler(FILE)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", list(ATTACKS))
+def test_hostile_checkpoints(charlm, attack, tmp_path):
+    """From the shell and from Python, whichever way it is loaded: one line, and nothing else."""
+    path = write_checkpoint(tmp_path / "m.npz")
+    change, message = ATTACKS[attack]
+    repack(path, **change(path))
+    (tmp_path / "t.txt").write_text("abc")
+    if message is None:
+        assert library.load(path).sample(3, seed=1)
+        return
+    for arguments in (
+        ["sample", path], ["eval", path, "t.txt"], ["export", path, "--out", "x.onnx"],
+        ["train", "t.txt", "--init-from", path],
+    ):  # fmt: skip
+        code, out, err = charlm(*arguments)
+        assert (code, out) == (1, ""), err
+        assert err.startswith(f"charlm: {path}: "), err
+        if arguments[0] != "train":
+            assert message in err
+        assert err.count("\n") == 1
+    with pytest.raises(CheckpointError) as error:
+        library.load(path)
+    assert message in str(error.value)
+    assert sorted(q.name for q in tmp_path.iterdir()) == ["m.npz", "t.txt"]
+    code, _, err = charlm("info", path)
+    assert code in (0, 1)
+    assert "Traceback" not in err
+
+
+def test_a_deeper_description_is_refused(tmp_path):
+    path = tmp_path / "m.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("meta.json", "[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"'meta.json' is nested too deep"):
+        read_meta(path)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+    for meta in ({"x": "x" * MOST_BYTES}, {"x": [0] * 300_000}):
+        with pytest.raises(CheckpointError, match="cannot be saved, its description would have"):
+            save(tmp_path / "m.npz", {}, meta)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
+    def make(path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+        return path
+
+    make(tmp_path / "checkpoints" / "a" / "best.npz")
+    make(tmp_path / "checkpoints" / "a" / "last.npz")
+    write_checkpoint(tmp_path / "checkpoints" / "b" / "best.npz")
+    make(tmp_path / "checkpoints" / "b" / "history.jsonl")
+    for name in ("t", "f.pt", "f.safetensors", "c.yaml", "config.yaml"):
+        make(tmp_path / name)
+    (tmp_path / "v.txt").write_text("abc\n" * 900)
+    for arguments in (
+        ["sample", "a"], ["info", "a"], ["eval", "a", "v.txt"], ["export", "a", "--to", "onnx"],
+        ["train", "--resume", "--name", "a"], ["info", "b"], ["train", "t"], ["eval", "b", "t"],
+        ["train", "v.txt", "--config", "c.yaml"], ["train", "v.txt"], ["import", "f.pt"],
+        ["import", "f.safetensors"], ["train", "v.txt", "--init-from", "a"],
+    ):  # fmt: skip
+        code, out, err = charlm(*arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1), (arguments, err)
+        assert "no ordinary file" in err or "no such file" in err, (arguments, err)
+    assert "no ordinary file" in charlm("info")[1]
+
+
+MEASURE = """
+import sys
+from pathlib import Path
+from charlm.errors import CheckpointError
+from charlm.storage.archive import read_meta
+from charlm.storage.weights import load_model
+try:
+    read_meta(Path(sys.argv[1]))
+    trained = load_model(Path(sys.argv[1]))
+    print("a model")
+except CheckpointError as error:
+    print(error)
+(line,) = [q for q in open("/proc/self/status") if q.startswith("VmHWM")]
+print(line.split()[1])
+"""
+
+
+def peak_of_loading(path: Path) -> tuple[str, float]:
+    """Load a checkpoint in a process of its own: what came of it, and the peak memory in bytes."""
+    out = subprocess.run(
+        [sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ).stdout.splitlines()  # fmt: skip
+    return out[0], int(out[1]) * 1024
+
+
+def large(path: Path, *, averaged: bool = False, embedding: object = "auto") -> None:
+    """A checkpoint of 60 MB or more, of one layer, whose embedding is folded into its weights."""
+    import charlm.nn.model as nn
+
+    told, _ = resolve([])
+    told = told.replace(model__hidden=1300, model__layers=1, model__embedding=embedding)
+    arrays = {
+        name: np.full(shape, 1e-3, np.float32)
+        for name, shape in nn.shapes(told.model, VOCABULARY.size).items()
+    }
+    if averaged:
+        arrays |= {f"average/{name}": q for name, q in arrays.items()}
+    meta = {"config": told.as_dict(), "vocabulary": VOCABULARY.as_dict()}
+    save(path, arrays, meta)
+
+
+def many_members(path: Path) -> None:
+    """A table of contents of 400,000 members, all the same one."""
+    content = b"PK\x03\x04\x14" + bytes(25) + b"a"
+    entry = b"PK\x01\x02\x14\x03\x14" + bytes(21) + b"\x01\x00" + bytes(16) + b"a"
+    count = 400_000
+    directory = entry * count
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count % 65536, count % 65536,
+                      len(directory), len(content), 0)  # fmt: skip
+    path.write_bytes(content + directory + end)
+
+
+def one_over_the_other(path: Path) -> None:
+    write_checkpoint(path)
+    repack(
+        path, members={"x.npy": header((5_000_000,)) + bytes(20_000_000)},
+        double=[("x.npy", f"x{k}.npy") for k in range(99)],
+    )  # fmt: skip
+
+
+def described_at_length(path: Path) -> None:
+    """As many values and as wide a text as a description may have."""
+    write_checkpoint(path)
+    repack(
+        path, meta={"x": [{} for _ in range(99_000)], "y": "🙂", "z": "z" * (MOST_BYTES - 500_000)}
+    )
+
+
+def compressed(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("meta.json", bytes(2 * 10**8))
+
+
+def of_a_giant(path: Path) -> None:
+    write_checkpoint(path)
+    repack(path, meta=config(hidden=16384, layers=32))
+
+
+MAKERS = {
+    "weights": (lambda path: large(path), True),
+    "weights and average": (lambda path: large(path, averaged=True), True),
+    "one-hot": (lambda path: large(path, embedding="one-hot"), True),
+    "many members": (many_members, False),
+    "one over the other": (one_over_the_other, False),
+    "described at length": (described_at_length, True),
+    "compressed": (compressed, False),
+    "settings of a giant": (of_a_giant, False),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak memory")
+@pytest.mark.parametrize("kind", list(MAKERS))
+def test_loading_takes_twice_the_file_and_100_mb_at_the_most(kind, tmp_path):
+    make, loads = MAKERS[kind]
+    make(tmp_path / "m.npz")
+    told, peak = peak_of_loading(tmp_path / "m.npz")
+    assert (told == "a model") == loads, told
+    most = 2 * (tmp_path / "m.npz").stat().st_size + 100e6
+    assert peak <= most, f"{peak / 1e6:.0f} MB, {most / 1e6:.0f} MB allowed"
+
+
+# Imports
+
+
+def pickled(path: Path, content: bytes) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/byteorder", "little")
+        archive.writestr("archive/version", "3\n")
+    return path
+
+
+def test_hostile_pickles_are_not_run(tmp_path):
+    pytest.importorskip("torch")
+    # A tuple of a tuple of a tuple, each twice: its hash takes 2^60 steps.
+    nested = b"".join(bytes((ord("q"), k, ord("h"), k, 0x86)) for k in range(60))
+    hash_for_ever = b"\x80\x02})" + nested + b"K\x01s."
+    cases = {
+        "command": pickle.dumps(Trap(tmp_path / "trapped"), 2),
+        "memory": b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x00\x7f\x85R.",
+        "time": hash_for_ever,
+        "length": b"\x80\x02" + b"]" * 300_000 + b".",
+        "nothing": b"",
+        "no end": b"\x80\x02}",
+    }
+    for name, content in cases.items():
+        began = time.monotonic()
+        with pytest.raises((ExchangeError, CheckpointError)) as error:
+            bring(pickled(tmp_path / "a.pt", content), tmp_path / "runs")
+        assert time.monotonic() - began < 30, name
+        assert str(error.value).isprintable()
+    assert sorted(q.name for q in tmp_path.iterdir()) == ["a.pt"]
+
+
+def test_tensors_larger_than_their_file_are_not_touched(tmp_path):
+    torch = pytest.importorskip("torch")
+    about = "x"
+    one = torch.zeros(1)
+    for q in (one.expand(10**12), one.expand(10**6, 10**6)):
+        torch.save({"state_dict": {"output.bias": q}, "charlm": about}, tmp_path / "a.pt")
+        with pytest.raises(CheckpointError, match="its tensors are larger than the file"):
+            bring(tmp_path / "a.pt", tmp_path / "runs")
+    # A tensor that reaches beyond its numbers would be given whatever lies in memory there.
+    torch.save({"state_dict": {"output.bias": torch.zeros(9)}, "charlm": about}, tmp_path / "a.pt")
+    inside = fuzz.members.__wrapped__(tmp_path / "a.pt")
+    (name,) = [q for q in inside if q.endswith("data.pkl")]
+    assert inside[name].count(b"K\x09\x85") == 1
+    inside[name] = inside[name].replace(b"K\x09\x85", b"K\x0f\x85")
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        for member, content in inside.items():
+            archive.writestr(member, content)
+    with pytest.raises(CheckpointError, match="damaged"):
+        bring(tmp_path / "a.pt", tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_headers_of_safetensors_are_bounded(tmp_path):
+    pytest.importorskip("safetensors")
+    content = json.dumps({f"x{k}": 1 for k in range(400_000)}).encode()
+    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(content)) + content + b"x")
+    with pytest.raises(ExchangeError, match="its header is too large"):
+        bring(tmp_path / "a.safetensors", tmp_path / "runs")
+
+
+# Texts and settings
+
+
+def test_a_line_of_a_million_characters(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("é" * 999_999 + "\r\n" + "b" * 10, encoding="utf-8", newline="")
+    vocabulary, counts, _ = scan(Source((path,)))
+    assert (vocabulary.symbols, counts[ord("é")]) == ("\nbé", 999_999)
+    assert encode(Source((path,)), vocabulary, tmp_path / "ids").characters == 1_000_010
+
+
+def test_surrogates_are_no_characters(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_bytes(b"+2AA-abc\n" * 100)
+    with pytest.raises(TextError, match="holds lone surrogates, which are no characters"):
+        scan(Source((path,), "utf-7"))
+
+
+def test_a_text_whose_name_is_no_utf8(charlm, text_file, tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        (tmp_path / name).write_bytes(text_file.read_bytes())
+    except OSError:
+        pytest.skip("there are no such names here")
+    small = ["--hidden", 4, "--batch-size", 2, "--seq-len", 4, "--steps", 3]
+    assert charlm("train", name, *small)[0] == 0
+    assert charlm("train", "--resume", "--steps", 4)[0] == 0
+    code, out, _ = charlm("info", os.fsdecode(b"caf\xe9"))
+    assert code == 0
+    assert "caf\\udce9.txt" in out
+    assert json.loads(charlm("info", os.fsdecode(b"caf\xe9"), "--json")[1])["text"][
+        "path"
+    ].endswith(name)
+
+
+YAMLS = {
+    "billion laughs": (
+        "a: &a [x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n",
+        "line 2: an alias (*) is not read; write the value out",
+    ),
+    "merged laughs": (
+        "train: &a {steps: 3}\nmodel: {<<: [*a, *a]}\n",
+        "line 2: an alias (*) is not read; write the value out",
+    ),
+    "itself": ("train: &a [*a]", "line 1: an alias (*) is not read; write the value out"),
+    "objects": (
+        "train: !!python/object/apply:os.mkdir [trapped]\n",
+        "line 1: could not determine a constructor for the tag "
+        "'tag:yaml.org,2002:python/object/apply:os.mkdir'",
+    ),
+    "month 99": ("train: 2001-99-99", "holds a value that is none (month must be in 1..12)"),
+    "no float": (
+        "train: {steps: !!float x}",
+        "holds a value that is none (could not convert string to float: 'x')",
+    ),
+    "digits": ("train: {steps: " + "9" * 5000 + "}", "holds a value that is none (Exceeds the limit "
+               "(4300 digits) for integer string conversion: value has 5000 digits; use "
+               "sys.set_int_max_str_digits() to increase the limit)"),
+    "hexadecimal digits": (
+        "train: {steps: 0x" + "f" * 5000 + "}", "train.steps must be a whole number, got a huge number",
+    ),
+    "a switch of digits": (
+        "train: {nesterov: 0x" + "f" * 5000 + "}", "train.nesterov must be true or false, got a huge number",
+    ),
+    "depth": ("[" * 3000, "is nested too deep"),
+    "size": ("#" * 600_000, "is larger than settings are (524,288 bytes); where the file is not charlm's, "
+             "name another with --config"),
+    "twice": ("train: {steps: 3}\ntrain: {steps: 4}\n", "line 2: 'train' is there twice"),
+    "twice inside": ("train:\n  steps: 3\n  steps: 4\n", "line 3: 'steps' is there twice"),
+    "a long key": (
+        "train:\n  ? " + "x" * 200_000 + "\n  : 1",
+        "unknown key 'train." + "x" * 31 + "..." + "x" * 38 + "'; where the file is not charlm's, name "
+        "another with --config",
+    ),
+    "a long value": (
+        "model: {cell: " + "x" * 200_000 + "}",
+        "model.cell must be one of lstm, gru, rnn, got '" + "x" * 37 + "..." + "x" * 38 + "'",
+    ),
+    "an escape": ('model: {cell: "\\e[2J"}', "model.cell must be one of lstm, gru, rnn, got '\\x1b[2J'"),
+    "NUL": ("a\0b", "unacceptable character #x0000: special characters are not "
+            'allowed in "<unicode string>", position 1'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(YAMLS))
+def test_hostile_settings(case, tmp_path):
+    text, message = YAMLS[case]
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        resolve([read_yaml(path)])
+    assert str(error.value) == f"{path}: {message}"
+    assert not Path("trapped").exists()
+
+
+def test_settings_in_other_encodings(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("model: {hidden: 5}", encoding="utf-16")
+    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 0\)"):
+        read_yaml(path)
+    path.write_text("model: {hidden: 5}\r\n", encoding="utf-8-sig")
+    assert read_yaml(path).settings == {"model.hidden": 5}
+
+
+@pytest.mark.parametrize("pattern", ["/etc/*", "**x", "a/**b"])
+def test_patterns_that_are_none(charlm, pattern, tmp_path):
+    code, out, err = charlm("train", ".", "--glob", pattern)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("charlm: --glob: must be a pattern of file names such as *.txt, got ")
+
+
+def test_a_start_text_that_never_ends(tmp_path):
+    write_checkpoint(tmp_path / "checkpoints" / "verse" / "best.npz")
+    with open("/dev/zero", "rb") as endless:
+        code, out, err = finish(tmp_path, "--start", "-", stdin=endless)
+    assert (code, out) == (1, b"")
+    assert err == (
+        "charlm: --start: stdin gives more than 16,777,216 bytes; pass the end of it alone, such as "
+        "with tail -c 10000\n"
+    )
+
+
+def test_a_history_of_anything(tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b"[" * 5000 + b'\n{"step": 3, "loss": 1}\n\xff\x00\n{"step": "x"}\n{"step": 4')
+    history = read_history(path)
+    assert ([q["step"] for q in history.readings], history.torn) == ([3], 4)
+    (tmp_path / "h").mkdir()
+    with pytest.raises(RunError, match="cannot be read"):
+        read_history(tmp_path / "h")
+
+
+# The state that a run goes back to
+
+
+def good(name, q):
+    return lambda: {"members": {f"good/{name}.npy": npy(q)}}
+
+
+GOOD = {
+    "as it was": (dict, None),
+    "a loss that explodes": (
+        lambda: {"meta": {"progress": {"step": 3, "loss_sum": 1e30, "loss_count": 3}}}, None,
+    ),
+    "no counters": (lambda: {"meta": {"good": None}}, "lacks its progress; it is no last.npz"),
+    "other counters": (
+        lambda: {"meta": {"good": {"progress": {"step": -1}, "plateau": {}}}},
+        "its progress.step is -1; the file is damaged",
+    ),
+    "another shape": (
+        good("output.b", np.zeros(3, np.float32)), "'good/output.b' is float32 (3,) on disk, float32",
+    ),
+    "not a number": (
+        good("state/0.h", np.full((8, 4), np.nan, np.float32)),
+        "'good/state/0.h' holds numbers that are not finite; the file is damaged",
+    ),
+    "rollbacks that are none": (
+        lambda: {"meta": {"recovery": {"first": 3.0, "above": 0, "rollbacks": -3}}},
+        "its recovery.rollbacks is -3; the file is damaged",
+    ),
+    "a first loss that is none": (
+        lambda: {"meta": {"recovery": {"first": [], "above": 0, "rollbacks": 0}}},
+        "its recovery.first is []; the file is damaged",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(GOOD))
+def test_a_good_state_is_checked_before_it_is_needed(text_file, tmp_path, case):
+    training = library.start(
+        text_file, checkpoints=tmp_path, name="a", hidden=8, layers=1, batch_size=4, seq_len=8,
+        steps=60, validate_every=20,
+    )  # fmt: skip
+    for event in training:
+        if getattr(event, "characters", 0) and event.step == 3:
+            training.stop()
+    path = tmp_path / "a" / "last.npz"
+    change, message = GOOD[case]
+    repack(path, **change())
+    assert any(name.startswith("good/") for name in load(path).arrays)
+    if message is None:
+        again = library.resume("a", checkpoints=tmp_path)
+        assert again._trainer._roll_back(Trouble("it explodes,", "")).to == 0
+        return
+    with pytest.raises(CheckpointError) as error:
+        library.resume("a", checkpoints=tmp_path)
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+# Python's callers
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return library.load(write_checkpoint(tmp_path_factory.mktemp("m") / "m.npz"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1}, "temperature: must be at least 0, got -1"),
+        ({"temperature": "0.8"}, "temperature: must be a number, got '0.8'"),
+        ({"temperature": None}, "temperature: must be a number, got None"),
+        ({"temperature": 10**400}, "temperature: must be at most 1000, where all characters are "
+         "about equally likely, got a huge number"),
+        ({"top_k": 2.5}, "top_k: must be a whole number, got 2.5"),
+        ({"top_k": True}, "top_k: must be a whole number, got True"),
+        ({"top_p": "x"}, "top_p: must be a number, got 'x'"),
+        ({"min_p": 2}, "min_p: must be from 0 to 1, got 2"),
+        ({"seed": -1}, "seed: must be at least 0, got -1"),
+        ({"seed": "x"}, "seed: must be a whole number, got 'x'"),
+        ({"streams": 0}, "streams: must be at least 1, got 0"),
+        ({"start": b"ab"}, "start, stop: must be texts"),
+        ({"start": None}, "start, stop: must be texts"),
+        ({"stop": [3]}, "start, stop: must be texts"),
+    ],
+)  # fmt: skip
+def test_careless_samplers(model, options, message):
+    with pytest.raises(ConfigError) as error:
+        model.sampler(**options)
+    assert str(error.value) == message
+
+
+def test_careless_ids(model):
+    for ids in ([[9]], [[-1]], [[10**18]]):
+        with pytest.raises(ValueError, match="ids: must be from 0 to 8"):
+            model.forward(ids)
+    for ids in ([], [1, 2], [[0.5]], 3, [[]]):
+        with pytest.raises(ValueError, match=r"ids: must be \(T, B\) whole numbers"):
+            model.forward(ids)
+
+
+def test_careless_settings(text_file, tmp_path):
+    small = {"layers": 1, "batch_size": 2, "seq_len": 4, "checkpoints": tmp_path}
+    training = library.start(
+        text_file, hidden=np.int64(3), dropout=np.float32(0.5), steps=2, **small
+    )
+    assert (training.config.model.hidden, training.config.train.dropout) == (3, 0.5)
+    training.run()
+    with pytest.raises(ConfigError, match=r"train.steps must be a whole number, got 7.5"):
+        library.resume(checkpoints=tmp_path, steps=7.5)
+    with pytest.raises(
+        ConfigError, match="sample_length must be at least 0 and at most 100000, got"
+    ):
+        library.start(text_file, sample_length=10**18, **small)
+    for name in (5, "a\0b", "", "..", "a/b"):
+        with pytest.raises(RunError, match="--name: must be a folder's name, got"):
+            library.start(text_file, name=name, **small)
+    with pytest.raises(RunError, match="cannot be made"):
+        library.start(text_file, **small | {"checkpoints": "a\0b"})
+    with pytest.raises(TypeError, match="text: must be a path or several, got bytes"):
+        library.start(b"a.txt")
+
+
+@pytest.mark.parametrize("text", [None, 3, b"ab", ["a"]])
+def test_careless_texts(model, text):
+    for score in (model.evaluate, model.log_probs):
+        with pytest.raises(TypeError):
+            score(text)
+
+
+def test_spoiled_weights_are_found_out(model, tmp_path):
+    """Not only in a file: whoever writes to a model's parameters is told too."""
+    spoiled = library.load(write_checkpoint(tmp_path / "m.npz"))
+    spoiled.parameters["output.b"][0] = np.nan
+    spoiled.update()
+    with pytest.raises(CheckpointError, match="its weights are not finite numbers"):
+        spoiled.sample(3)
+
+
+def test_a_sampler_of_giants_is_refused(model, tmp_path):
+    """Before there is one: the width of its state is held against the file's."""
+    sampler = model.sampler(seed=1)
+    sampler.save(tmp_path / "s.npz")
+    checkpoint = load(tmp_path / "s.npz")
+    arrays = dict(checkpoint.arrays) | {"last": np.zeros(30_000, np.intp)}
+    meta = dict(checkpoint.meta)
+    meta |= {"counts": [0] * 30_000, "ended": [False] * 30_000, "tails": [""] * 30_000}
+    save(tmp_path / "s.npz", arrays, meta)
+    with pytest.raises(
+        CheckpointError, match=r"'state/0.h' is float32 \(8, 1\) on disk, float32 \(8, 30000\)"
+    ):
+        model.load_sampler(tmp_path / "s.npz")
+
+
+def test_a_state_that_is_not_finite_is_refused(model, tmp_path):
+    model.sampler(seed=1).save(tmp_path / "s.npz")
+    checkpoint = load(tmp_path / "s.npz")
+    state = np.full_like(checkpoint.arrays["state/0.h"], np.nan)
+    save(tmp_path / "s.npz", dict(checkpoint.arrays) | {"state/0.h": state}, checkpoint.meta)
+    with pytest.raises(CheckpointError, match=r"'state/0.h' holds numbers that are not finite"):
+        model.load_sampler(tmp_path / "s.npz")
+
+
+# What is shown
+
+
+def test_escapes():
+    assert printable("a\x1b[2J\n\x9b\u202e漢 é") == r"a\x1b[2J\n\x9b\u202e漢 é"
+    assert visible("a\x1b[2J\n\t\r\x9b\x7f漢\u202e\u200d\xa0\u3000\ud800\udc9b") == (
+        "a\\x1b[2J\n\t\\r\\x9b\\x7f漢\\u202e\u200d\xa0\u3000\\ud800\\x9b"
+    )
+    assert brief({"a": [1, {"b": [[[2]]]}]}) == "{'a': [1, {'b': [...]}]}"
+    assert brief("x" * 500) == "'" + "x" * 37 + "..." + "x" * 38 + "'"
+    assert brief(10**5000) == "a huge number"
+    assert str(ConfigError("a\x1b\nb")) == r"a\x1b\nb"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the quotes are those of bash")
+@pytest.mark.parametrize(
+    "name", [b"a b", b"\x1b]0;x\x07", b"a'b\n\\", b"caf\xe9", "한\x9b".encode(), b"-x", b"$x"]
+)
+def test_arguments_can_be_copied_into_a_shell(name):
+    command = f"printf %s {argument(os.fsdecode(name))}"
+    assert command.isprintable()
+    try:
+        found = subprocess.run(["bash", "-c", command.encode()], capture_output=True, check=True)
+    except FileNotFoundError:
+        pytest.skip("there is no bash here")
+    assert found.stdout == name

@@ -1,0 +1,269 @@
+"""What is printed: on real terminals, on narrow consoles, into pipes."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from conftest import VERSE, shown_on
+from test_sample_command import write_checkpoint
+
+import charlm as library
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary
+
+ROOT = Path(__file__).parent.parent
+SMALL = ["--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
+# What a run, and a file, may be called: a terminal would take it for a title and a colour.
+NAME = "a\x1b]0;title\x07\x1b[31mb\x9b2J"
+HOSTILE = Vocabulary(
+    "".join(sorted("\n\tab\x00\x07\x08\r\x1b[]2J\x7f\x85\x9b\u202e\u2066é漢")), "\n"
+)
+RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LC_ALL", "LANG")}
+    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"} | more
+
+
+# Many commands one after the other in one process, each begun by a line of its number.
+PROGRAM = """
+import json, os, sys
+from charlm import cli
+for k, arguments in enumerate(json.loads(sys.argv[1])):
+    sys.argv = ["charlm", *(os.fsdecode(bytes.fromhex(q)) for q in arguments)]
+    print(f"<{k}>", flush=True)
+    try:
+        cli.main()
+    except SystemExit as end:
+        print(f"<exit {end.code}>", flush=True)
+"""
+
+
+def command(commands: list[list[object]]) -> list[str]:
+    # In hexadecimal digits: a narrow locale has its own idea of an argument's characters.
+    lines = [[os.fsencode(str(q)).hex() for q in arguments] for arguments in commands]
+    return [sys.executable, "-c", PROGRAM, json.dumps(lines)]
+
+
+def on_a_terminal(
+    folder: Path, *commands: list[object], encoding: str = "utf-8", **more: str
+) -> str:
+    """Run the program on a terminal, and return what that gets, its line ends made one."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 9999, 0, 0))
+    process = subprocess.Popen(
+        command([*commands]), cwd=folder, env=environment(**more),
+        stdin=slave, stdout=slave, stderr=slave,
+    )  # fmt: skip
+    os.close(slave)
+    return shown_on(master, process, encoding).replace("\r\n", "\n")
+
+
+def into_a_pipe(folder: Path, *arguments: object, given: bytes = b"", **more: str):
+    return subprocess.run(
+        [sys.executable, "-m", "charlm", *map(str, arguments)],
+        cwd=folder, env=environment(**more), input=given, capture_output=True, check=False,
+    )  # fmt: skip
+
+
+def each_of(shown: str, count: int) -> list[str]:
+    """Cut what several commands showed into what each did, its exit code behind it."""
+    parts = re.split(r"<\d+>\n", shown)[1:]
+    assert len(parts) == count, shown
+    return parts
+
+
+@pytest.fixture
+def hostile(charlm, tmp_path):
+    """A folder with a run and a text of hostile names, whose model has learnt controls."""
+    write_checkpoint(tmp_path / "checkpoints" / NAME / "best.npz", HOSTILE)
+    (tmp_path / f"{NAME}.txt").write_text("ab\n\x1b[2J漢é" * 300, encoding="utf-8", newline="")
+    return tmp_path
+
+
+SAMPLE = ["sample", "--seed", "3", "--temp", "9", "--length", "400", "--start", "ab\x1b[2J\x07"]
+ESCAPES = (r"\x1b", r"\x00", r"\x07", r"\r", r"\x9b", r"\x7f", r"\x85", r"\u202e", r"\u2066")
+
+
+def test_what_was_learned_never_reaches_a_terminal_raw(hostile):
+    commands = [[*SAMPLE, *more] for more in ([], ["--count", "2"], ["--best-of", "3"])]
+    for shown in each_of(on_a_terminal(hostile, *commands), 3):
+        assert RAW.findall(shown) == []
+        assert [q for q in ESCAPES if q not in shown] == []
+        assert {"漢", "é"} <= set(shown)
+
+
+def test_a_pipe_gets_what_was_learned(hostile):
+    done = into_a_pipe(hostile, *SAMPLE)
+    text = done.stdout.decode()
+    assert set(HOSTILE.symbols) == set(text)
+    assert RAW.findall(done.stderr.decode()) == []
+    assert text.startswith("ab\x1b[2J\x07")
+
+
+def test_bytes_never_reach_a_terminal_raw(tmp_path, charlm):
+    write_checkpoint(tmp_path / "checkpoints" / "bytes" / "best.npz", ByteVocabulary())
+    start = os.fsdecode(b"\x9b2J\xff")
+    shown = on_a_terminal(tmp_path, ["sample", "--seed", 1, "--temp", 5, "--start", start])
+    assert RAW.findall(shown) == []
+    assert r"\x9b2J\xff" in shown
+    options = ["--seed", 1, "--length", 0, "--start", "-"]
+    assert into_a_pipe(tmp_path, "sample", *options, given=b"\x9b\xff").stdout == b"\x9b\xff"
+
+
+def test_json_is_plain_everywhere(hostile):
+    assert RAW.findall(on_a_terminal(hostile, [*SAMPLE, "--json"])) == []
+    text = json.loads(into_a_pipe(hostile, *SAMPLE, "--json").stdout)["text"]
+    assert text.startswith("ab\x1b[2J\x07")
+
+
+def test_a_training_shows_no_text_raw(hostile):
+    """Its samples, its names, its bar; all that is raw is what the bar itself moves with."""
+    text = hostile / f"{NAME}.txt"
+    text.write_text((VERSE + "\x1b[31mred\x1b]0;title\u202e") * 30, encoding="utf-8", newline="")
+    more = ["--set", "train.sample_length=400", "--lr", "0.3"]
+    trained, resumed = each_of(
+        on_a_terminal(hostile, ["train", text.name, *SMALL, *more], ["train", "--resume"]), 2
+    )
+    assert "30/30" in trained
+    assert r"\x1b" in trained
+    assert "write with: charlm sample $'checkpoints/a\\x1b]0;title" in trained
+    # The bar goes to a line's beginning, and up to where it was.
+    assert set(RAW.findall(trained.replace("\x1b[A", ""))) <= {"\r"}
+    assert RAW.findall(resumed) == []
+
+
+TEXT = f"{NAME}.txt"
+COMMANDS = [
+    ["info"], ["info", NAME], ["info", NAME, NAME], ["eval", NAME, TEXT],
+    ["eval", NAME, TEXT, "--json"], ["fetch"], ["export", NAME, "--to", "safetensors"],
+    ["import", f"{NAME}.safetensors"], ["sample", NAME, "--length", "3"], ["info", "--json"],
+]  # fmt: skip
+ERRORS = [
+    ["sample", "\x1b[2J"], ["sample", NAME, "--start", "\x1b[3J€"], ["info", "\x9b2J"],
+    ["eval", "\x1b[2J", "\x1b[2J"], ["eval", NAME, "\x1b[2J.txt"], ["import", "\x1b[2J.pt"],
+    ["import", "\x1b[2J"], ["fetch", "\x1b[2J"], ["fetch", "tinyshakespeare", "--url", "\x1b[2J"],
+    ["train", "\x1b[2J.txt"], ["train", TEXT, "--set", "\x1b[2J=3"],
+    ["train", TEXT, "--set", "train.steps=\x1b[2J"], ["train", TEXT, "--encoding", "\x1b[2J"],
+    ["train", TEXT, "--preset", "\x1b[2J"], ["train", TEXT, "--config", "\x1b[2J"],
+    ["train", TEXT, "--name", "/\x1b[2J"], ["train", "--resume", "--name", NAME],
+    ["train", "--resume", "--name", "\x1b[2J"], ["train", ".", "--glob", "/\x1b[2J"],
+    ["train", TEXT, "--init-from", "\x1b[2J"], ["export", NAME, "--out", "\x1b[2J"],
+    ["export", "\x1b[2J", "--to", "onnx"], ["\x1b[2J"], ["sample", NAME, "\x1b[2J"],
+    ["sample", "--\x1b[2J"], ["sample", "--count", "\x1b[2J"], ["sample", "--on-unknown", "\x1b[2J"],
+    ["export", "--to", "\x1b[2J"], ["info", "--checkpoints", "\x1b[2J"],
+]  # fmt: skip
+
+
+def test_no_name_reaches_a_terminal_raw(hostile):
+    """Every command, and every error that names something."""
+    pytest.importorskip("safetensors")
+    shown = on_a_terminal(hostile, *COMMANDS, *ERRORS)
+    parts = each_of(shown, len(COMMANDS + ERRORS))
+    for arguments, part in zip(COMMANDS + ERRORS, parts, strict=True):
+        assert len(part) > 30, arguments
+        # The bar of a download goes to its line's beginning.
+        bar = {"\r"} if "--url" in arguments else set()
+        assert set(RAW.findall(part)) <= bar, (arguments, part)
+        assert "Traceback" not in part, (arguments, part)
+        code = int(re.search(r"<exit (\d)>\n$", part)[1])
+        assert (code == 0) == (arguments in COMMANDS), (arguments, part)
+
+
+# What charlm itself colours with.
+PAINT = re.compile("\x1b\\[(?:0|38;5;231|48;5;\\d+|48;2;\\d+;\\d+;\\d+)m")
+LOOKING = [
+    ["eval", NAME, TEXT, "--heat"], ["eval", NAME, TEXT, "--heat", "--out", f"{NAME}.html"],
+    ["eval", NAME, TEXT, "--dynamic"], ["cells", NAME, TEXT, "--unit", "0.1"],
+    ["cells", NAME, TEXT, "--find"], ["sample", NAME, "--color", "--temp", "9", "--start", "b\x1b[2J"],
+    ["sample", NAME, "--temp", "0", "--check-copy", "--start", "ab\n\x1b[2J"],
+    ["gradients", NAME, "--lags", "4"], ["info", NAME, "--check"], ["info", "--check"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def learned(hostile):
+    """The same, with a run that has learned such a text, and has it beside it."""
+    shutil.rmtree(hostile / "checkpoints")
+    library.train(
+        hostile / TEXT, name=NAME, checkpoints=hostile / "checkpoints", hidden=8, layers=1,
+        batch_size=4, seq_len=8, steps=30, learning_rate=0.05,
+    )  # fmt: skip
+    return hostile
+
+
+@pytest.mark.parametrize("colours", [{"NO_COLOR": "1"}, {"NO_COLOR": "", "COLORTERM": "truecolor"}])
+def test_nothing_that_is_looked_at_reaches_a_terminal_raw(learned, colours):
+    """Texts in colours, copies, names of runs; all that is raw is what charlm colours with."""
+    parts = each_of(on_a_terminal(learned, *LOOKING, **colours), len(LOOKING))
+    for arguments, part in zip(LOOKING, parts, strict=True):
+        painted = PAINT.findall(part)
+        assert RAW.findall(PAINT.sub("", part)) == [], (arguments, part)
+        assert part.endswith("<exit 0>\n"), (arguments, part)
+        coloured = {"--unit", "--find", "--heat", "--color"} & set(arguments)
+        assert bool(painted) == bool(
+            coloured and not colours["NO_COLOR"] and "--out" not in arguments
+        )
+    assert r"\x1b" in parts[0]
+    assert "copy: " in parts[6]
+
+
+def test_a_page_of_hostile_names_shows_them(learned):
+    pytest.importorskip("matplotlib")
+    (part,) = each_of(on_a_terminal(learned, ["report", NAME]), 1)
+    assert RAW.findall(part) == []
+    page = (learned / "checkpoints" / NAME / "report.html").read_text(encoding="utf-8")
+    assert RAW.findall(page) == []
+    assert r"a\x1b]0;title\x07\x1b[31mb\x9b2J" in page
+
+
+CONSOLES = {
+    "ascii": ({"PYTHONIOENCODING": "ascii"}, "ascii"),
+    "strict ascii": ({"PYTHONIOENCODING": "ascii:strict"}, "ascii"),
+    "cp1252": ({"PYTHONIOENCODING": "cp1252"}, "cp1252"),
+    "C": ({"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, "ascii"),
+}
+
+
+@pytest.mark.parametrize("console", list(CONSOLES))
+def test_narrow_consoles_are_no_error(learned, console):
+    """Neither on a terminal nor in a pipe: what cannot be encoded is replaced."""
+    hostile = learned
+    more, encoding = CONSOLES[console]
+    name = Path("checkpoints", NAME)
+    shutil.copytree(hostile / name, hostile / "checkpoints" / "漢")
+    good = [
+        ["eval", "漢", TEXT, "--heat"], ["cells", "漢", TEXT, "--unit", "0.1"],
+        ["cells", "漢", TEXT, "--find"], ["gradients", "漢", "--lags", "4"], ["info", "漢", "--check"],
+        ["sample", "漢", "--color", "--seed", "1", "--temp", "9"],
+        ["sample", "漢", "--check-copy", "--temp", "0"],
+        ["info"], ["info", "漢"], ["eval", "漢", TEXT], ["sample", "漢", "--seed", "1", "--temp", "9"],
+        ["sample", "漢", "--seed", "1", "--count", "2", "--json"],
+        ["train", TEXT, *SMALL, "--name", "漢é"],
+    ]  # fmt: skip
+    bad = [["eval", "漢", "한.txt"], ["sample", "한"], ["sample", "漢", "--start", "한"]]
+    shown = each_of(on_a_terminal(hostile, *good, *bad, encoding=encoding, **more), len(good + bad))
+    done = subprocess.run(
+        command([*good, *bad]),
+        cwd=hostile,
+        env=environment(**more),
+        capture_output=True,
+        check=True,
+    )
+    piped = each_of(done.stdout.decode(encoding, "replace"), len(good + bad))
+    for parts in (shown, piped):
+        for arguments, part in zip([*good, *bad], parts, strict=True):
+            code = int(re.search(r"<exit (\d)>\n$", part)[1])
+            assert code == (1 if arguments in bad else 0), (arguments, part, done.stderr)
+            assert "Traceback" not in part
+    assert b"Traceback" not in done.stderr
+    assert done.stderr.count(b"\ncharlm: ") == len(bad)
