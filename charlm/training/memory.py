@@ -142,10 +142,10 @@ def check(needed: Need, free: int | None, config: Config) -> None:
     settings = config.as_dict()
     now = " or ".join(f"{key} ({settings[key[:5]][key[6:]]})" for key in keys)
     raise ConfigError(
-        f"train: needs {_gigabytes(needed.total)} of memory, got {_gigabytes(free)} that are free "
-        f"here; lower {now}"
+        f"train: needs {_size(needed.total)} of memory, got {_size(free)} that are free here; "
+        f"lower {now}"
     )
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
