@@ -425,7 +425,7 @@ def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     with pytest.raises(ConfigError) as error:
         begin(*wide, tmp_path / "runs", "b")
     assert re.fullmatch(
-        r"train: needs 1\d\d\.\d GB of memory, got 0\.0 GB that are free here; lower model\.hidden "
+        r"train: needs 1\d\d\.\d GB of memory, got 1\.0 MB that are free here; lower model\.hidden "
         r"\(16384\) or model\.layers \(2\)", str(error.value),
     )  # fmt: skip
     long = settings(text_file, train__batch_size=3, train__seq_len=1000)
