@@ -156,12 +156,14 @@ def test_one_run(charlm, runs):
     assert f"\nthreads      {meta['threads']}\n" in out
     assert (
         "\nsettings that differ from the defaults\n"
-        f"  data.path         {text_file}  default data/shakespeare.txt\n"
+        f"  preset               short  default auto\n"
+        f"  data.path            {text_file}  default data/shakespeare.txt\n"
     ) in re.sub(" {3,}(?=default)", "  ", out)
     assert re.search(r"^  model\.hidden +12 +default 256$", out, re.M)
     changed, kept = out.split("settings left at their defaults")
     assert re.findall(r"^  ([\w.]+) .*default ", changed, re.M) == [
-        "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+        "preset", "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+        "train.dropout", "train.learning_rate",
     ]  # fmt: skip
     kept, losses = kept.split("losses in nats per character\n")
     assert "model.cell lstm, model.layers 2," in " ".join(kept.split())
