@@ -33,14 +33,24 @@ def main() -> None:
 
 def add_speed(names: argparse._SubParsersAction) -> None:
     """Add what compares speeds with PyTorch's, turn by turn."""
+    import growth
+    import large
+    import memory
     import sampling
+    import startup
     import training
+    import vocabulary
 
     benchmarks: dict[str, Callable[[int], dict]] = {
         "training": lambda rounds: training.run(rounds),
         "cells": lambda rounds: training.run(rounds, cells=True),
         "sampling": lambda rounds: sampling.run(rounds),
         "streams": lambda rounds: sampling.run(rounds, streams=64),
+        "startup": startup.run,
+        "memory": memory.run,
+        "large": large.run,
+        "vocabulary": vocabulary.run,
+        "growth": growth.run,
     }
     for name, run in benchmarks.items():
         speed = names.add_parser(name, help="speed, against PyTorch's where it is installed")

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import yaml
-
 from charlm.errors import ConfigError
 
 
@@ -433,6 +431,8 @@ def read_yaml(path: Path) -> Layer:
     Raises:
         ConfigError: the file cannot be read, or is no such YAML.
     """
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -493,6 +493,8 @@ def to_yaml(config: Config, *, commented: bool = False) -> str:
         config: what to write.
         commented: put every setting but the preset behind a `#`, as the shipped config.yaml does.
     """
+    import yaml
+
     lines = [f"preset: {config.preset}"]
     mark = "# " if commented else ""
     for section, cls in _SECTIONS.items():

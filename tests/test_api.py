@@ -33,10 +33,11 @@ def model(here):
 
 def test_public_names():
     assert charlm.__all__ == [
-        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
-        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "resume",
-        "start", "train",
+        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "DrawingError",
+        "Evaluation", "Event", "ExchangeError", "Finding", "Gradients", "LanguageModel",
+        "RolledBack", "RunError", "Sampled", "Saved", "Speed", "Started", "TextError", "Training",
+        "UnknownCharacter", "Updated", "Validated", "__version__", "bench", "check", "gradients",
+        "load", "report", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))
@@ -55,7 +56,7 @@ def test_a_training_gives_advice(here):
 def test_setting_names_are_unique_without_their_section():
     names = [key.rpartition(".")[2] for key in FIELDS]
     assert len(set(names)) == len(names)
-    taken = {"text", "callback", "name", "checkpoints", "config", "preset"}
+    taken = {"text", "callback", "name", "checkpoints", "config", "preset", "reading"}
     assert not taken & set(names)
 
 

@@ -4,14 +4,12 @@ import fcntl
 import json
 import os
 import pty
-import random
 import re
 import signal
 import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import numpy as np
@@ -476,6 +474,28 @@ def test_too_little_memory(charlm, text_file, monkeypatch):
     )  # fmt: skip
 
 
+def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
+    """A bar tells how far it is, and neither a run nor a word is left."""
+    text = tmp_path / "long.txt"
+    with text.open("w") as file:
+        for _ in range(60):
+            file.write("the river rose before the bell was rung \n" * 25_000)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = spawn(tmp_path, "train", text, stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"reading:" not in shown:
+        shown += os.read(master, 1 << 16)
+    process.send_signal(signal.SIGINT)
+    shown = shown_on(master, process)
+    assert process.wait(60) == 130
+    process.stdout.close()
+    assert "Traceback" not in shown
+    assert [q.name for q in tmp_path.rglob("*")] in (["long.txt"], ["checkpoints", "long.txt"],
+                                                     ["long.txt", "checkpoints"])  # fmt: skip
+
+
 def test_ctrl_c_before_there_is_anything_to_save(monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
@@ -500,31 +520,6 @@ def test_help_tells_the_defaults(charlm, monkeypatch):
         out = charlm(command, "--help")[1]
         for default in defaults:
             assert f"[default: ({default})" in " ".join(out.split()), default
-
-
-def test_kill_loses_at_most_what_came_after_the_last_checkpoint(text_file, tmp_path):
-    """SIGKILL at random updates, ten times; what is left ends as the uninterrupted run does."""
-    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "160",
-               "--dropout", "0.2", "--set", "train.validate_every=10"]  # fmt: skip
-    whole = spawn(tmp_path, "train", text_file, *options, "--name", "whole")
-    whole.communicate()
-    generator, kills = random.Random(0), 0
-    process = spawn(tmp_path, "train", text_file, *options, "--name", "killed")
-    while kills < 10:
-        for line in process.stderr:
-            if line.startswith("update"):
-                time.sleep(generator.random() * 0.03)
-                break
-        process.kill()
-        process.communicate()
-        kills += 1
-        process = spawn(tmp_path, "train", "--resume", "--name", "killed")
-    _, err = process.communicate()
-    assert process.returncode == 0, err
-    one, other = (load(tmp_path / "checkpoints" / q / "last.npz") for q in ("whole", "killed"))
-    assert other.meta["progress"]["step"] == 160
-    for name, q in one.arrays.items():
-        assert np.array_equal(q, other.arrays[name]), name
 
 
 def in_a_terminal(folder: Path, *arguments: object, **environment: str) -> str:

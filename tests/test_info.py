@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.commands.tables import printable, shorten, symbols, table, width
+from charlm.commands.tables import shorten, symbols, table, width
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.archive import read_meta, read_shapes
 from charlm.storage.checkpoint import load, save
 from charlm.storage.facts import every, find
 from charlm.storage.history import read_history
+from charlm.text.shown import printable
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
@@ -204,7 +205,7 @@ def test_one_run_as_json(charlm, runs):
     assert "model.hidden" in content["changed"]
     assert content["files"].keys() == {q.name for q in (runs / "verse").iterdir()}
     steps = [q["step"] for q in content["history"]["readings"]]
-    assert steps == list(range(1, 31))
+    assert steps == list(range(31))
     assert (content["history"]["resumes"], content["history"]["torn"]) == ([], 0)
 
 
@@ -526,9 +527,9 @@ def test_history_of_a_resumed_run(tmp_path):
 
 def test_history_that_is_no_history(tmp_path):
     path = tmp_path / "history.jsonl"
-    assert read_history(path) == ([], [], 0)
+    assert read_history(path) == ([], [], [], 0)
     path.touch()
-    assert read_history(path) == ([], [], 0)
+    assert read_history(path) == ([], [], [], 0)
     path.write_bytes(
         b'\xff\xfe\n\n[1]\n{"step": true}\n{"step": "3"}\n' + b"[" * 10**5 + b"\nnull\n"
     )

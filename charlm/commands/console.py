@@ -36,12 +36,12 @@ def say(line: str = "") -> None:
     print(line, file=stderr, flush=True)
 
 
-def show(text: str) -> None:
+def show(text: str, end: str = "\n") -> None:
     """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         _point_at_nothing(sys.stdout)
 

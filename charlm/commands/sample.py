@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 import typer
 
 from charlm.commands.console import say
+from charlm.commands.paint import Depth, depth, surprise
 from charlm.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -123,6 +125,14 @@ def sample(
         int,
         typer.Option(min=1, help="Texts to write, drawn side by side.", rich_help_panel=_WRITTEN),
     ] = 1,
+    color: Annotated[
+        bool,
+        typer.Option(
+            "--color",
+            help="Colour each character by how unlikely the model held it, on a terminal.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = False,
     json: Annotated[
         bool,
         typer.Option(
@@ -141,6 +151,9 @@ def sample(
         ),
     ] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="1")
+    ] = None,
 ) -> None:
     """Write text, each character as it is drawn.
 
@@ -152,10 +165,19 @@ def sample(
     """
     import secrets
 
+    from charlm import environment
     from charlm.storage.runs import weights
 
+    if color and (json or count > 1 or best_of > 1):
+        raise typer.BadParameter("--color is for one text that is shown while it is drawn")
+    # Before anything imports NumPy. One step's products are too small to be worth a second thread's
+    # waking up, and on a busy machine it is waited for.
+    environment.set_threads(threads or environment.chosen_threads() or 1)
     path = weights(checkpoint, checkpoints)
     out = _stdout()
+    colours = depth(out) if color else Depth.NONE
+    if color and not colours:
+        say("stdout shows no colours; FORCE_COLOR=1 insists")
     given = _stdin() if start == "-" else None
 
     import numpy as np
@@ -189,7 +211,7 @@ def sample(
             stop=stop or (),
             seed=drawn_from,
             n=n,
-            scored=json or best_of > 1,
+            scored=json or best_of > 1 or bool(colours),
         )
 
     together = min(count, max(1, _AT_ONCE // best_of))
@@ -203,7 +225,7 @@ def sample(
     _note_unknown(begins_with, vocabulary, on_unknown)
     with _may_close(out):
         if count == best_of == 1 and not json:
-            written = [_stream(out, first, length)]
+            written = [_stream(out, first, length, colours)]
         else:
             written = []
             for n, begin in enumerate(range(0, count, together)):
@@ -213,13 +235,18 @@ def sample(
         _tell_copies(learned, written, vocabulary)
 
 
-def _stream(out: TextIO, sampler: Sampler, length: int) -> str:
+def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> str:
     """Write one text, each character as it is drawn, and return it without its start."""
-    out.write(sampler.start)
+    begin = sampler.start
+    out.write("".join(surprise(c, 0, colours) for c in begin) if colours else begin)
     out.flush()
-    written = []
+    written, nats = [], 0.0
     for character in sampler.characters(length):
-        out.write(character)
+        if colours:
+            before, nats = nats, -float(sampler.log_probs[0])
+            out.write(surprise(character, (nats - before) / math.log(2), colours))
+        else:
+            out.write(character)
         out.flush()
         written.append(character)
     if out.isatty() and not (written or [sampler.start])[-1].endswith("\n"):
@@ -250,8 +277,9 @@ def _print(
 
 def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -> None:
     """Name on stderr what the texts have copied, the longest first."""
-    from charlm.commands.tables import printable, shorten
+    from charlm.commands.tables import shorten
     from charlm.generation.copies import AT_LEAST
+    from charlm.text.shown import printable
 
     ids = [vocabulary.encode(text, "text") for text in written]
     decoded = vocabulary.decoder

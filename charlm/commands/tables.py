@@ -1,30 +1,12 @@
-"""Plain tables, safe on a terminal: no name, path or vocabulary reaches it raw.
-
-A name may hold an escape sequence, and a learned text any character at all; a terminal would obey
-the one and let the other run together.
-"""
+"""Plain tables of printable texts."""
 
 import unicodedata
 from collections.abc import Sequence
 
+from charlm.text.shown import symbol
+
 # A column is not made narrower than this.
 _NARROWEST = 8
-
-
-def printable(text: str) -> str:
-    """Return a text with what does not print written as an escape, such as a newline's."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
-def symbol(character: str) -> str:
-    r"""Return a character of a vocabulary so that it can be told from all others.
-
-    Whitespace, controls, combining marks and what Unicode leaves open are quoted: `' '`, `'\n'`,
-    `'\u0301'`.
-    """
-    mark = unicodedata.category(character).startswith("M")
-    plain = character.isprintable() and not character.isspace() and not mark
-    return character if plain else ascii(character)
 
 
 def symbols(characters: str, columns: int, lines: int) -> list[str]:

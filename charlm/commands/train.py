@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from charlm.training.trainer import Trainer
 
 _BEGAN = time.perf_counter()
+# A text that is read sooner needs no bar.
+_SHORT_S = 0.5
 
 # Options that are other names for settings.
 _SETTINGS = {
@@ -167,8 +172,9 @@ def train(
     """
     options = {key: value for key, value in locals().items() if key in _SETTINGS}
     options = {key: value for key, value in options.items() if value is not None}
-    # Until there is a run to save, both signals just end the program, cleaning up on the way.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     if resume:
         refused: dict[str, Any] = {
             f"--{key.replace('_', '-')}": True for key in options if key != "steps"
@@ -186,7 +192,10 @@ def train(
         resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
         from charlm.training.start import begin
 
-        beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
+        with _reading_bar(quiet) as reading:
+            spent_s = time.perf_counter() - _BEGAN
+            beginning = begin(resolved, chosen, checkpoints, name, spent_s, reading)
+    stop.save(beginning.trainer)
     if not quiet:
         _announce(beginning)
     trainer = beginning.trainer
@@ -195,9 +204,45 @@ def train(
             more = trainer.steps * 2
             say(f"finished: all {trainer.steps:,} updates are made; --steps {more} would go on")
         return
-    stopped_by = _run(trainer, quiet)
-    if stopped_by:
-        raise typer.Exit(128 + stopped_by)
+    if quiet:
+        for _ in trainer.events():
+            pass
+    elif sys.stderr.isatty():
+        _show_bar(trainer)
+    else:
+        _show_lines(trainer)
+    if stop.caught and trainer.progress.step < trainer.steps:
+        raise typer.Exit(128 + stop.caught)
+
+
+class _Stop:
+    """Answer SIGINT and SIGTERM: the first asks to save and stop, the second leaves at once.
+
+    Until there is a run to save, the first ends the program as well, cleaning up on the way.
+
+    Attributes:
+        caught: the first signal's number, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.caught = 0
+        self._trainer: Trainer | None = None
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if self.caught:
+            # The last checkpoint is whole.
+            os._exit(128 + number)
+        self.caught = number
+        if self._trainer is None:
+            sys.exit(128 + number)
+        self._trainer.ask_to_stop()
+
+    def save(self, trainer: Trainer) -> None:
+        """From here on there is a run to save."""
+        self._trainer = trainer
+        if self.caught:
+            # The exit got lost, as one that is raised inside a destructor does.
+            trainer.ask_to_stop()
 
 
 def _resolve(
@@ -256,9 +301,38 @@ def _resume(
     return resume(run, texts or [], steps)
 
 
+@contextmanager
+def _reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how a long text is read and encoded; gone as soon as that is done."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc="reading",
+        unit="B",
+        unit_scale=True,
+        dynamic_ncols=True,
+        leave=False,
+        delay=_SHORT_S,
+        file=stderr,
+    )
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    with bar:
+        yield show
+
+
 def _announce(beginning: Beginning) -> None:
     """Say what is about to happen."""
     from charlm.text.corpus import shares
+    from charlm.training.memory import need
 
     trainer = beginning.trainer
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
@@ -277,7 +351,7 @@ def _announce(beginning: Beginning) -> None:
     say(
         f"{bold('model')}   {config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(trainer.nbytes)} while training"
+        f"{size(need(config, model.V).total)} while training"
     )
     plan = (
         f"{bold('plan')}    {trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
@@ -297,35 +371,10 @@ def _announce(beginning: Beginning) -> None:
         say(f"{bold('note')}    {note}")
 
 
-def _run(trainer: Trainer, quiet: bool) -> int:
-    """Train, show it, and return the signal that ended it, or 0."""
-    caught: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if caught:
-            # Asked twice: leave at once. The last checkpoint is whole.
-            import os
-
-            os._exit(128 + number)
-        caught.append(number)
-        trainer.ask_to_stop()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    if quiet:
-        for _ in trainer.events():
-            pass
-    elif sys.stderr.isatty():
-        _show_bar(trainer)
-    else:
-        _show_lines(trainer)
-    return caught[0] if caught and trainer.progress.step < trainer.steps else 0
-
-
 def _show_bar(trainer: Trainer) -> None:
     from tqdm import tqdm
 
-    from charlm.training.events import Done, Sampled, Updated, Validated
+    from charlm.training.events import Done, RolledBack, Sampled, Updated, Validated
 
     loss, validation, characters, began = 0.0, "", 0, time.monotonic()
     bar = tqdm(
@@ -353,6 +402,10 @@ def _show_bar(trainer: Trainer) -> None:
                     validation = f", validation {event.loss:.3f}"
                     bar.write(_validation_line(event), file=stderr)
                     characters, began = 0, time.monotonic()
+                case RolledBack():
+                    bar.write(_rollback_line(event), file=stderr)
+                    bar.n, loss = event.to, 0.0
+                    bar.refresh()
                 case Sampled():
                     bar.write(dim(_indented(event.text)), file=stderr)
                 case Done():
@@ -363,12 +416,14 @@ def _show_bar(trainer: Trainer) -> None:
 
 
 def _show_lines(trainer: Trainer) -> None:
-    from charlm.training.events import Done, Validated
+    from charlm.training.events import Done, RolledBack, Validated
 
     for event in trainer.events():
         match event:
             case Validated():
                 say(_validation_line(event))
+            case RolledBack():
+                say(_rollback_line(event))
             case Done():
                 _close(trainer, event)
             case _:
@@ -380,6 +435,15 @@ def _validation_line(event: Any) -> str:
     return (
         f"update {event.step:,}: loss {event.train_loss:.4f}, validation {event.loss:.4f}{mark}, "
         f"{event.chars_per_s:,.0f} chars/s"
+    )
+
+
+def _rollback_line(event: Any) -> str:
+    from charlm.training.recovery import MOST
+
+    return (
+        f"update {event.step + 1:,}: {event.why}; back to update {event.to:,} at half the learning "
+        f"rate ({event.count} of at most {MOST} times)"
     )
 
 

@@ -23,7 +23,7 @@ from charlm.nn.products import Table
 _SPREAD = 0.3
 
 # The gradient of a looked-up embedding is summed over this many columns at a time.
-_COLUMNS = 512
+COLUMNS = 512
 
 
 def folding_pays(V: int, D: int) -> bool:
@@ -36,9 +36,10 @@ def folding_pays(V: int, D: int) -> bool:
 
 
 def write_one_hot(ids: Array, x: Array) -> None:
-    """Write (B,) ids as columns of the identity into (V, B) x."""
+    """Write (T, B) ids as columns of the identity into (T, V, B) x."""
+    T, B = ids.shape
     x.fill(0)
-    x[ids, np.arange(ids.size)] = 1
+    x[np.arange(T)[:, None], ids, np.arange(B)] = 1
 
 
 class Input(Protocol):
@@ -58,20 +59,15 @@ class Input(Protocol):
         """Draw the initial weights."""
 
     def forward(self, ids: Array, x: Array) -> None:
-        """Write the columns of (B,) ids into (D, B) x."""
+        """Write the columns of a chunk, (T, B) ids, into (T, D, B) x."""
 
     def backward(self, ids: Array, dx: Array) -> None:
         """Add the gradient of a chunk, (T, B) ids and (T, D, B) dx."""
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of scratch arrays."""
 
 
 class OneHot:
     """Write one-hot columns; their weights are the first layer's own."""
 
-    nbytes = 0
     needs_dx = False
     table: Table | None = None
 
@@ -99,7 +95,6 @@ class OneHot:
 class Embedding:
     """Look columns up in a learned (D, V) matrix."""
 
-    nbytes = 0
     needs_dx = True
     table: Table | None = None
 
@@ -114,28 +109,27 @@ class Embedding:
         if gradient is not None:
             dtype = self.E.dtype
             self.dE = gradient.blocks[index]
-            room = min(self.V, _COLUMNS)
-            self.onehot = aligned_zeros(_COLUMNS * room, dtype).reshape(-1, room)
+            room = min(self.V, COLUMNS)
+            self.onehot = aligned_zeros(COLUMNS * room, dtype).reshape(-1, room)
             self.sums, self.picked = aligned_zeros(2 * self.D * room, dtype).reshape(2, -1)
-            self.dxs = aligned_zeros(self.D * _COLUMNS, dtype)
-            scratch = (self.onehot, self.sums, self.picked, self.dxs)
-            self.nbytes = sum(q.nbytes for q in scratch)
+            self.dxs = aligned_zeros(self.D * COLUMNS, dtype)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)
 
     def forward(self, ids: Array, x: Array) -> None:
-        # clip: the ids are the vocabulary's own; checking them would copy the columns once more.
-        np.take(self.E, ids, axis=1, out=x, mode="clip")
+        for t in range(len(ids)):
+            # clip: the ids are the vocabulary's own; checking them would copy the columns again.
+            np.take(self.E, ids[t], axis=1, out=x[t], mode="clip")
 
     def backward(self, ids: Array, dx: Array) -> None:
         T, B = ids.shape
-        steps = max(1, _COLUMNS // B)
+        steps = max(1, COLUMNS // B)
         for begin in range(0, T, steps):
-            for left in range(0, B, _COLUMNS):
+            for left in range(0, B, COLUMNS):
                 self._add(
-                    ids[begin : begin + steps, left : left + _COLUMNS],
-                    dx[begin : begin + steps, :, left : left + _COLUMNS],
+                    ids[begin : begin + steps, left : left + COLUMNS],
+                    dx[begin : begin + steps, :, left : left + COLUMNS],
                 )
 
     def _add(self, ids: Array, dx: Array) -> None:

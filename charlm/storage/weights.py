@@ -26,8 +26,8 @@ class Trained(NamedTuple):
 
 
 def pack(parameters: Parameters, prefix: str = "") -> dict[str, Array]:
-    """Return contiguous copies of all named views, their names behind `prefix`."""
-    return {prefix + name: array for name, array in parameters.copies().items()}
+    """Return all named views, their names behind `prefix`."""
+    return {prefix + name: view for name, view in parameters.views.items()}
 
 
 def unpack(checkpoint: Checkpoint, parameters: Parameters, prefix: str = "") -> None:
