@@ -347,7 +347,7 @@ def test_masks_are_those_of_the_rates_and_the_update(text_file, tmp_path):
 
 
 def test_no_update_is_longer_than_the_clipped_gradient(text_file, tmp_path):
-    t = new_trainer(text_file, tmp_path, train__optimizer="sgd", train__clip_norm=0.01,
+    t = new_trainer(text_file, tmp_path, train__optimizer="sgd", train__momentum=0.0, train__clip_norm=0.01,
                     train__learning_rate=0.5, train__schedule="constant", train__warmup=0)  # fmt: skip
     for _ in range(3):
         before = t.model.parameters.flat.copy()
