@@ -384,7 +384,7 @@ def healthy(folder: Path, tell: Callable[[str], None] = say) -> dict:
     generator = random.Random(0)
     shakespeare = TEXT.read_text(encoding="utf-8")
     noise = [chr(c) for c in range(48, 112)]
-    often = [chr(min(0x9000, int(generator.paretovariate(0.3)) + 0x4E00)) for _ in range(60_000)]
+    often = [chr(min(0x9000, int(generator.paretovariate(0.7)) + 0x4E00)) for _ in range(60_000)]
     elsewhere = "".join(chr(ord(c) + 1000) for c in shakespeare[:60_000])
     texts = {
         "shakespeare": shakespeare,

@@ -530,7 +530,7 @@ def test_history_that_is_no_history(tmp_path):
     path.write_bytes(
         b'\xff\xfe\n\n[1]\n{"step": true}\n{"step": "3"}\n' + b"[" * 10**5 + b"\nnull\n"
     )
-    assert read_history(path) == ([], [], 6)
+    assert read_history(path) == ([], [], [], 6)
     path.write_bytes(b'{"step": 1}')
     assert read_history(path) == ([{"step": 1}], [], 0)
     with pytest.raises(RunError, match=r"cannot be read \(Is a directory\)"):

@@ -684,10 +684,10 @@ def findings(charlm, *arguments):
 
 @pytest.fixture
 def checked(charlm, text_file, tmp_path):
-    config, given = settings(text_file, **EVERY_SAVE)
+    config, given = settings(text_file, **EVERY_SAVE | {"train__steps": 4})
     trainer = begin(config, given, tmp_path / "checkpoints", "a").trainer
     for event in trainer.events():
-        if isinstance(event, Updated) and event.step == 1:
+        if isinstance(event, Updated) and event.step == 3:
             trainer.ask_to_stop()
     return trainer.run
 
@@ -697,12 +697,12 @@ def test_check_of_what_is_whole(charlm, checked):
     assert code == 0
     assert {state for state, _ in found.values()} == {"ok"}
     assert set(found) == {*FILES, "verse.txt", ""}
-    assert found["last.npz"] == ("ok", "update 1, every array as its checksum says")
+    assert found["last.npz"] == ("ok", "update 3, every array as its checksum says")
     assert found[""] == ("ok", "can go on: charlm train --resume")
     assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok  last.npz ")
     assert charlm("train", "--resume", "-q")[0] == 0
     assert (
-        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 6"
+        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 8"
     )
     code, _, err = charlm("info", "--check", "nowhere")
     assert (code, err) == (1, "charlm: nowhere: no such run; name one, or its folder\n")
@@ -799,4 +799,4 @@ def test_a_short_soak(tmp_path):
     """The short form of `scripts/faults soak`: it has two checkpoints and one history."""
     found = faults.soak(tmp_path, 0.5, tell=lambda _: None)
     names = [q.split()[0] for q in found["files"].split(", ")]
-    assert sorted({*names, "lock"}) == sorted([*FILES, "lock"])
+    assert {"last.npz"} <= set(names) <= {*FILES, "lock"}
