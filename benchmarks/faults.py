@@ -8,6 +8,7 @@ healthy    ordinary runs, none of which may be taken for one that explodes
 
 import argparse
 import collections
+import gc
 import os
 import random
 import shutil
@@ -323,7 +324,8 @@ def soak(folder: Path, seconds: float, tell: Callable[[str], None] = say) -> dic
                 train_s = time.monotonic() - at
                 model = training.model()
                 assert len(model.sample(200, seed=updates)) == 200
-                # The first save precedes the first update.
+                # What waits for the collector is no leak. The first save precedes all updates.
+                gc.collect()
                 if updates:
                     readings.append((time.monotonic() - began, resident_mb(), made / train_s))
                 at, made = time.monotonic(), 0

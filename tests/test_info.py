@@ -532,7 +532,7 @@ def test_history_that_is_no_history(tmp_path):
     )
     assert read_history(path) == ([], [], [], 6)
     path.write_bytes(b'{"step": 1}')
-    assert read_history(path) == ([{"step": 1}], [], 0)
+    assert read_history(path) == ([{"step": 1}], [], [], 0)
     with pytest.raises(RunError, match=r"cannot be read \(Is a directory\)"):
         read_history(tmp_path)
 
