@@ -406,6 +406,8 @@ def healthy(folder: Path, tell: Callable[[str], None] = say) -> dict:
     runs += [("shakespeare", {"learning_rate": 0.03}), ("shakespeare", {"dropout": 0.7})]
     runs += [("shakespeare", {"embedding": "one-hot"}), ("shakespeare", {"warmup": 0})]
     runs += [(name, {"batch_size": 1, "seq_len": 32}) for name in ("a, then b", "two alphabets")]
+    slow = {"batch_size": 1, "seq_len": 32, "learning_rate": 0.001, "steps": 5000}
+    runs += [(name, slow) for name in ("a, then b", "two alphabets")]
     runs += [("rare ones", {"init_from": str(folder / "runs" / "0")})]
     found = {}
     for number, (name, changes) in enumerate(runs):
@@ -426,7 +428,8 @@ def healthy(folder: Path, tell: Callable[[str], None] = say) -> dict:
                 stretch = stretch + 1 if event.loss > ceiling else 0
                 longest = max(longest, stretch)
                 highest = max(highest, event.loss * FAR / ceiling if ceiling else 0.0)
-        line = f"{longest} of {LONG} in a row above, the highest at {highest:.2f} of {FAR}"
+        long = max(LONG, settings["steps"] // 20)
+        line = f"{longest} of {long} in a row above, the highest at {highest:.2f} of {FAR}"
         told = ", ".join(f"{k} {v}" for k, v in changes.items() if k != "init_from")
         found[f"{name}{', ' * bool(told)}{told}{', fine-tuned' * ('init_from' in changes)}"] = line
         tell(f"{name} {changes}: {line}")
