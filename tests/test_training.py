@@ -293,7 +293,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
         for bad in (np.inf, -np.inf, np.nan):
             q, kept = q[-600:], q[-600:].copy()
             q[:] = bad
-            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite after upd"):
+            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite, after up"):
                 t.save()
             q[:] = kept
     assert t.run.last.read_bytes() == whole
