@@ -67,8 +67,10 @@ def test_bench_refuses_what_does_not_fit(charlm, monkeypatch):
     monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
     code, _, err = charlm("bench", "large")
     assert code == 1
-    assert "MB" not in err.splitlines()[-1]
-    assert err.splitlines()[-1].startswith("charlm: train: needs 0.6 GB of memory, got 0.0 GB")
+    assert err.splitlines()[-1] == (
+        "charlm: train: needs 582.8 MB of memory, got 1.0 MB that are free here; lower model.hidden "
+        "(768) or model.layers (2)"
+    )
 
 
 def test_free_memory(tmp_path, monkeypatch):

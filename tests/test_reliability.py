@@ -612,18 +612,22 @@ def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path
 
 def test_what_explodes_and_what_does_not():
     watch = Recovery()
-    assert watch.see(4.2, 1.0, 65) is None
+    assert watch.see(4.2, 1.0, 65, 100) is None
     assert watch.ceiling(65) == FAR * 4.2
-    assert not any(watch.see(99.0, 1.0, 65) for _ in range(LONG - 1))
-    assert watch.see(4.0, 1.0, 65) is None
-    assert not any(watch.see(99.0, 1.0, 65) for _ in range(LONG - 1))
-    assert "20 updates in a row were above 5.25, got 99," in watch.see(99.0, 1.0, 65)
+    assert not any(watch.see(99.0, 1.0, 65, 100) for _ in range(LONG - 1))
+    assert watch.see(4.0, 1.0, 65, 100) is None
+    assert not any(watch.see(99.0, 1.0, 65, 100) for _ in range(LONG - 1))
+    assert "20 updates in a row were above 5.25, got 99," in watch.see(99.0, 1.0, 65, 100)
+    # The longer a run, the longer it may take to find its way back.
+    watch = Recovery(first=4.2)
+    assert not any(watch.see(99.0, 1.0, 65, 1000) for _ in range(49))
+    assert "50 updates in a row" in watch.see(99.0, 1.0, 65, 1000)
     # A run that begins with another's weights may be worse than one that knows nothing.
     watch = Recovery()
-    assert not any(watch.see(12.0 - k / 100, 1.0, 65) for k in range(300))
-    assert "the loss is no longer finite, got inf" in Recovery().see(np.inf, 1.0, 65)
-    assert "the gradient is no longer finite, got nan" in Recovery().see(1.0, np.nan, 65)
-    assert not any(Recovery().see(0.0, 0.0, 1) for _ in range(100)), "one symbol is no riddle"
+    assert not any(watch.see(12.0 - k / 100, 1.0, 65, 100) for k in range(300))
+    assert "the loss is no longer finite, got inf" in Recovery().see(np.inf, 1.0, 65, 100)
+    assert "the gradient is no longer finite, got nan" in Recovery().see(1.0, np.nan, 65, 100)
+    assert not any(Recovery().see(0.0, 0.0, 1, 100) for _ in range(100)), "one symbol is no riddle"
 
 
 def test_a_checkpoint_of_before_has_no_counts_yet(text_file, tmp_path):
@@ -684,10 +688,10 @@ def findings(charlm, *arguments):
 
 @pytest.fixture
 def checked(charlm, text_file, tmp_path):
-    config, given = settings(text_file, **EVERY_SAVE)
+    config, given = settings(text_file, **EVERY_SAVE | {"train__steps": 4})
     trainer = begin(config, given, tmp_path / "checkpoints", "a").trainer
     for event in trainer.events():
-        if isinstance(event, Updated) and event.step == 1:
+        if isinstance(event, Updated) and event.step == 3:
             trainer.ask_to_stop()
     return trainer.run
 
@@ -697,12 +701,12 @@ def test_check_of_what_is_whole(charlm, checked):
     assert code == 0
     assert {state for state, _ in found.values()} == {"ok"}
     assert set(found) == {*FILES, "verse.txt", ""}
-    assert found["last.npz"] == ("ok", "update 1, every array as its checksum says")
+    assert found["last.npz"] == ("ok", "update 3, every array as its checksum says")
     assert found[""] == ("ok", "can go on: charlm train --resume")
     assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok  last.npz ")
     assert charlm("train", "--resume", "-q")[0] == 0
     assert (
-        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 6"
+        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 8"
     )
     code, _, err = charlm("info", "--check", "nowhere")
     assert (code, err) == (1, "charlm: nowhere: no such run; name one, or its folder\n")
@@ -799,4 +803,4 @@ def test_a_short_soak(tmp_path):
     """The short form of `scripts/faults soak`: it has two checkpoints and one history."""
     found = faults.soak(tmp_path, 0.5, tell=lambda _: None)
     names = [q.split()[0] for q in found["files"].split(", ")]
-    assert sorted({*names, "lock"}) == sorted([*FILES, "lock"])
+    assert {"last.npz"} <= set(names) <= {*FILES, "lock"}

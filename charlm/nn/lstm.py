@@ -144,28 +144,29 @@ class LSTM(RecurrentLayer):
     def step_back(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
         xh, _, sigmoids, i, f, o, g, c, _, tanh_c, _, dxh = slot
         dc, u, da, da_i, da_f, da_o, da_g, da_sigmoids = work
-        # 3a. dc += dh * o * (1 - tanh(c')^2); dh * o stays in dh
-        dh *= o
+        # 3a. do = dh * tanh(c');  dc += dh * o * (1 - tanh(c')^2)
         np.multiply(tanh_c, tanh_c, out=u)
         np.subtract(_ONE, u, out=u)
+        u *= o
         u *= dh
         dc += u
-        # 1b. d sigmoid = s * (1 - s). Each s is a factor below: dh * o (3a), dc * f, dc * i (2a)
+        # 1b. d sigmoid = s * (1 - s), times do (3a), di and df (2a)
         np.subtract(_ONE, sigmoids, out=da_sigmoids)
-        # 3a. do = dh * tanh(c')
-        da_o *= tanh_c
+        da_sigmoids *= sigmoids
         da_o *= dh
-        # 2a. dg = dc * i;  dc = dc * f;  di = dc * g;  df = dc * c
-        np.multiply(dc, i, out=u)
-        dc *= f
+        da_o *= tanh_c
+        # 2a. di = dc * g;  df = dc * c
+        da_i *= dc
         da_i *= g
-        da_i *= u
-        da_f *= c
         da_f *= dc
-        # 1b. d tanh = 1 - g^2
+        da_f *= c
+        # 1b. d tanh = 1 - g^2, times dg = dc * i (2a)
         np.multiply(g, g, out=da_g)
         np.subtract(_ONE, da_g, out=da_g)
-        da_g *= u
+        da_g *= dc
+        da_g *= i
+        # 2a. dc = dc * f
+        dc *= f
         # 1a. dW += da @ [x; h; 1]^T;  [dx; dh] = [Wx Wh]^T @ da
         self.product.gather(da, xh)
         self.product.backward(da, dxh)

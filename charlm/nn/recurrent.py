@@ -115,7 +115,7 @@ class RecurrentLayer(ABC):
         Args:
             slot: the step's views; dx takes the place of x, and the gradient of the h that
                 entered takes the place of that h.
-            dh: (H, B) the whole gradient of the h that left; may be changed in place.
+            dh: (H, B) the whole gradient of the h that left.
             work: the tape's scratch; other states' gradients live there from step to step.
         """
 

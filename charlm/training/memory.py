@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from charlm.config import Config
 from charlm.errors import ConfigError
-from charlm.nn.inputs import COLUMNS, folding_pays
+from charlm.nn.inputs import ROWS, folding_pays
 from charlm.nn.output import steps_abreast
 from charlm.nn.products import GRADIENT_COLUMNS
 
@@ -88,9 +88,6 @@ def need(config: Config, V: int) -> Need:
         weights += recurrent[0].M * (recurrent[0].X + recurrent[0].K) + D * V
     if train.average:
         weights += P + sum(q.M * q.X for q in every)
-    if looked_up:
-        room = min(V, COLUMNS)
-        weights += COLUMNS * room + 2 * D * room + D * COLUMNS
 
     columns = max(1, GRADIENT_COLUMNS // B) * B
     work = columns * sum(q.M + q.X for q in recurrent)
@@ -98,6 +95,8 @@ def need(config: Config, V: int) -> Need:
         X = (V if folded else D) if k == 0 else H
         work += _tape(model.cell, T, B, X, H)
     work += T * (H + 1) * B + steps_abreast(T, B, V) * B * V
+    # A looked-up embedding's gradient is summed over sorted columns.
+    work += 2 * ROWS * T * B if looked_up else 0
     # The state that enters at an epoch's start, and the gradient that enters from behind.
     work += 2 * L * _STATES[model.cell] * H * B
     work += L * H * B if train.dropout else 0
@@ -143,10 +142,10 @@ def check(needed: Need, free: int | None, config: Config) -> None:
     settings = config.as_dict()
     now = " or ".join(f"{key} ({settings[key[:5]][key[6:]]})" for key in keys)
     raise ConfigError(
-        f"train: needs {_gigabytes(needed.total)} of memory, got {_gigabytes(free)} that are free "
-        f"here; lower {now}"
+        f"train: needs {_size(needed.total)} of memory, got {_size(free)} that are free here; "
+        f"lower {now}"
     )
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

@@ -1,11 +1,12 @@
 """When a loss explodes: seen before the optimizer moves, gone back from, at half the rate.
 
-    trouble     loss or gradient not finite, or LONG updates in a row with
-                loss > FAR max(ln V, first loss)
+    trouble     loss or gradient not finite, or a twentieth of the run's updates in a row, LONG at
+                the least, with loss > FAR max(ln V, first loss)
     recovery    the last good state, from there on half the learning rate; three times at the most
 
 ln V is the loss of a model that knows nothing, and the first loss is what a run with another one's
-weights begins with. A healthy run may jump above them for a few updates, and comes back.
+weights begins with. A healthy run may jump above them for a few updates, and comes back; for more
+than a few where its text changes all at once and it reads few streams.
 
 The good state is that of the last validation, where the loss was not far above: it depends on the
 update alone, never on when a checkpoint happened to be saved. So a run that went back ends the same
@@ -60,8 +61,14 @@ class Recovery:
         """Return what is far above, once the first loss is known."""
         return FAR * max(math.log(V), self.first or 0.0)
 
-    def see(self, loss: float, norm: float, V: int) -> str | None:
+    def see(self, loss: float, norm: float, V: int, steps: int) -> str | None:
         """Take in an update's loss and gradient norm, before the optimizer moves.
+
+        Args:
+            loss: nats per character.
+            norm: of the gradient.
+            V: symbols of the vocabulary.
+            steps: the run's updates.
 
         Returns:
             What is wrong; None where nothing is.
@@ -73,8 +80,7 @@ class Recovery:
             self.first = loss
         ceiling = self.ceiling(V)
         self.above = self.above + 1 if loss > ceiling else 0
-        if self.above < LONG:
+        if self.above < max(LONG, steps // 20):
             return None
-        return (
-            f"the loss explodes, {LONG} updates in a row were above {ceiling:.3g}, got {loss:.4g},"
-        )
+        updates = f"{self.above:,} updates in a row"
+        return f"the loss explodes, {updates} were above {ceiling:.3g}, got {loss:.4g},"

@@ -170,7 +170,7 @@ class Trainer:
             chunk.inputs, chunk.targets, entering, self.tape
         )
         norm, rate = global_norm(self.gradient), self._rate(n)
-        if what := self.recovery.see(loss, norm, self.vocabulary.size):
+        if what := self.recovery.see(loss, norm, self.vocabulary.size, self.steps):
             raise Trouble(what, f"at update {n + 1} and learning rate {rate:.3g}")
         clip(self.gradient, norm, train.clip_norm)
         self.optimizer.step(rate)
