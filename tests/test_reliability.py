@@ -576,7 +576,7 @@ def test_after_three_times_it_stops_with_advice(text_file, tmp_path):
 
 def test_a_rate_a_hundred_times_too_high(charlm, text_file):
     """Goes back by itself, says so in one line, and reaches its end; a thousand times stops."""
-    options = ["train", text_file, "--hidden", 12, "--batch-size", 4, "--seq-len", 8, "--steps", 60,
+    options = ["train", text_file, "--preset", "small", "--hidden", 12, "--batch-size", 4, "--seq-len", 8, "--steps", 60,
                "--set", "train.warmup=0"]  # fmt: skip
     code, _, err = charlm(*options, "--lr", 3, "--name", "high")
     (line,) = [q for q in err.splitlines() if "half" in q]
