@@ -37,7 +37,7 @@ SCENARIOS = {
     "lstm": (["--set", "train.validate_every=10"], 120, 150),
     "gru": (["--cell", "gru", "--set", "train.validate_every=7"], 120, 140),
     "explodes": (
-        ["--lr", "30", "--set", "train.validate_every=4", "--set", "train.warmup=8"], 150, 160,
+        ["--lr", "8", "--set", "train.validate_every=4", "--set", "train.warmup=8"], 150, 160,
     ),
 }  # fmt: skip
 # Longer than a life of one of these trainings.
@@ -222,6 +222,7 @@ def equal(one: Path, other: Path) -> None:
     for history in told:
         for entry in history.readings:
             entry.pop("elapsed_s")
+            entry.pop("chars_per_s", None)
     assert told[0].readings == told[1].readings
     assert told[0].rollbacks == told[1].rollbacks
 

@@ -491,15 +491,16 @@ def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monk
     history = read_history(trainer.run.history)
     (told,) = history.rollbacks
     assert (told["rollback"], told["from"], told["why"]) == (24, back.step, back.why)
-    assert [q["step"] for q in history.readings] == list(range(1, 61))
-    rates = {q["step"]: q["learning_rate"] for q in history.readings}
+    readings = [q for q in history.readings if "loss" in q]
+    assert [q["step"] for q in readings] == list(range(1, 61))
+    rates = {q["step"]: q["learning_rate"] for q in readings}
     assert rates[25] == again.learning_rate
     assert trainer.progress.step == 60
 
 
 def test_what_went_back_resumes_exactly(text_file, tmp_path):
     """Interrupted before, at and after going back, once and again: equal to the bit."""
-    changes = CHANGES | {"train__learning_rate": 12.0, "train__warmup": 3}
+    changes = CHANGES | {"train__learning_rate": 6.0, "train__warmup": 3}
     whole = begin(*settings(text_file, **changes), tmp_path, "whole").trainer
     seen = finish_of(whole)
     backs = [(q.step, q.to) for q in seen if isinstance(q, RolledBack)]
@@ -530,7 +531,7 @@ def finish_of(trainer):
 
 def test_a_kill_while_going_back(text_file, tmp_path, monkeypatch):
     """Written down but not yet saved: the next process goes back again, and tells it once."""
-    changes = CHANGES | {"train__learning_rate": 12.0, "train__warmup": 3}
+    changes = CHANGES | {"train__learning_rate": 6.0, "train__warmup": 3}
     whole = begin(*settings(text_file, **changes), tmp_path, "whole").trainer
     finish_of(whole)
     trainer = begin(*settings(text_file, **changes), tmp_path, "killed").trainer

@@ -378,7 +378,8 @@ def test_update_allocates_nothing_that_grows(tmp_path):
             t.update()
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            assert peak < 64 << 10, (cell, B, T, H, peak)
+            # Of it 47 kB are numbers a column of the output layer, of which there are 1,024.
+            assert peak < 80 << 10, (cell, B, T, H, peak)
 
 
 # The sizes that docs/performance.md tells of, and what else changes what is allocated.

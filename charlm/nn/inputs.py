@@ -37,9 +37,10 @@ def folding_pays(V: int, D: int) -> bool:
 
 def write_one_hot(ids: Array, x: Array) -> None:
     """Write (T, B) ids as columns of the identity into (T, V, B) x."""
-    T, B = ids.shape
+    streams = np.arange(ids.shape[1])
     x.fill(0)
-    x[np.arange(T)[:, None], ids, np.arange(B)] = 1
+    for x_t, ids_t in zip(x, ids, strict=True):
+        x_t[ids_t, streams] = 1
 
 
 class Input(Protocol):
