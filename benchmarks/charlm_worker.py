@@ -7,6 +7,8 @@ from charlm.config import ModelConfig, TrainConfig
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
+from charlm.nn.output import steps_abreast
+from charlm.nn.products import GRADIENT_COLUMNS
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
 from charlm.text.vocabulary import Vocabulary
@@ -39,26 +41,34 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
 def products(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
     """The matrix products of an update alone, each on arrays that stay where they are."""
     model = network(cell, L, H, V, embedding)
-    works = []
-    for product in model.products:
-        M, K = product.W.shape
-        x, a = np.ones((K, B), np.float32), np.ones((M, B), np.float32)
-        dx = np.ones((product.WT.shape[0], B), np.float32)
-        product.reserve(B)
-        steps = min(T, product.steps)
-        das, xs = np.ones((M, steps * B), np.float32), np.ones((K, steps * B), np.float32)
-        works.append((product.W, product.WT, x, a, dx, das, xs, product.partial, steps))
+    works = [alone(product, B, T, 1) for product in model.products[:-1]]
+    works.append(alone(model.output.product, B, T, steps_abreast(T, B, V)))
+    return lambda: [work() for work in works]
+
+
+def output(cell: str, L: int, H: int, B: int, T: int, V: int):
+    """The output layer's three products alone."""
+    model = network(cell, L, H, V)
+    return alone(model.output.product, B, T, steps_abreast(T, B, V))
+
+
+def alone(product, B: int, T: int, abreast: int):
+    """One block's products of an update: forward and back, so many steps at a time; gradient."""
+    M, K = product.W.shape
+    columns = [min(abreast, T - t) * B for t in range(0, T, abreast)]
+    x, a = np.ones((K, columns[0]), np.float32), np.ones((M, columns[0]), np.float32)
+    dx = np.ones((product.WT.shape[0], columns[0]), np.float32)
+    steps = max(1, min(T, GRADIENT_COLUMNS // B))
+    gathered = [min(steps, T - t) * B for t in range(0, T, steps)]
+    das, xs = np.ones((M, gathered[0]), np.float32), np.ones((K, gathered[0]), np.float32)
 
     def work() -> None:
-        for W, WT, x, a, dx, das, xs, partial, steps in works:
-            for _ in range(T):
-                np.matmul(W, x, out=a)
-            for _ in range(T):
-                np.matmul(WT, a, out=dx)
-            for _ in range(T // steps):
-                np.matmul(das, xs.T, out=partial)
-            if rest := T % steps * x.shape[1]:
-                np.matmul(das[:, :rest], xs[:, :rest].T, out=partial)
+        for N in columns:
+            np.matmul(product.W, x[:, :N], out=a[:, :N])
+        for N in columns:
+            np.matmul(product.WT, a[:, :N], out=dx[:, :N])
+        for N in gathered:
+            np.matmul(das[:, :N], xs[:, :N].T, out=product.partial)
 
     return work
 
@@ -94,6 +104,6 @@ def vectors(cell: str, L: int, H: int, V: int, streams: int, count: int):
 
 
 serve({
-    "update": kept(update), "products": kept(products), "samples": kept(samples),
-    "vectors": kept(vectors),
+    "update": kept(update), "products": kept(products), "output": kept(output),
+    "samples": kept(samples), "vectors": kept(vectors),
 })  # fmt: skip

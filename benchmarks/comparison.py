@@ -4,7 +4,7 @@ import os
 import statistics
 from contextlib import ExitStack
 
-from turns import Worker, in_turns, pytorch_is_here, spread
+from turns import Worker, in_turns, named, pytorch_is_here, spread
 
 
 def compare(
@@ -28,7 +28,7 @@ def compare(
             return ours.ask(job, **sizes)["seconds"]
 
         if pytorch_is_here():
-            peer, row["threads"], row["form"] = fastest_peer(stack, job, sizes)
+            peer, row["pytorch_threads"], row["form"] = fastest_peer(stack, job, sizes)
             row["charlm_s"], row["pytorch_s"] = in_turns(
                 mine, lambda: peer.ask(job, form=row["form"], **sizes)["seconds"], rounds
             )
@@ -36,19 +36,22 @@ def compare(
         else:
             row["charlm_s"] = [mine() for _ in range(rounds)]
         row["products_share"] = ours.ask(alone, **sizes)["seconds"] / mine()
-    print(_line(row, symbols), flush=True)
+    print(_line(row, sizes, symbols), flush=True)
     return row
 
 
-def _line(row: dict, symbols: int) -> str:
-    named = ", ".join(f"{key} {value}" for key, value in row.items() if isinstance(value, int))
+def _line(row: dict, sizes: dict, symbols: int) -> str:
     line = (
-        f"{row['cell']}, {named}: {symbols / statistics.median(row['charlm_s']):,.0f} chars/s, "
+        f"{named(sizes)}: {symbols / statistics.median(row['charlm_s']):,.0f} chars/s, "
         f"products alone {row['products_share']:.0%} of the time"
     )
     if "ratios" in row:
         theirs = symbols / statistics.median(row["pytorch_s"])
-        line += f"; PyTorch ({row['form']}) {theirs:,.0f}: {spread(row['ratios'])} x"
+        threads = row["pytorch_threads"]
+        line += (
+            f"; PyTorch ({row['form']}, {threads} thread{'s' * (threads > 1)}) {theirs:,.0f}: "
+            f"{spread(row['ratios'])} x"
+        )
     return line
 
 

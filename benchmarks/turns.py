@@ -8,11 +8,13 @@ spoils both alike; what is reported is the ratio turn by turn, its median and it
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -62,10 +64,34 @@ class Worker:
 
 
 def serve(jobs: dict) -> None:
-    """Do jobs until there are no more; what a worker's script calls."""
+    """Do jobs until there are no more; what a worker's script calls.
+
+    One is always there: `peak`, the most bytes that the process has had in memory.
+    """
+    jobs = {**jobs, "peak": lambda: {"bytes": peak(resource.getrusage(resource.RUSAGE_SELF))}}
     for line in sys.stdin:
         details = json.loads(line)
         print(json.dumps(jobs[details.pop("job")](**details)), flush=True)
+
+
+def peak(usage: resource.struct_rusage) -> int:
+    """Return the most bytes that a process had in memory; macOS counts bytes, Linux kilobytes."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+class Ended(NamedTuple):
+    """Say how a process ended, and what it took."""
+
+    code: int
+    peak: int  # the most bytes that it had in memory
+    cpu_s: float  # of all its threads, the system's work for it included
+
+
+def finished(process: subprocess.Popen) -> Ended:
+    """Wait for a process."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Ended(process.returncode, peak(usage), usage.ru_utime + usage.ru_stime)
 
 
 def kept(make):
@@ -97,6 +123,11 @@ def in_turns(ours, theirs, rounds: int) -> tuple[list[float], list[float]]:
     """Measure two things turn by turn; each is a function that returns seconds."""
     pairs = [(ours(), theirs()) for _ in range(rounds)]
     return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def named(sizes: dict) -> str:
+    """Return sizes as `lstm, L 2, H 256`."""
+    return ", ".join(q if key == "cell" else f"{key} {q}" for key, q in sizes.items())
 
 
 def spread(values: list[float]) -> str:
@@ -133,5 +164,7 @@ def environment() -> dict:
     return {
         **found,
         "processor": names[0].partition(": ")[2] if names else "",
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
     }

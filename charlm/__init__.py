@@ -6,14 +6,22 @@ model = charlm.train("my-text.txt", hidden=256, minutes=3)
 print(model.sample(500, start="Once"))
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+# As typing has it. Nothing is imported here, for it would be before anything can answer a Ctrl-C.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from charlm.api import (
         Evaluation,
+        Finding,
         LanguageModel,
         Training,
+        check,
+        gradients,
         load,
+        report,
         resume,
         start,
         train,
@@ -23,28 +31,35 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         Diverged,
+        DrawingError,
         ExchangeError,
         RunError,
         TextError,
         UnknownCharacter,
     )
+    from charlm.insight.gradients import Gradients
     from charlm.training.events import (
         Done,
         Event,
+        RolledBack,
         Sampled,
         Saved,
         Started,
         Updated,
         Validated,
     )
+    from charlm.training.speed import Speed, bench
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "charlm.api": "Evaluation LanguageModel Training load resume start train",
-    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged ExchangeError RunError "
-    "TextError UnknownCharacter",
-    "charlm.training.events": "Done Event Sampled Saved Started Updated Validated",
+    "charlm.api": "Evaluation Finding LanguageModel Training check gradients load report resume "
+    "start train",
+    "charlm.errors": "CharlmError CheckpointError ConfigError Diverged DrawingError ExchangeError "
+    "RunError TextError UnknownCharacter",
+    "charlm.insight.gradients": "Gradients",
+    "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
+    "charlm.training.speed": "Speed bench",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -54,13 +69,18 @@ __all__ = [
     "ConfigError",
     "Diverged",
     "Done",
+    "DrawingError",
     "Evaluation",
     "Event",
     "ExchangeError",
+    "Finding",
+    "Gradients",
     "LanguageModel",
+    "RolledBack",
     "RunError",
     "Sampled",
     "Saved",
+    "Speed",
     "Started",
     "TextError",
     "Training",
@@ -68,7 +88,11 @@ __all__ = [
     "Updated",
     "Validated",
     "__version__",
+    "bench",
+    "check",
+    "gradients",
     "load",
+    "report",
     "resume",
     "start",
     "train",

@@ -4,29 +4,47 @@
     start(text, hidden=256)      the same, its events one by one -> Training
     resume("my-run")             go on with a run                -> Training
     load("my-run")               a checkpoint                    -> LanguageModel
+    check("my-run")              are its files whole?            -> [Finding]
+    gradients("lstm")            a fresh cell, looked into       -> Gradients
+    report("my-run")             how it learned, and its inside  -> a page, as HTML
 
 Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from charlm.config import FIELDS, Config, Layer, coerce, read_yaml
-from charlm.evaluation import score
+from charlm.config import FIELDS, Config, Layer, coerce, read_yaml, resolve
+from charlm.evaluation import dynamic, score
+from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
-from charlm.nn.functions import cross_entropy
+from charlm.insight import comparison
+from charlm.insight.cells import CHARACTERS, Told, find
+from charlm.insight.characters import characters
+from charlm.insight.gates import Saturation, saturation
+from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
+from charlm.insight.oddities import Oddity, Watch
+from charlm.insight.properties import properties
+from charlm.insight.surprise import Reader, Surprise, surprise
+from charlm.insight.trace import memory
 from charlm.nn.model import States
 from charlm.nn.parameters import Array
-from charlm.nn.stepper import Stepper
-from charlm.storage import runs
+from charlm.pages import texts
+from charlm.pages.report import report as report_of
+from charlm.storage import checking, runs
+from charlm.storage.checking import Finding as Finding
+from charlm.storage.history import read_history
+from charlm.storage.learned import learned_text
 from charlm.storage.weights import Trained, load_model
 from charlm.text.corpus import IdFile, Share
 from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.training.advice import advise
 from charlm.training.events import Event
 from charlm.training.finetuning import settle
 from charlm.training.start import Beginning, begin
@@ -59,7 +77,7 @@ class LanguageModel:
     """
 
     def __init__(self, trained: Trained, path: Path) -> None:
-        self._model = trained.model
+        self._trained, self._model = trained, trained.model
         self.path = path
         self.vocabulary: Vocabulary = trained.vocabulary
         self.config: Config = trained.config
@@ -155,19 +173,50 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        ids = self._encode(text)
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "ids.bin"
-            path.write_bytes(ids.tobytes())
-            flat = IdFile(path, ids.dtype)
-            share, start_id = Share(0, ids.size), self.vocabulary.start_id
-            try:
-                return Evaluation(
-                    score.carried(self._model, flat, share, start_id),
-                    score.cold(self._model, flat, share, start_id),
-                )
-            finally:
-                flat.close()
+        start_id = self.vocabulary.start_id
+        with self._as_file(text) as (ids, share):
+            return Evaluation(
+                score.carried(self._model, ids, share, start_id),
+                score.cold(self._model, ids, share, start_id),
+            )
+
+    def evaluate_dynamic(self, text: str, *, learning_rate: float = dynamic.RATE) -> score.Score:
+        """Score a text with a copy that goes on learning from what it has scored.
+
+        The figure compares with its like only; `evaluate` is that of fixed weights.
+
+        Args:
+            text: what to score.
+            learning_rate: at least 0; at 0 nothing is learned.
+
+        Raises:
+            UnknownCharacter: the text holds a character that the model never saw.
+            CheckpointError: the run's text is not beside its checkpoint.
+            ConfigError: the learning rate is out of range.
+            Diverged: the loss is no longer finite.
+            ValueError: the text is empty.
+        """
+        learned, start_id = learned_text(self._trained, self.path), self.vocabulary.start_id
+        with self._as_file(text) as (ids, share):
+            return dynamic.dynamic(self._model, learned, ids, share, start_id, learning_rate)
+
+    def copies(self, text: str, *, at_least: int = AT_LEAST) -> list[Copy]:
+        """Find what a text quotes from the one that was learned, character by character.
+
+        Args:
+            text: such as what `sample` returns.
+            at_least: how long a copy has to be.
+
+        Returns:
+            The copies, the longest first, none overlapping a longer one.
+
+        Raises:
+            CheckpointError: the run's text is not beside its checkpoint.
+            UnknownCharacter: it holds a character that the model never saw.
+            ConfigError: `at_least` is below 1.
+        """
+        learned = Learned(learned_text(self._trained, self.path))
+        return learned.copies([self.vocabulary.encode(text, "text")], at_least)[0]
 
     def log_probs(self, text: str) -> Array:
         """Return ln p of each symbol of a text, given all before it.
@@ -179,14 +228,89 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        ids = self._encode(text).astype(np.intp)
-        stepper, before = Stepper(self._model, 1), np.array([self.vocabulary.start_id])
-        found = np.empty(ids.size)
-        for k in range(ids.size):
-            target = ids[k : k + 1]
-            found[k] = -cross_entropy(stepper.step(before), target)[0]
-            before = target
+        ids = self._encode(text)
+        found: Array = -surprise(self._model, ids, self.vocabulary.start_id).nats
         return found
+
+    def surprise(self, text: str, top: int = 5) -> Surprise:
+        """Tell how surprised the model is by each symbol of a text, and what it expected.
+
+        Args:
+            text: symbols are its characters, or its bytes at byte level.
+            top: how many of the likeliest symbols to tell.
+
+        Returns:
+            `bits` and `nats` (symbols,); `likeliest` (symbols, top) ids, the first one first, and
+            their `probabilities`.
+
+        Raises:
+            UnknownCharacter: it holds a character that the model never saw.
+            ValueError: it is empty.
+        """
+        return surprise(self._model, self._encode(text), self.vocabulary.start_id, top)
+
+    def oddities(self, text: str, count: int = 10) -> list[Oddity]:
+        """Find the places of a text that surprise most; raises as `surprise`."""
+        watch = Watch(Reader(self._model, self.vocabulary.start_id, 1), self.vocabulary, count)
+        watch.read(self._encode(text))
+        return watch.oddities
+
+    def states(self, text: str) -> Array:
+        """Return every unit's state after each symbol of a text; raises as `surprise`.
+
+        Returns:
+            (symbols, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
+        """
+        return memory(self._model, self._encode(text), self.vocabulary.start_id)
+
+    def gates(self, text: str) -> list[Saturation]:
+        """Tell how often gates are shut or wide open while a text is read; raises as `surprise`.
+
+        Returns:
+            For each layer's gates (H,) shares of the time `below` 0.1 and `above` 0.9; empty for a
+            tanh RNN.
+        """
+        return saturation(self._model, self._encode(text), self.vocabulary.start_id)
+
+    def cells(self, text: str, count: int = 10) -> list[Told]:
+        """Find the units that tell most of a text; raises as `surprise`.
+
+        Args:
+            text: its first 20,000 symbols are read.
+            count: how many units, at the most.
+
+        Returns:
+            Each with its property and its correlation on the text's last third, strongest first.
+        """
+        return find(*self._looked_at(text)[1:], count)
+
+    def heat_page(self, text: str, title: str = "Surprise") -> str:
+        """Make a page, as HTML, of a text coloured by surprise; raises as `surprise`."""
+        ids = self._encode(text)
+        shown = ids[: texts.MOST]
+        return texts.heat(title, self._trained, shown, ids.size, self.oddities(text))
+
+    def cells_page(
+        self, text: str, unit: tuple[int, int] | None = None, title: str = "Cells"
+    ) -> str:
+        """Make a page, as HTML, of a text coloured by a unit's state; raises as `surprise`.
+
+        Args:
+            text: its first 20,000 symbols are read.
+            unit: (layer, number); the units that tell most where None.
+            title: the page's.
+        """
+        spelled, states, told = self._looked_at(text)
+        if unit is None:
+            return texts.best(title, spelled, states, told, find(states, told))
+        return texts.unit(title, spelled, states[(slice(None), *unit)], *unit)
+
+    def _looked_at(self, text: str) -> tuple[str, Array, dict[str, Array]]:
+        """Return a text's characters, every unit's state after each, and their properties."""
+        ids = self._encode(text)[:CHARACTERS]
+        spelled = characters(self.vocabulary, ids)
+        states = memory(self._model, ids, self.vocabulary.start_id)
+        return spelled.text, spelled.lasts(states), properties(spelled.text)
 
     def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
         """Run the network.
@@ -214,9 +338,39 @@ class LanguageModel:
         logits = np.stack([self._model.output.forward(tape.output, t).copy() for t in range(T)])
         return logits, [tuple(q.copy() for q in layer) for layer in leaving]
 
+    def gradients(self, text: str, *, lags: int = 64) -> Gradients:
+        """Follow the gradient back in time while the model reads a text, at 16 places of it.
+
+        Args:
+            text: of at least 2 lags + 2 characters.
+            lags: K, how many steps back; at least 2.
+
+        Raises:
+            UnknownCharacter: the text holds a character that the model never saw.
+            TextError: it is too short.
+            ConfigError: there are too few lags.
+        """
+        ids = self._encode(text)
+        begins = np.array(comparison.places("text", ids.size, lags))
+        columns = ids[begins + np.arange(comparison.steps(lags) + 1)[:, None]].astype(np.intp)
+        model = in_float64(self.config.model, self.vocabulary.size, self._model.parameters)
+        return measure(model, columns, lags)
+
     def zero_state(self, B: int = 1) -> States:
         """Return the state at the beginning of a text, for B streams."""
         return self._model.zero_state(B)
+
+    @contextmanager
+    def _as_file(self, text: str) -> Iterator[tuple[IdFile, Share]]:
+        ids = self._encode(text)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "ids.bin"
+            path.write_bytes(ids.tobytes())
+            flat = IdFile(path, ids.dtype)
+            try:
+                yield flat, Share(0, ids.size)
+            finally:
+                flat.close()
 
     def _encode(self, text: str) -> Array:
         if not len(text):
@@ -271,6 +425,10 @@ class Training:
                 callback(event)
         return self.model()
 
+    def advice(self) -> str | None:
+        """Say in one line what the losses so far suggest to change; None where they are few."""
+        return advise(read_history(self._run.history).readings)
+
     def model(self) -> LanguageModel:
         """Load the best weights so far, or the last ones where nothing was validated yet."""
         return load(self.folder)
@@ -302,6 +460,7 @@ def start(
     checkpoints: PathLike = _CHECKPOINTS,
     config: PathLike | None = None,
     preset: str | None = None,
+    reading: Callable[[int, int], object] | None = None,
     **settings: Any,
 ) -> Training:
     """Begin a training in a run's folder of its own.
@@ -311,7 +470,8 @@ def start(
         name: the run's; the text's stem where None.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
-        preset: tiny, small, medium or large.
+        preset: short, tiny, small, medium or large; `auto` or None chooses by the text's size.
+        reading: is told how many of the text's bytes are read, and how many there are.
         **settings: the keys of config.yaml without their section.
 
     Raises:
@@ -328,7 +488,7 @@ def start(
     layers.append(Layer("charlm", given))
     checkpoints = Path(checkpoints)
     resolved, chosen = settle(layers, checkpoints)
-    return Training(begin(resolved, chosen, checkpoints, name))
+    return Training(begin(resolved, chosen, checkpoints, name, reading=reading))
 
 
 def resume(
@@ -370,6 +530,75 @@ def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS)
     """
     path = runs.weights(None if where is None else str(where), Path(checkpoints))
     return LanguageModel(load_model(path), path)
+
+
+def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Finding]:
+    """Check the files of a run, and say what can be done with it; nothing is changed.
+
+    Args:
+        where: a run's name or folder.
+        checkpoints: the folder of all runs.
+
+    Returns:
+        A finding a file, whose state is `ok`, `note` or `wrong`; the last one is on the whole run.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    return checking.check(str(where), Path(checkpoints))
+
+
+def gradients(
+    cell: str = "lstm",
+    *,
+    lags: int = 64,
+    scale: float = 1.0,
+    forget_bias: float = 1.0,
+    hidden: int = 64,
+    layers: int = 1,
+    seed: int = 0,
+) -> Gradients:
+    """Follow the gradient back in time through fresh cells, which read symbols drawn at random.
+
+    Args:
+        cell: lstm, gru or rnn.
+        lags: K, how many steps back; at least 2.
+        scale: what the recurrent matrices, drawn orthogonal, are multiplied by.
+        forget_bias: the LSTM's.
+        hidden: units a layer.
+        layers: recurrent layers.
+        seed: of the weights and symbols.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+    settings = {"cell": cell, "hidden": hidden, "layers": layers, "forget_bias": forget_bias}
+    given = Layer("gradients", {f"model.{key}": value for key, value in settings.items()})
+    model = fresh(resolve([given])[0].model, SYMBOLS, scale=scale, seed=seed)
+    return measure(model, random_ids(comparison.steps(lags) + 1, comparison.STREAMS, seed), lags)
+
+
+def report(
+    where: PathLike | None = None,
+    *,
+    text: PathLike | None = None,
+    checkpoints: PathLike = _CHECKPOINTS,
+) -> str:
+    """Make the page of a run, as HTML; needs matplotlib.
+
+    Args:
+        where: a checkpoint file, a run's folder or name; the newest run where None.
+        text: what it reads; the run's own validation text where None.
+        checkpoints: the folder of all runs.
+
+    Raises:
+        DrawingError: matplotlib is not installed.
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        RunError: there is no run yet.
+        TextError: the text cannot be read, or the model does not know one of its characters.
+    """
+    path = runs.weights(None if where is None else str(where), Path(checkpoints))
+    return report_of(path, None if text is None else Path(text))
 
 
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:

@@ -13,13 +13,17 @@ from typing import Annotated, Any
 import typer
 
 from charlm import __version__
+from charlm.commands.bench import bench
+from charlm.commands.cells import cells
 from charlm.commands.console import say
 from charlm.commands.evaluate import evaluate
 from charlm.commands.export import export
 from charlm.commands.fetch import fetch
+from charlm.commands.gradients import gradients
 from charlm.commands.help import Command, Group
 from charlm.commands.import_ import import_
 from charlm.commands.info import info
+from charlm.commands.report import report
 from charlm.commands.sample import sample
 from charlm.commands.train import train
 from charlm.errors import CharlmError
@@ -35,10 +39,15 @@ app = typer.Typer(
 # What typer raises where an option or an argument is wrong; it has no name of its own there.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 _LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned", "Bring in and take away"
+_MACHINE = "Look at the machine"
 app.command(cls=Command, rich_help_panel=_LEARN)(train)
 app.command(cls=Command, rich_help_panel=_LEARN)(sample)
 app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
 app.command(cls=Command, rich_help_panel=_LOOK)(info)
+app.command(cls=Command, rich_help_panel=_LOOK)(report)
+app.command(cls=Command, rich_help_panel=_LOOK)(cells)
+app.command(cls=Command, rich_help_panel=_LOOK)(gradients)
+app.command(cls=Command, rich_help_panel=_MACHINE)(bench)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
 app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)

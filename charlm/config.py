@@ -17,10 +17,9 @@ import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
-
-import yaml
+from typing import Any, Final, Literal
 
 from charlm.errors import ConfigError
 from charlm.terminal import brief
@@ -99,7 +98,9 @@ class TrainConfig:
     optimizer: Literal["adam", "rmsprop", "adagrad", "sgd"] = _setting(
         "adam", "adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
     )
-    learning_rate: float = _setting(0.008, "the schedule's peak", above=0)
+    learning_rate: float = _setting(
+        0.008, "the schedule's peak; an optimizer named without it has its own", above=0
+    )
     schedule: Literal["cosine", "linear", "step", "plateau", "constant"] = _setting(
         "cosine", "after the warm-up: cosine, linear, step, plateau or constant"
     )
@@ -123,7 +124,7 @@ class TrainConfig:
     epsilon: float = _setting(
         1e-8, "adam, rmsprop, adagrad: added to the root of the squares", above=0
     )
-    momentum: float = _setting(0.0, "sgd: decay of the velocity", at_least=0, below=1)
+    momentum: float = _setting(0.9, "sgd: decay of the velocity", at_least=0, below=1)
     nesterov: bool = _setting(False, "sgd: look ahead along the velocity")
     weight_decay: float = _setting(
         0.0, "adam: decoupled; the others: added to the gradient", at_least=0
@@ -148,9 +149,13 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Hold one whole configuration."""
+    """Hold one whole configuration.
 
-    preset: str = "small"
+    Attributes:
+        preset: what was laid under the settings; `auto` until the text's size has chosen one.
+    """
+
+    preset: str = "auto"
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -174,7 +179,15 @@ class Config:
         )
 
 
+AUTO: Final = "auto"
 PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "short": {
+        "train.batch_size": 16,
+        "train.steps": None,
+        "train.epochs": 17,
+        "train.dropout": 0.3,
+        "train.learning_rate": 0.005,
+    },
     "tiny": {
         "model.hidden": 128,
         "train.batch_size": 50,
@@ -207,10 +220,12 @@ _TYPES = {
     for name, hint in typing.get_type_hints(cls).items()
 }
 _UNIONS = (typing.Union, types.UnionType)
+LENGTHS = ("train.steps", "train.epochs", "train.minutes")
+# An optimizer's rate in Adam's; measured, see docs/recipes.md.
+_RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
 # Reading YAML takes seconds for as much.
 _MOST_BYTES = 1 << 19
 _MOST_REASON = 200
-_LENGTHS = ("train.steps", "train.epochs", "train.minutes")
 # Many programs have a config.yaml, and one of another's may lie where training starts.
 _FOREIGN = "; where the file is not charlm's, name another with --config"
 # The options of `charlm train` that are not called as the setting is.
@@ -237,33 +252,45 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
     Raises:
         ConfigError: a key is unknown, or a value is out of its range.
     """
-    preset = "small"
+    preset = AUTO
     for layer in layers:
         if "preset" in layer.settings:
             preset = layer.settings["preset"]
-            if not isinstance(preset, str) or preset not in PRESETS:
+            if not isinstance(preset, str) or preset not in (AUTO, *PRESETS):
                 raise ConfigError(
-                    f"{layer.source}: preset must be one of {', '.join(PRESETS)}, got "
-                    f"{brief(preset)}"
+                    f"{layer.source}: preset must be one of {', '.join((AUTO, *PRESETS))}, "
+                    f"got {brief(preset)}"
                 )
     values: dict[str, Any] = {}
-    for layer in [Layer(f"preset {preset}", PRESETS[preset]), *layers]:
-        given = {
+    for layer in [Layer(f"preset {preset}", PRESETS.get(preset, {})), *layers]:
+        named = {
             key: coerce(layer.source, key, value)
             for key, value in layer.settings.items()
             if key != "preset"
         }
-        lengths = [key for key in _LENGTHS if given.get(key) is not None]
+        lengths = [key for key in LENGTHS if named.get(key) is not None]
         if len(lengths) > 1:
             raise ConfigError(
                 f"{layer.source}: {' and '.join(lengths)} exclude each other; give one of them"
             )
         if lengths:
-            given = dict.fromkeys(_LENGTHS) | {q: v for q, v in given.items() if v is not None}
-        values |= given
+            named = dict.fromkeys(LENGTHS) | {q: v for q, v in named.items() if v is not None}
+        values |= named
+    given = frozenset(key for layer in layers for key in layer.settings)
     config = Config(preset=preset, **_sections(values))
+    if "train.learning_rate" not in given:
+        config = config.replace(train__learning_rate=rate_for(config.train))
     _check(config)
-    return config, frozenset(key for layer in layers for key in layer.settings)
+    return config, given
+
+
+def rate_for(train: TrainConfig) -> float:
+    """Return the peak that suits an optimizer, where the settings' own is Adam's."""
+    rate = train.learning_rate * _RATES[train.optimizer]
+    if train.optimizer == "sgd":
+        # A velocity adds up 1 / (1 - momentum) gradients.
+        rate *= 1 - train.momentum
+    return float(f"{rate:.3g}")
 
 
 def _check(config: Config) -> None:
@@ -289,7 +316,7 @@ def _check(config: Config) -> None:
             "train.embedding_dropout: one-hot input has no channels to drop, got "
             f"{config.train.embedding_dropout}; leave it at 0, or choose a model.embedding"
         )
-    if all(getattr(config.train, key.removeprefix("train.")) is None for key in _LENGTHS):
+    if all(getattr(config.train, key.removeprefix("train.")) is None for key in LENGTHS):
         raise ConfigError("train.steps: none is set; give train.steps, train.epochs or minutes")
 
 
@@ -405,26 +432,33 @@ def nearest(
     return otherwise
 
 
-class _Loader(yaml.SafeLoader):
-    """Read plain values; what stands for itself many times over can stand for any amount."""
+@cache
+def _loader() -> Any:
+    """Make the reader of YAML: of plain values, each once."""
+    import yaml
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, "an alias (*) is not read; write the value out", mark
-            )
-        return super().compose_node(parent, index)
+    class Loader(yaml.SafeLoader):
+        """Read plain values; what stands for itself many times over can stand for any amount."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and (name := key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{brief(name)} is there twice", key.start_mark
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+                raise yaml.composer.ComposerError(
+                    None, None, "an alias (*) is not read; write the value out", mark
                 )
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
-        return super().construct_mapping(node, deep)
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and (name := key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{brief(name)} is there twice", key.start_mark
+                    )
+                seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
+            return super().construct_mapping(node, deep)
+
+    return Loader
 
 
 def _read(path: Path) -> str:
@@ -458,9 +492,11 @@ def read_yaml(path: Path) -> Layer:
     Raises:
         ConfigError: the file cannot be read, or is no such YAML.
     """
+    import yaml
+
     text = _read(path)
     try:
-        content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
+        content = yaml.load(text, _loader())  # noqa: S506 (it is a SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
@@ -530,6 +566,8 @@ def to_yaml(config: Config, *, commented: bool = False) -> str:
         config: what to write.
         commented: put every setting but the preset behind a `#`, as the shipped config.yaml does.
     """
+    import yaml
+
     lines = [f"preset: {config.preset}"]
     mark = "# " if commented else ""
     for section, cls in _SECTIONS.items():

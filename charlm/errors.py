@@ -7,6 +7,7 @@
     ├── CheckpointError          a checkpoint is missing, damaged, foreign, or of another version
     ├── RunError                 a run is missing, or cannot be made, resumed or saved
     ├── ExchangeError            weights cannot go elsewhere, or come from there
+    ├── DrawingError             a picture cannot be drawn, or its page not be written
     └── Diverged                 the loss, the gradient or a weight is no longer a finite number
 
 A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it
@@ -50,6 +51,10 @@ class RunError(CharlmError):
 
 class ExchangeError(CharlmError):
     """Reject an export or import, its file, or the lack of its library."""
+
+
+class DrawingError(CharlmError):
+    """Reject a picture's or a page's file, or the lack of the library that draws it."""
 
 
 class Diverged(CharlmError):

@@ -1,6 +1,7 @@
 r"""What may be shown: names, values and learned text, none of which a terminal shall obey.
 
     printable   one line; whatever does not print is an escape      a name, a path, a message
+    symbol      one character, told from all others                 a vocabulary
     visible     many lines; only what a terminal acts on is         a text that a model wrote
     brief       a value as Python writes it, and never more than    what a setting was given
                 a few words of it
@@ -13,6 +14,7 @@ its text holds.
 import os
 import reprlib
 import shlex
+import unicodedata
 from functools import cache
 
 _HUGE = 10**400
@@ -23,6 +25,17 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def symbol(character: str) -> str:
+    r"""Return a character of a vocabulary so that it can be told from all others.
+
+    Whitespace, controls, combining marks and what Unicode leaves open are quoted: `' '`, `'\n'`,
+    `'\u0301'`.
+    """
+    mark = unicodedata.category(character).startswith("M")
+    plain = character.isprintable() and not character.isspace() and not mark
+    return character if plain else ascii(character)
 
 
 def visible(text: str) -> str:

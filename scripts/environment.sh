@@ -1,7 +1,7 @@
 # Sourced by the scripts beside it: makes .venv hold what pyproject.toml asks for, once.
 #
 #   prepare core     what the program needs
-#   prepare dev      what the checks and tests need as well
+#   prepare dev      what the checks and tests need as well, and what draws
 
 root=$(CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 venv=$root/.venv
@@ -36,7 +36,7 @@ prepare() {
         "$python" -m venv --clear "$venv" || return 1
     fi
     local extra=
-    [ "$what" = dev ] && extra='[dev]'
+    [ "$what" = dev ] && extra='[dev,plot]'
     # Not compiled ahead: most of what is installed is never imported.
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
         --editable "$root$extra" >&2 || return 1

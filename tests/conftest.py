@@ -27,7 +27,13 @@ VERSE = (
     "SECOND:\nThen who, good neighbour, brought thy letter hither,\nand dry, and with the seal "
     "unbroken on it?\n\nFIRST:\nA heron, it may be.\n\n"
 )
-SMALL = {"model.hidden": 12, "train.batch_size": 4, "train.seq_len": 8, "train.steps": 12}
+SMALL = {
+    "preset": "small",
+    "model.hidden": 12,
+    "train.batch_size": 4,
+    "train.seq_len": 8,
+    "train.steps": 12,
+}
 
 
 @pytest.fixture

@@ -35,13 +35,17 @@ from charlm.config import Layer, coerce, read_yaml, resolve, to_yaml
 from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, TextError
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import bring, export
+from charlm.storage.checking import check
 from charlm.storage.facts import find
 from charlm.storage.history import read_history
 from charlm.storage.runs import Run
 from charlm.storage.weights import load_model
-from charlm.terminal import visible
+from charlm.terminal import printable, visible
 from charlm.text.corpus import IdFile, encode, scan
 from charlm.text.source import Source
+from charlm.training.events import Updated
+from charlm.training.memory import need
+from charlm.training.recovery import Trouble
 from charlm.training.start import resume
 
 # Of the processor's time, and of a clock's, on a machine that is busy with something else.
@@ -61,6 +65,14 @@ def folder() -> Path:
         path / "text.txt", checkpoints=path, name="good", hidden=2, layers=1, embedding=2,
         batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
     )  # fmt: skip
+    stopped = charlm.start(
+        path / "text.txt", checkpoints=path, name="stopped", hidden=2, layers=1, embedding=2,
+        batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
+    )  # fmt: skip
+    for event in stopped:
+        if isinstance(event, Updated):
+            # Between validations: it keeps the state to go back to beside its own.
+            stopped.stop()
     sampler = model.sampler(start="ab", streams=2, seed=1, scored=True, stop=("c", "bé"))
     sampler.write(5)
     sampler.save(path / "sampler.npz")
@@ -117,19 +129,21 @@ def sampler(content: bytes) -> str:
 
 
 def run(content: bytes) -> str:
-    """As `charlm train --resume` goes on with it, for an update."""
+    """As `charlm info --check` sees it, and as a resume goes on with it, and goes back."""
     here = folder() / "resumed"
     here.mkdir(exist_ok=True)
     shutil.copy(folder() / "good" / "ids.bin", here / "ids.bin")
     (here / "last.npz").write_bytes(content)
+    assert all("\n" not in printable(q.text) for q in check(str(here), folder()))
     beginning = None
     try:
         beginning = resume(Run(here))
         trainer = beginning.trainer
-        if trainer.nbytes < 1 << 26:
+        if need(trainer.config, trainer.vocabulary.size).total < 1 << 26:
             trainer.update()
             trainer.validate()
             trainer.sample(3)
+            trainer._roll_back(Trouble("the loss explodes,", "here"))
     except CharlmError as error:
         return outcome(error)
     finally:
@@ -296,10 +310,14 @@ def of_run(rng: Random) -> bytes:
     return mutations.checkpoint(rng, folder() / "good" / rng.choice(["best.npz", "last.npz"]))
 
 
+def of_training(rng: Random) -> bytes:
+    return mutations.checkpoint(rng, folder() / rng.choice(["good", "stopped"]) / "last.npz")
+
+
 KINDS = {
     "checkpoint": Kind(of_run, checkpoint),
     "sampler": Kind(lambda rng: mutations.checkpoint(rng, folder() / "sampler.npz"), sampler),
-    "run": Kind(lambda rng: mutations.checkpoint(rng, folder() / "good" / "last.npz"), run),
+    "run": Kind(of_training, run),
     "import": Kind(exported, import_),
     "text": Kind(lambda rng: (mutations.text(rng), rng.choice(ENCODINGS)), text),
     "config": Kind(mutations.yaml, config),

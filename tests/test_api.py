@@ -33,10 +33,11 @@ def model(here):
 
 def test_public_names():
     assert charlm.__all__ == [
-        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "Evaluation", "Event",
-        "ExchangeError", "LanguageModel", "RunError", "Sampled", "Saved", "Started", "TextError",
-        "Training", "UnknownCharacter", "Updated", "Validated", "__version__", "load", "resume",
-        "start", "train",
+        "CharlmError", "CheckpointError", "ConfigError", "Diverged", "Done", "DrawingError",
+        "Evaluation", "Event", "ExchangeError", "Finding", "Gradients", "LanguageModel",
+        "RolledBack", "RunError", "Sampled", "Saved", "Speed", "Started", "TextError", "Training",
+        "UnknownCharacter", "Updated", "Validated", "__version__", "bench", "check", "gradients",
+        "load", "report", "resume", "start", "train",
     ]  # fmt: skip
     assert all(hasattr(charlm, name) for name in charlm.__all__)
     assert set(charlm.__all__) <= set(dir(charlm))
@@ -45,10 +46,17 @@ def test_public_names():
     assert (ROOT / "charlm" / "py.typed").exists()
 
 
+def test_a_training_gives_advice(here):
+    training = charlm.start("my-text.txt", **SMALL, validate_every=3, learning_rate=0.02)
+    assert training.advice() is None
+    training.run()
+    assert training.advice().startswith(("training", "validation"))
+
+
 def test_setting_names_are_unique_without_their_section():
     names = [key.rpartition(".")[2] for key in FIELDS]
     assert len(set(names)) == len(names)
-    taken = {"text", "callback", "name", "checkpoints", "config", "preset"}
+    taken = {"text", "callback", "name", "checkpoints", "config", "preset", "reading"}
     assert not taken & set(names)
 
 
@@ -61,7 +69,7 @@ def test_importing_charlm_imports_no_numpy():
 def test_documentation_is_run(here, capsys):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 8
+    assert len(blocks) == 13
     names = {}
     for block in blocks:
         exec(block, names)

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "charlm"
 # In the order in which a text goes through them; docs/architecture.md tells the same.
 ROOMS = [
     "__init__", "terminal", "errors", "randomness", "environment", "config", "text", "nn", "optim", "storage",
-    "exchange", "generation", "evaluation", "training", "api", "commands", "cli", "__main__",
+    "exchange", "generation", "evaluation", "training", "insight", "pages", "api", "commands", "cli", "__main__",
 ]  # fmt: skip
 
 

@@ -4,14 +4,12 @@ import fcntl
 import json
 import os
 import pty
-import random
 import re
 import signal
 import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from charlm import __main__, cli, environment
 from charlm.commands import console
 from charlm.commands.train import _show_bar
 from charlm.evaluation import score
+from charlm.evaluation.dynamic import RATE
 from charlm.storage.checkpoint import load
 from charlm.training import start
 
@@ -62,14 +61,18 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
     ), lines[1]
     assert lines[2] == "plan    30 updates of 4 streams x 8 steps, 0.27 passes over the text"
     assert lines[3] == "run     checkpoints/verse"
+    assert lines[4] == (
+        "note    preset short: 4,000 characters are few, and are read over and over; --preset "
+        "chooses another"
+    )
     pattern = r"update \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
-    assert [bool(re.fullmatch(pattern, line)) for line in lines[4:6]] == [True, True]
+    assert [bool(re.fullmatch(pattern, line)) for line in lines[5:7]] == [True, True]
     assert re.fullmatch(
         r"done: 30 updates in \d+ s, validation \d\.\d{4} nats per character at update \d+",
-        lines[6],
+        lines[7],
     )
-    assert lines[7] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
-    assert len(lines) == 8
+    assert lines[8] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
+    assert len(lines) == 9
     assert "\x1b" not in err
     assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()
 
@@ -227,6 +230,46 @@ def test_eval(trained, text_file):
         assert report[name]["perplexity"] == pytest.approx(np.exp(report[name]["nats"]))
 
 
+def test_eval_dynamic_has_a_row_of_its_own(trained, text_file, tmp_path):
+    best = tmp_path / "checkpoints" / "verse" / "best.npz"
+    before = best.read_bytes()
+    fixed = trained("eval", text_file)[1].splitlines()
+    code, out, _ = trained("eval", text_file, "--dynamic", "--lr", "0.01")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[:3] == fixed
+    assert re.fullmatch(
+        r"  dynamic evaluation +\d\.\d{4} nats  \d\.\d{4} bits  perplexity \d+\.\d{3}", lines[3]
+    )
+    assert lines[4:] == [
+        "  dynamic evaluation learned at a rate of 0.01 from what it had scored, so it compares "
+        "with its like only"
+    ]
+    report = json.loads(trained("eval", text_file, "--dynamic", "--json")[1])
+    assert report["dynamic"]["learning_rate"] == RATE
+    assert report["dynamic"]["nats"] != report["carried"]["nats"]
+    assert "dynamic" not in json.loads(trained("eval", text_file, "--json")[1])
+    assert best.read_bytes() == before
+    assert trained("eval", text_file, "--lr", "0.1")[0] == 2
+    code, _, err = trained("eval", text_file, "--dynamic", "--lr", "-1")
+    assert (code, err) == (1, "charlm: learning rate: must be at least 0, got -1.0\n")
+
+
+def test_another_optimizer_learns_at_a_rate_of_its_own(charlm, text_file, tmp_path):
+    code, _, err = charlm("train", text_file, "--optimizer", "sgd", *SMALL)
+    assert code == 0, err
+    (rate,) = re.findall(r"passes over the text, sgd at a rate of (\S+)$", err, re.MULTILINE)
+    assert f"learning_rate: {rate} " in (tmp_path / "checkpoints/verse/config.yaml").read_text()
+
+
+def test_a_training_ends_with_advice(charlm, text_file):
+    every = ("--set", "train.validate_every=5", "--lr", "0.02")
+    err = charlm("train", text_file, *SMALL, *every)[2]
+    lines = [line for line in err.splitlines() if line.startswith("advice: ")]
+    assert len(lines) == 1
+    assert "advice" not in charlm("train", text_file, *SMALL)[2], "two validations are no curve"
+
+
 def test_a_loss_beyond_all_measure(trained, text_file, monkeypatch):
     monkeypatch.setattr(score, "carried", lambda *_: score.Score(1712.0, 4000))
     code, out, _ = trained("eval", text_file)
@@ -267,8 +310,8 @@ ERRORS = [
      "--minutes: train.minutes must be above 0 and at most 100000, got 1e+308"),
     (["train", "verse.txt", "--lr", "1e39", "--hidden", "8", "--batch-size", "4", "--steps", "9",
       "--set", "train.validate_every=1", "--set", "train.warmup=0", "--quiet"],
-     "train: the validation loss is no longer finite, got nan after update 1 at learning rate "
-     "1e+39; start again with a lower --lr"),
+     "train: the validation loss is no longer finite, got nan, and 3 times back at half the "
+     "learning rate did not help; start again with a tenth of it, --lr 1e+38"),
     (["train", "verse.txt", "--batch-size", "64", "--seq-len", "64"],
      "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552; "
      "lower either"),
@@ -279,7 +322,7 @@ ERRORS = [
     (["train", "verse.txt", "--lr", "-1"],
      "--lr: train.learning_rate must be above 0, got -1.0"),
     (["train", "verse.txt", "--preset", "huge"],
-     "--preset: preset must be one of tiny, small, medium, large, got 'huge'"),
+     "--preset: preset must be one of auto, short, tiny, small, medium, large, got 'huge'"),
     (["train", "verse.txt", "--config", "no.yaml"],
      "no.yaml: cannot be read (No such file or directory)"),
     (["train", "verse.txt", "--name", "a/b"],
@@ -431,6 +474,28 @@ def test_too_little_memory(charlm, text_file, monkeypatch):
     )  # fmt: skip
 
 
+def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
+    """A bar tells how far it is, and neither a run nor a word is left."""
+    text = tmp_path / "long.txt"
+    with text.open("w") as file:
+        for _ in range(60):
+            file.write("the river rose before the bell was rung \n" * 25_000)
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    process = spawn(tmp_path, "train", text, stderr=slave)
+    os.close(slave)
+    shown = b""
+    while b"reading:" not in shown:
+        shown += os.read(master, 1 << 16)
+    process.send_signal(signal.SIGINT)
+    shown = shown_on(master, process)
+    assert process.wait(60) == 130
+    process.stdout.close()
+    assert "Traceback" not in shown
+    assert [q.name for q in tmp_path.rglob("*")] in (["long.txt"], ["checkpoints", "long.txt"],
+                                                     ["long.txt", "checkpoints"])  # fmt: skip
+
+
 def test_ctrl_c_before_there_is_anything_to_save(monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
@@ -449,37 +514,12 @@ def test_commands_to_copy_are_quoted(charlm, text_file):
 def test_help_tells_the_defaults(charlm, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     for command, defaults in (
-        ("train", ["data.path", "small", "the text's stem", "./config.yaml", "its own"]),
-        ("eval", ["the newest run"]),
+        ("train", ["data.path", "auto", "adam", "the text's stem", "./config.yaml", "its own"]),
+        ("eval", ["the newest run", str(RATE)]),
     ):
         out = charlm(command, "--help")[1]
         for default in defaults:
             assert f"[default: ({default})" in " ".join(out.split()), default
-
-
-def test_kill_loses_at_most_what_came_after_the_last_checkpoint(text_file, tmp_path):
-    """SIGKILL at random updates, ten times; what is left ends as the uninterrupted run does."""
-    options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "160",
-               "--dropout", "0.2", "--set", "train.validate_every=10"]  # fmt: skip
-    whole = spawn(tmp_path, "train", text_file, *options, "--name", "whole")
-    whole.communicate()
-    generator, kills = random.Random(0), 0
-    process = spawn(tmp_path, "train", text_file, *options, "--name", "killed")
-    while kills < 10:
-        for line in process.stderr:
-            if line.startswith("update"):
-                time.sleep(generator.random() * 0.03)
-                break
-        process.kill()
-        process.communicate()
-        kills += 1
-        process = spawn(tmp_path, "train", "--resume", "--name", "killed")
-    _, err = process.communicate()
-    assert process.returncode == 0, err
-    one, other = (load(tmp_path / "checkpoints" / q / "last.npz") for q in ("whole", "killed"))
-    assert other.meta["progress"]["step"] == 160
-    for name, q in one.arrays.items():
-        assert np.array_equal(q, other.arrays[name]), name
 
 
 def in_a_terminal(folder: Path, *arguments: object, **environment: str) -> str:

@@ -1,5 +1,6 @@
 """Settings: one statement of each, in code, file, command line and error message."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -26,11 +27,30 @@ def test_shipped_file_shows_every_key_with_its_default():
     head, _, body = shipped.partition("\npreset:")
     assert all(line.startswith("#") for line in head.splitlines() if line)
     assert "preset:" + body == to_yaml(Config(), commented=True)
-    assert yaml.safe_load(shipped) == {"preset": "small"}
+    assert yaml.safe_load(shipped) == {"preset": "auto"}
 
 
 def test_defaults_are_the_small_preset():
-    assert resolve([])[0] == Config() == resolve([Layer("x", {"preset": "small"})])[0]
+    small = resolve([Layer("x", {"preset": "small"})])[0]
+    assert resolve([])[0] == Config() == dataclasses.replace(small, preset="auto")
+    assert resolve([Layer("x", {"preset": "auto"})])[0] == Config()
+
+
+def test_an_optimizer_without_a_rate_has_its_own():
+    def rate(**given):
+        return resolve([Layer("x", {f"train.{k}": v for k, v in given.items()})])[
+            0
+        ].train.learning_rate
+
+    adam = rate()
+    rates = {q: rate(optimizer=q) for q in ("adam", "rmsprop", "adagrad", "sgd")}
+    assert rates["adam"] == adam < min(rates["adagrad"], rates["sgd"])
+    assert rates["rmsprop"] < adam
+    assert rate(optimizer="sgd", momentum=0.0) == pytest.approx(rates["sgd"] * 10)
+    assert rate(optimizer="sgd", learning_rate=0.3) == 0.3
+    assert rate(optimizer="rmsprop", momentum=0.9) == rates["rmsprop"], "it has no momentum"
+    tiny = resolve([Layer("x", {"preset": "tiny", "train.optimizer": "sgd"})])[0].train
+    assert tiny.learning_rate == pytest.approx(rates["sgd"] * 0.01 / 0.008)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -148,7 +168,10 @@ def test_refused_values(key, value, message):
         ),
         ("a: \x01", 'special characters are not allowed in "<unicode string>", position 3'),
         ("a: [", "line 1: "),
-        ("preset: huge", "preset must be one of tiny, small, medium, large, got 'huge'"),
+        (
+            "preset: huge",
+            "preset must be one of auto, short, tiny, small, medium, large, got 'huge'",
+        ),
         (
             "model: {embedding: one-hot}\ntrain: {embedding_dropout: 0.1}",
             "train.embedding_dropout: one-hot input has no channels to drop, got 0.1; leave it",

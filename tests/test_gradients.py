@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from checks import GATE, LAYERS, layer_errors, network_errors
 
+from charlm.nn import output
 from charlm.nn.recurrent import RecurrentLayer
 
 CELLS = list(LAYERS)
@@ -32,6 +33,14 @@ def test_whole_network(cell, embedding, masked_input, T):
     assert max(errors.values()) < GATE, errors
 
 
+@pytest.mark.parametrize("columns", [1, 6, 9])
+def test_output_takes_some_steps_at_a_time(columns, monkeypatch):
+    """One, two and three of five steps, three streams each."""
+    monkeypatch.setattr(output, "COLUMNS", columns)
+    errors = network_errors("lstm", 5, np.random.default_rng(0), 4, False)
+    assert max(errors.values()) < GATE, errors
+
+
 # A line of the way back, and a mistake in its place. Several keep the loss falling.
 BUGS = [
     ("lstm", "step_back", "u *= o", "pass", "the output gate is forgotten in dc"),
@@ -46,7 +55,7 @@ BUGS = [
     ("gru", "step_back", "h += u", "pass", "the direct way of dh is missing"),
     ("gru", "step_back", "dax_r *= ah_n", "dax_r *= n", "dr takes n for Wh h"),
     ("rnn", "step_back", "np.subtract(_ONE, da, out=da)", "pass", "tanh' is h^2"),
-    ("lstm", "backward", "dh_t += dh_next", "pass", "dh of the step after is dropped"),
+    ("lstm", "backward", "np.add(dh[t], dh_next,", "np.add(dh[t], 0,", "dh of the step after is dropped"),
     ("rnn", "backward", "dh_next = tape.h[t]", "dh_next = tape.h[t + 1]", "dh is a step late"),
     ("gru", "backward", "tape.slots[t]", "tape.slots[0]", "every step uses the first one's tape"),
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from charlm.storage.runs import Run
 from charlm.terminal import argument, brief, printable, visible
 from charlm.text.corpus import encode, file_sha256, scan
 from charlm.text.source import Source
+from charlm.training.recovery import Trouble
 from charlm.training.start import resume
 
 ROOT = Path(__file__).parent.parent
@@ -654,6 +655,63 @@ def test_a_history_of_anything(tmp_path):
     (tmp_path / "h").mkdir()
     with pytest.raises(RunError, match="cannot be read"):
         read_history(tmp_path / "h")
+
+
+# The state that a run goes back to
+
+
+def good(name, q):
+    return lambda: {"members": {f"good/{name}.npy": npy(q)}}
+
+
+GOOD = {
+    "as it was": (dict, None),
+    "a loss that explodes": (
+        lambda: {"meta": {"progress": {"step": 3, "loss_sum": 1e30, "loss_count": 3}}}, None,
+    ),
+    "no counters": (lambda: {"meta": {"good": None}}, "lacks its progress; it is no last.npz"),
+    "other counters": (
+        lambda: {"meta": {"good": {"progress": {"step": -1}, "plateau": {}}}},
+        "its progress.step is -1; the file is damaged",
+    ),
+    "another shape": (
+        good("output.b", np.zeros(3, np.float32)), "'good/output.b' is float32 (3,) on disk, float32",
+    ),
+    "not a number": (
+        good("state/0.h", np.full((8, 4), np.nan, np.float32)),
+        "'good/state/0.h' holds numbers that are not finite; the file is damaged",
+    ),
+    "rollbacks that are none": (
+        lambda: {"meta": {"recovery": {"first": 3.0, "above": 0, "rollbacks": -3}}},
+        "its recovery.rollbacks is -3; the file is damaged",
+    ),
+    "a first loss that is none": (
+        lambda: {"meta": {"recovery": {"first": [], "above": 0, "rollbacks": 0}}},
+        "its recovery.first is []; the file is damaged",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", list(GOOD))
+def test_a_good_state_is_checked_before_it_is_needed(text_file, tmp_path, case):
+    training = library.start(
+        text_file, checkpoints=tmp_path, name="a", hidden=8, layers=1, batch_size=4, seq_len=8,
+        steps=60, validate_every=20,
+    )  # fmt: skip
+    for event in training:
+        if getattr(event, "characters", 0) and event.step == 3:
+            training.stop()
+    path = tmp_path / "a" / "last.npz"
+    change, message = GOOD[case]
+    repack(path, **change())
+    assert any(name.startswith("good/") for name in load(path).arrays)
+    if message is None:
+        again = library.resume("a", checkpoints=tmp_path)
+        assert again._trainer._roll_back(Trouble("it explodes,", "")).to == 0
+        return
+    with pytest.raises(CheckpointError) as error:
+        library.resume("a", checkpoints=tmp_path)
+    assert str(error.value).startswith(f"{path}: {message}")
 
 
 # Python's callers

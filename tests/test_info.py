@@ -157,12 +157,14 @@ def test_one_run(charlm, runs):
     assert f"\nthreads      {meta['threads']}\n" in out
     assert (
         "\nsettings that differ from the defaults\n"
-        f"  data.path         {text_file}  default data/shakespeare.txt\n"
+        "  preset               short  default auto\n"
+        f"  data.path            {text_file}  default data/shakespeare.txt\n"
     ) in re.sub(" {3,}(?=default)", "  ", out)
     assert re.search(r"^  model\.hidden +12 +default 256$", out, re.M)
     changed, kept = out.split("settings left at their defaults")
     assert re.findall(r"^  ([\w.]+) .*default ", changed, re.M) == [
-        "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+        "preset", "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
+        "train.dropout", "train.learning_rate",
     ]  # fmt: skip
     kept, losses = kept.split("losses in nats per character\n")
     assert "model.cell lstm, model.layers 2," in " ".join(kept.split())
@@ -203,7 +205,7 @@ def test_one_run_as_json(charlm, runs):
     assert "model.hidden" in content["changed"]
     assert content["files"].keys() == {q.name for q in (runs / "verse").iterdir()}
     steps = [q["step"] for q in content["history"]["readings"]]
-    assert steps == list(range(1, 31))
+    assert steps == list(range(31))
     assert (content["history"]["resumes"], content["history"]["torn"]) == ([], 0)
 
 
@@ -525,15 +527,15 @@ def test_history_of_a_resumed_run(tmp_path):
 
 def test_history_that_is_no_history(tmp_path):
     path = tmp_path / "history.jsonl"
-    assert read_history(path) == ([], [], 0)
+    assert read_history(path) == ([], [], [], 0)
     path.touch()
-    assert read_history(path) == ([], [], 0)
+    assert read_history(path) == ([], [], [], 0)
     path.write_bytes(
         b'\xff\xfe\n\n[1]\n{"step": true}\n{"step": "3"}\n' + b"[" * 10**5 + b"\nnull\n"
     )
-    assert read_history(path) == ([], [], 6)
+    assert read_history(path) == ([], [], [], 6)
     path.write_bytes(b'{"step": 1}')
-    assert read_history(path) == ([{"step": 1}], [], 0)
+    assert read_history(path) == ([{"step": 1}], [], [], 0)
     with pytest.raises(RunError, match=r"cannot be read \(Is a directory\)"):
         read_history(tmp_path)
 

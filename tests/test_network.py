@@ -10,6 +10,7 @@ from charlm.nn.dropout import draw_mask
 from charlm.nn.functions import cross_entropy, cross_entropy_backward, softmax
 from charlm.nn.inputs import Embedding
 from charlm.nn.model import Model
+from charlm.nn.output import steps_abreast
 from charlm.nn.parameters import Block, Parameters
 from charlm.nn.products import GRADIENT_COLUMNS, Product
 
@@ -85,6 +86,14 @@ def test_cross_entropy():
     assert cross_entropy(z, targets) == pytest.approx([-math.log(0.3), -math.log(0.5)])
     cross_entropy_backward(z, targets, 2.0)
     assert z == pytest.approx(2 * np.array([[0.2, -0.5], [-0.7, 0.25], [0.5, 0.25]]))
+
+
+def test_steps_side_by_side_are_bounded():
+    """As many as are worth it, no more than there are, and one at the least."""
+    assert steps_abreast(64, 64, 65) == 16
+    assert steps_abreast(5, 64, 65) == 5
+    assert steps_abreast(64, 64, 11000) == 5
+    assert steps_abreast(64, 2000, 20000) == 1
 
 
 def test_dropout_masks():

@@ -16,6 +16,7 @@ import pytest
 from conftest import VERSE, shown_on
 from test_sample_command import write_checkpoint
 
+import charlm as library
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
 ROOT = Path(__file__).parent.parent
@@ -185,6 +186,53 @@ def test_names_are_escaped_in_pipes_too(hostile):
         assert RAW.findall(done.stdout.decode()) == [], arguments
 
 
+# What charlm itself colours with.
+PAINT = re.compile("\x1b\\[(?:0|38;5;231|48;5;\\d+|48;2;\\d+;\\d+;\\d+)m")
+LOOKING = [
+    ["eval", NAME, TEXT, "--heat"], ["eval", NAME, TEXT, "--heat", "--out", f"{NAME}.html"],
+    ["eval", NAME, TEXT, "--dynamic"], ["cells", NAME, TEXT, "--unit", "0.1"],
+    ["cells", NAME, TEXT, "--find"], ["sample", NAME, "--color", "--temp", "9", "--start", "b\x1b[2J"],
+    ["sample", NAME, "--temp", "0", "--check-copy", "--start", "ab\n\x1b[2J"],
+    ["gradients", NAME, "--lags", "4"], ["info", NAME, "--check"], ["info", "--check"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def learned(hostile):
+    """The same, with a run that has learned such a text, and has it beside it."""
+    shutil.rmtree(hostile / "checkpoints")
+    library.train(
+        hostile / TEXT, name=NAME, checkpoints=hostile / "checkpoints", hidden=8, layers=1,
+        batch_size=4, seq_len=8, steps=30, learning_rate=0.05,
+    )  # fmt: skip
+    return hostile
+
+
+@pytest.mark.parametrize("colours", [{"NO_COLOR": "1"}, {"NO_COLOR": "", "COLORTERM": "truecolor"}])
+def test_nothing_that_is_looked_at_reaches_a_terminal_raw(learned, colours):
+    """Texts in colours, copies, names of runs; all that is raw is what charlm colours with."""
+    parts = each_of(on_a_terminal(learned, *LOOKING, **colours), len(LOOKING))
+    for arguments, part in zip(LOOKING, parts, strict=True):
+        painted = PAINT.findall(part)
+        assert RAW.findall(PAINT.sub("", part)) == [], (arguments, part)
+        assert part.endswith("<exit 0>\n"), (arguments, part)
+        coloured = {"--unit", "--find", "--heat", "--color"} & set(arguments)
+        assert bool(painted) == bool(
+            coloured and not colours["NO_COLOR"] and "--out" not in arguments
+        )
+    assert r"\x1b" in parts[0]
+    assert "copy: " in parts[6]
+
+
+def test_a_page_of_hostile_names_shows_them(learned):
+    pytest.importorskip("matplotlib")
+    (part,) = each_of(on_a_terminal(learned, ["report", NAME]), 1)
+    assert RAW.findall(part) == []
+    page = (learned / "checkpoints" / NAME / "report.html").read_text(encoding="utf-8")
+    assert RAW.findall(page) == []
+    assert r"a\x1b]0;title\x07\x1b[31mb\x9b2J" in page
+
+
 CONSOLES = {
     "ascii": ({"PYTHONIOENCODING": "ascii"}, "ascii"),
     "strict ascii": ({"PYTHONIOENCODING": "ascii:strict"}, "ascii"),
@@ -194,12 +242,17 @@ CONSOLES = {
 
 
 @pytest.mark.parametrize("console", list(CONSOLES))
-def test_narrow_consoles_are_no_error(hostile, console):
+def test_narrow_consoles_are_no_error(learned, console):
     """Neither on a terminal nor in a pipe: what cannot be encoded is replaced."""
+    hostile = learned
     more, encoding = CONSOLES[console]
     name = Path("checkpoints", NAME)
     shutil.copytree(hostile / name, hostile / "checkpoints" / "漢")
     good = [
+        ["eval", "漢", TEXT, "--heat"], ["cells", "漢", TEXT, "--unit", "0.1"],
+        ["cells", "漢", TEXT, "--find"], ["gradients", "漢", "--lags", "4"], ["info", "漢", "--check"],
+        ["sample", "漢", "--color", "--seed", "1", "--temp", "9"],
+        ["sample", "漢", "--check-copy", "--temp", "0"],
         ["info"], ["info", "漢"], ["eval", "漢", TEXT], ["sample", "漢", "--seed", "1", "--temp", "9"],
         ["sample", "漢", "--seed", "1", "--count", "2", "--json"],
         ["train", TEXT, *SMALL, "--name", "漢é"],

@@ -1,9 +1,11 @@
 """Training learns, resumes to the bit, stops at what is not finite, and allocates nothing."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import math
+import re
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -12,9 +14,9 @@ import numpy as np
 import pytest
 from conftest import VERSE, open_ids, settings
 
-from charlm import randomness
+from charlm import environment, randomness
 from charlm.config import to_yaml
-from charlm.errors import CheckpointError, Diverged, RunError, TextError
+from charlm.errors import CheckpointError, ConfigError, Diverged, RunError, TextError
 from charlm.nn.dropout import draw_mask
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
@@ -23,8 +25,10 @@ from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
 from charlm.storage.runs import Run
 from charlm.storage.weights import load_model
-from charlm.text.corpus import TextInfo
-from charlm.training import planning, start, trainer
+from charlm.text import source
+from charlm.text.corpus import IdFile, TextInfo
+from charlm.text.vocabulary import Vocabulary
+from charlm.training import memory, planning, start, trainer
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
 from charlm.training.planning import Pace, measure, plan
 from charlm.training.start import begin, resume
@@ -56,6 +60,7 @@ def readings(run):
         entry = json.loads(line)
         if "step" in entry:
             entry.pop("elapsed_s")
+            entry.pop("chars_per_s", None)
             entries[entry["step"]] = entry
     return entries
 
@@ -92,8 +97,22 @@ def test_events_come_in_order(text_file, tmp_path):
     assert t.run is not None
     names = sorted(q.name for q in t.run.folder.iterdir())
     assert names == ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
-    assert sorted(readings(t.run)) == list(range(1, 13))
+    assert sorted(readings(t.run)) == list(range(13))
+    # The history keeps what was written, and what was before the first update.
+    kept = {step: q["sample"] for step, q in readings(t.run).items() if "sample" in q}
+    assert sorted(kept) == [0, 5, 10, 12]
+    assert {q.step: q.text for q in events if isinstance(q, Sampled)} == {k: kept[k] for k in at}
     assert t.run.config.read_text() == to_yaml(t.config)
+
+
+def test_samples_in_the_history_are_short(text_file, tmp_path):
+    changes = {"train__steps": 2, "train__validate_every": 1}
+    long, events = train(text_file, tmp_path, "long", train__sample_length=400, **changes)
+    assert [len(q.text) for q in events if isinstance(q, Sampled)] == [400, 400]
+    assert [len(q["sample"]) for q in readings(long.run).values()] == [300, 300, 300]
+    none, _ = train(text_file, tmp_path, "none", train__sample_length=0, **changes)
+    assert all("sample" not in q for q in readings(none.run).values())
+    assert sorted(readings(none.run)) == [1, 2]
 
 
 def test_best_holds_the_averaged_weights_of_the_best_validation(text_file, tmp_path):
@@ -240,8 +259,8 @@ def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
     t.model.parameters.views["lstm.1.b"][0] = np.nan
     t.model.prepare()
     before, moments = t.model.parameters.flat.copy(), t.optimizer.state["m"].copy()
-    with pytest.raises(Diverged, match=r"the loss is no longer finite at update 4, .* lower --lr"):
-        list(events)
+    with pytest.raises(Diverged, match=r"the loss is no longer finite, got nan, at update 4 .* l"):
+        t.update()
     assert np.array_equal(before, t.model.parameters.flat, equal_nan=True)
     assert np.array_equal(moments, t.optimizer.state["m"])
     assert load(t.run.last).meta["progress"]["step"] == 0, "what isn't finite is never saved"
@@ -253,13 +272,13 @@ def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
         config, given = settings(text_file, train__learning_rate=1e39, train__warmup=0,
                                  train__validate_every=1, train__average=average)  # fmt: skip
         t = begin(config, given, tmp_path, name).trainer
-        with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan aft"):
+        with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan, a"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
         assert not t.run.best.exists()
         config = config.replace(data__validation=0.0)
         t = begin(config, given, tmp_path, f"{name}-unseen").trainer
-        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite after update 1 at"):
+        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite, and 3 times back"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
 
@@ -274,7 +293,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
         for bad in (np.inf, -np.inf, np.nan):
             q, kept = q[-600:], q[-600:].copy()
             q[:] = bad
-            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite after upd"):
+            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite, after up"):
                 t.save()
             q[:] = kept
     assert t.run.last.read_bytes() == whole
@@ -284,7 +303,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
 def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
     t = begin(*settings(text_file), tmp_path, "a").trainer
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
@@ -328,7 +347,7 @@ def test_masks_are_those_of_the_rates_and_the_update(text_file, tmp_path):
 
 
 def test_no_update_is_longer_than_the_clipped_gradient(text_file, tmp_path):
-    t = new_trainer(text_file, tmp_path, train__optimizer="sgd", train__clip_norm=0.01,
+    t = new_trainer(text_file, tmp_path, train__optimizer="sgd", train__momentum=0.0, train__clip_norm=0.01,
                     train__learning_rate=0.5, train__schedule="constant", train__warmup=0)  # fmt: skip
     for _ in range(3):
         before = t.model.parameters.flat.copy()
@@ -362,16 +381,82 @@ def test_update_allocates_nothing_that_grows(tmp_path):
             assert peak < 64 << 10, (cell, B, T, H, peak)
 
 
-def test_memory_is_counted(tmp_path, text_file):
-    """What `nbytes` says is what tracemalloc sees."""
-    vocabulary, ids = open_ids(text_file, tmp_path)
-    config, _ = settings(text_file, model__hidden=128, train__batch_size=16, train__seq_len=32)
+# The sizes that docs/performance.md tells of, and what else changes what is allocated.
+SIZES = [(2, 128, 50, 50), (2, 256, 64, 64), (2, 512, 64, 128), (3, 512, 100, 100)]
+ALLOCATED = [
+    *({"model__layers": L, "model__hidden": H, "train__batch_size": B, "train__seq_len": T,
+       "train__average": 0.99, "train__dropout": 0.1} for L, H, B, T in SIZES),
+    *({"model__cell": cell, "model__hidden": 256, "train__batch_size": 64, "train__seq_len": 64}
+      for cell in ("gru", "rnn")),
+    *({"model__cell": cell, "model__hidden": 128, "train__batch_size": 32, "train__seq_len": 32,
+       "model__embedding": embedding, "train__embedding_dropout": masked, "train__average": average,
+       "train__optimizer": optimizer}
+      for cell in ("lstm", "gru", "rnn")
+      for embedding, masked, average, optimizer in (
+          ("one-hot", 0, 0.9, "sgd"), (16, 0, 0, "rmsprop"), (200, 0.1, 0.9, "adagrad"))),
+    {"model__hidden": 64, "train__batch_size": 1500, "train__seq_len": 3},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", ALLOCATED, ids=str)
+def test_memory_is_known_before(tmp_path, text_file, changes):
+    """The formula against what tracemalloc sees, and the parameters to the last one."""
+    config, _ = settings(text_file, **changes)
+    vocabulary, path = Vocabulary("".join(map(chr, range(32, 97))), " "), tmp_path / "ids.bin"
+    path.write_bytes(bytes(50_000))
+    ids = IdFile(path, vocabulary.dtype)
     tracemalloc.start()
     t = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
-    t.update()
+    if t.model.parameters.size < 400_000:
+        t.update()
     traced = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    assert t.nbytes == pytest.approx(traced, rel=0.03)
+    needed = memory.need(config, vocabulary.size)
+    assert needed.parameters == t.model.parameters.size
+    assert needed.total == pytest.approx(traced, rel=0.03)
+
+
+def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
+    """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
+    began = begin(*settings(text_file), tmp_path / "runs", "a")
+    list(began.trainer.events())
+    monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
+    wide = settings(text_file, model__hidden=16384)
+    with pytest.raises(ConfigError) as error:
+        begin(*wide, tmp_path / "runs", "b")
+    assert re.fullmatch(
+        r"train: needs 1\d\d\.\d GB of memory, got 1\.0 MB that are free here; lower model\.hidden "
+        r"\(16384\) or model\.layers \(2\)", str(error.value),
+    )  # fmt: skip
+    long = settings(text_file, train__batch_size=3, train__seq_len=1000)
+    with pytest.raises(
+        ConfigError, match=r"lower train.batch_size \(3\) or train.seq_len \(1000\)"
+    ):
+        begin(*long, tmp_path / "runs", "b")
+    assert [q.name for q in (tmp_path / "runs").iterdir()] == ["a"]
+    monkeypatch.setattr(environment, "free_memory", lambda: 1000)
+    with pytest.raises(ConfigError, match="of memory"):
+        resume(Run(tmp_path / "runs" / "a"))
+    monkeypatch.setattr(environment, "free_memory", lambda: None)
+    resume(Run(tmp_path / "runs" / "a")).trainer.run.release()
+
+
+def test_reading_is_told_and_leaves_nothing_when_it_is_stopped(tmp_path, text_file, monkeypatch):
+    """Each of two readings of a text counts half; whatever stops either, no run is left."""
+    monkeypatch.setattr(source, "PIECE_BYTES", 1000)
+    told = []
+    config, given = settings(text_file)
+    begin(config, given, tmp_path / "runs", reading=lambda *q: told.append(q)).trainer.run.discard()
+    assert told == [(k * 500, 4000) for k in range(1, 9)]
+
+    def stop(goal, done, _):
+        if done >= goal:
+            raise KeyboardInterrupt
+
+    for goal in (1000, 3000):
+        with pytest.raises(KeyboardInterrupt):
+            begin(config, given, tmp_path / "runs", reading=functools.partial(stop, goal))
+        assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_short_text_shrinks_streams_then_steps(tmp_path):
@@ -487,13 +572,14 @@ def test_newest_run(tmp_path):
         runs.newest(tmp_path)
     for age, name in enumerate(["old", "new"]):
         run = runs.create(tmp_path, name)
+        run.release()
         run.last.touch()
         import os
 
         os.utime(run.last, (1000 + age, 1000 + age))
     assert runs.newest(tmp_path).folder.name == "new"
-    assert runs.create(tmp_path, "new").folder.name == "new-2"
-    assert runs.create(tmp_path, "new").folder.name == "new-3"
+    made = [runs.create(tmp_path, "new") for _ in range(2)]
+    assert [q.folder.name for q in made] == ["new-2", "new-3"]
     with pytest.raises(RunError, match="there are new, old"):
         runs.named(tmp_path, "other")
     for bad in ("", "a/b", ".."):

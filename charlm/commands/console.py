@@ -43,12 +43,20 @@ def say(line: str, label: str = "") -> None:
     print(head + printable(line), file=stderr, flush=True)
 
 
-def show(text: str) -> None:
-    """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it."""
+def show(text: str, end: str = "\n", *, painted: bool = False) -> None:
+    """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it.
+
+    Args:
+        text: a line or several.
+        end: what follows it.
+        painted: it has colours, and of what they are laid on, no character is a control.
+    """
+    if not painted and sys.stdout and sys.stdout.isatty():
+        text = visible(text)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        print(visible(text) if sys.stdout and sys.stdout.isatty() else text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         _point_at_nothing(sys.stdout)
 

@@ -35,15 +35,21 @@ def info(
             "all runs are listed.",
         ),
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check the files of a run, and say what can be done.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
 ) -> None:
-    """List the runs, describe one, or tell in what several differ.
+    """List the runs, describe one, or tell in what several differ; with --check, check them.
 
     Example: charlm info shakespeare shakespeare-2
     """
     from charlm.storage.facts import every, find
 
+    if check:
+        _check(runs or [str(q.folder) for q in every(checkpoints)], checkpoints, json)
+        return
     document: dict[str, Any]
     if not runs:
         facts = every(checkpoints)
@@ -59,6 +65,23 @@ def info(
         document = {"runs": runs, "differences": differences}
         lines = _compared(runs, differences)
     show(_json(document) if json else "\n".join(lines))
+
+
+def _check(runs: list[str], checkpoints: Path, json: bool) -> None:
+    """Show what was found; the exit code is 1 where something is wrong."""
+    from charlm.storage.checking import check
+
+    found = {where: check(where, checkpoints) for where in runs}
+    if json:
+        show(_json({where: [q._asdict() for q in found[where]] for where in runs}))
+    else:
+        rows: list[list[str]] = []
+        for where, findings in found.items():
+            rows.append([printable(where)])
+            rows += [[f"  {q.state}", printable(q.file), printable(q.text)] for q in findings]
+        show("\n".join(table(rows, "lll")))
+    if any(q.state == "wrong" for findings in found.values() for q in findings):
+        raise typer.Exit(1)
 
 
 def _entry(facts: Facts) -> dict[str, Any]:
@@ -106,7 +129,7 @@ def _described(facts: Facts) -> tuple[dict[str, Any], list[str]]:
     """Tell everything about a run, for JSON and in lines."""
     from charlm.storage.history import History, read_history
 
-    history = read_history(facts.history) if facts.history else History([], [], 0)
+    history = read_history(facts.history) if facts.history else History([], [], [], 0)
     changed = _changed(facts.settings)
     document = _entry(facts) | {
         "checkpoint": str(facts.checkpoint),
@@ -202,7 +225,8 @@ def _changed(settings: dict[str, Any]) -> dict[str, str]:
 
 def _losses(history: History) -> list[str]:
     """Lay out the last validations; where there is none yet, the last readings."""
-    readings = [q for q in history.readings if "validation" in q] or history.readings
+    measured = [q for q in history.readings if {"loss", "validation"} & q.keys()]
+    readings = [q for q in measured if "validation" in q] or measured
     if not readings:
         return []
     losses = [q["validation"] for q in readings if _is_number(q.get("validation"))]
@@ -223,6 +247,9 @@ def _losses(history: History) -> list[str]:
     lines = ["", f"losses in nats per character{cut}", *table(rows, "rrrrl")]
     if history.resumes:
         lines.append(f"  resumed after update {', '.join(map(_count, history.resumes))}")
+    for q in history.rollbacks:
+        left, why = _count(q.get("from")), printable(str(q.get("why")))
+        lines.append(f"  back from update {left} to {_count(q['rollback'])}, half the rate: {why}")
     if history.torn:
         lines.append(f"  lines that cannot be read: {history.torn:,}")
     return lines
@@ -309,7 +336,8 @@ def _terminal() -> int | None:
     import shutil
     import sys
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if terminal else None
 
 
 def _wrapped(parts: list[str], columns: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, cast
 import typer
 
 from charlm.commands.console import Screen, say
+from charlm.commands.paint import Depth, depth, surprise
 from charlm.errors import ConfigError
+from charlm.terminal import printable
 
 if TYPE_CHECKING:
+    from charlm.generation.copies import Learned
     from charlm.generation.sampler import Sampler
     from charlm.text.vocabulary import Vocabulary
 
@@ -31,8 +35,10 @@ _OPTIONS = {"temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p", "mi
 _AT_ONCE = 64
 # No start text is longer; what never ends, such as /dev/zero, is.
 _MOST_BYTES = 1 << 24
-# So many unknown characters are named, and the rest is counted.
+# So many unknown characters, or copies, are named, and the rest is counted.
 _NAMED = 8
+# Columns of a copy that are shown.
+_QUOTED = 60
 
 
 class OnUnknown(StrEnum):
@@ -125,6 +131,14 @@ def sample(
         int,
         typer.Option(min=1, help="Texts to write, drawn side by side.", rich_help_panel=_WRITTEN),
     ] = 1,
+    color: Annotated[
+        bool,
+        typer.Option(
+            "--color",
+            help="Colour each character by how unlikely the model held it, on a terminal.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = False,
     json: Annotated[
         bool,
         typer.Option(
@@ -134,7 +148,18 @@ def sample(
             rich_help_panel=_WRITTEN,
         ),
     ] = False,
+    check_copy: Annotated[
+        bool,
+        typer.Option(
+            "--check-copy",
+            help="Say on stderr what was copied from the text that the model learned.",
+            rich_help_panel=_WRITTEN,
+        ),
+    ] = False,
     checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="1")
+    ] = None,
 ) -> None:
     """Write text, each character as it is drawn.
 
@@ -146,15 +171,28 @@ def sample(
     """
     import secrets
 
+    from charlm import environment
     from charlm.storage.runs import weights
 
+    if color and (json or count > 1 or best_of > 1):
+        raise typer.BadParameter("--color is for one text that is shown while it is drawn")
+    # Before anything imports NumPy. One step's products are too small to be worth a second thread's
+    # waking up, and on a busy machine it is waited for.
+    environment.set_threads(threads or environment.chosen_threads() or 1)
     path = weights(checkpoint, checkpoints)
     out = _stdout()
+    colours = depth(out) if color else Depth.NONE
+    if out.isatty() and not colours:
+        out = cast(TextIO, Screen(out))
+    if color and not colours:
+        say("stdout shows no colours; FORCE_COLOR=1 insists")
     given = _stdin() if start == "-" else None
 
     from charlm.errors import UnknownCharacter
+    from charlm.generation.copies import Learned
     from charlm.generation.filters import Filters
     from charlm.generation.sampler import Sampler
+    from charlm.storage.learned import learned_text
     from charlm.storage.weights import load_model
 
     try:
@@ -162,7 +200,9 @@ def sample(
     except ConfigError as error:
         key, _, what = str(error).partition(":")
         raise ConfigError(f"{_OPTIONS[key]}:{what}") from None
-    model, vocabulary, _, _ = load_model(path)
+    trained = load_model(path)
+    model, vocabulary = trained.model, trained.vocabulary
+    learned = Learned(learned_text(trained, path)) if check_copy else None
     begins_with = (start or "") if given is None else _text(given, vocabulary)
     drawn_from = secrets.randbelow(2**32) if seed is None else seed
     say(f"{path}, seed {drawn_from}")
@@ -179,7 +219,7 @@ def sample(
             stop=stop or (),
             seed=drawn_from,
             n=n,
-            scored=json or best_of > 1,
+            scored=json or best_of > 1 or bool(colours),
         )
 
     try:
@@ -190,28 +230,39 @@ def sample(
             f"{what}; leave it out, or pass --on-unknown skip or --on-unknown replace"
         ) from None
     _note_unknown(begins_with, vocabulary, on_unknown)
+    written: list[str] = []
     with _may_close(out):
         if count == best_of == 1 and not json:
-            _stream(out, first, length)
-            return
-        rest = enumerate(_groups(count, best_of))
-        drawings = (sampler(streams, n) if n else first for n, streams in rest)
-        drawn = (text for drawing in drawings for text in _drawn(drawing, length))
-        for index in range(count):
-            _print(out, max(islice(drawn, best_of), key=_likelihood), index, json)
+            written.append(_stream(out, first, length, colours))
+        else:
+            rest = enumerate(_groups(count, best_of))
+            drawings = (sampler(streams, n) if n else first for n, streams in rest)
+            drawn = (text for drawing in drawings for text in _drawn(drawing, length))
+            for index in range(count):
+                text = max(islice(drawn, best_of), key=_likelihood)
+                _print(out, text, index, json)
+                written.append(text.written)
+    if learned:
+        _tell_copies(learned, written, vocabulary)
 
 
-def _stream(out: TextIO, sampler: Sampler, length: int) -> None:
-    """Write one text, each character as it is drawn."""
-    last = sampler.start
-    out.write(last)
+def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> str:
+    """Write one text, each character as it is drawn, and return it without its start."""
+    begin = sampler.start
+    out.write("".join(surprise(c, 0, colours) for c in begin) if colours else begin)
     out.flush()
+    written, nats = [], 0.0
     for character in sampler.characters(length):
-        out.write(character)
+        if colours:
+            before, nats = nats, -float(sampler.log_probs[0])
+            out.write(surprise(character, (nats - before) / math.log(2), colours))
+        else:
+            out.write(character)
         out.flush()
-        last = character
-    if out.isatty() and not last.endswith("\n"):
+        written.append(character)
+    if out.isatty() and not (written or [sampler.start])[-1].endswith("\n"):
         out.write("\n")
+    return "".join(written)
 
 
 class _Drawn(NamedTuple):
@@ -253,6 +304,28 @@ def _print(out: TextIO, text: _Drawn, index: int, json: bool) -> None:
         whole = text.sampler.start + text.written
         out.write(whole if whole.endswith("\n") else f"{whole}\n")
     out.flush()
+
+
+def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -> None:
+    """Name on stderr what the texts have copied, the longest first."""
+    from charlm.commands.tables import shorten
+    from charlm.generation.copies import AT_LEAST
+
+    ids = [vocabulary.encode(text, "text") for text in written]
+    decoded = vocabulary.decoder
+    found = [(copy, k) for k, copies in enumerate(learned.copies(ids)) for copy in copies]
+    if not found:
+        say(f"no copy: nothing of {AT_LEAST} characters or more stands in the learned text")
+    for copy, k in sorted(found, key=lambda q: -q[0].length)[:_NAMED]:
+        decode = decoded()
+        quoted = "".join(map(decode, ids[k][copy.begin : copy.begin + copy.length].tolist()))
+        which = f" of text {k + 1}" if len(written) > 1 else ""
+        say(
+            f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the learned "
+            f"text, from {copy.place:,} on: {shorten(printable(quoted), _QUOTED)}"
+        )
+    if len(found) > _NAMED:
+        say(f"and {len(found) - _NAMED:,} more")
 
 
 def _line(text: _Drawn, index: int) -> str:
@@ -315,13 +388,13 @@ def _text(content: bytes, vocabulary: Vocabulary) -> str:
 
 
 def _stdout() -> TextIO:
-    """Return stdout, made to take any character, and on a terminal to obey none."""
+    """Return stdout, made to take any character."""
     if sys.stdout is None:
         raise ConfigError("stdout: is closed; let the text go to a terminal, a file or a pipe")
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("charlm", _replace)
         sys.stdout.reconfigure(errors="charlm", newline="\n")
-    return cast(TextIO, Screen(sys.stdout)) if sys.stdout.isatty() else sys.stdout
+    return sys.stdout
 
 
 @contextmanager

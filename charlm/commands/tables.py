@@ -3,19 +3,10 @@
 import unicodedata
 from collections.abc import Sequence
 
+from charlm.terminal import symbol
+
 # A column is not made narrower than this.
 _NARROWEST = 8
-
-
-def symbol(character: str) -> str:
-    r"""Return a character of a vocabulary so that it can be told from all others.
-
-    Whitespace, controls, combining marks and what Unicode leaves open are quoted: `' '`, `'\n'`,
-    `'\u0301'`.
-    """
-    mark = unicodedata.category(character).startswith("M")
-    plain = character.isprintable() and not character.isspace() and not mark
-    return character if plain else ascii(character)
 
 
 def symbols(characters: str, columns: int, lines: int) -> list[str]:

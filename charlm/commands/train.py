@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from charlm.training.trainer import Trainer
 
 _BEGAN = time.perf_counter()
+# A text that is read sooner needs no bar.
+_SHORT_S = 0.5
 _MOST_THREADS = 1024
 
 # Options that are other names for settings.
@@ -34,6 +39,7 @@ _SETTINGS = {
     "batch_size": "train.batch_size",
     "seq_len": "train.seq_len",
     "dropout": "train.dropout",
+    "optimizer": "train.optimizer",
     "lr": "train.learning_rate",
     "steps": "train.steps",
     "epochs": "train.epochs",
@@ -76,7 +82,9 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="tiny, small, medium or large.", show_default="small", rich_help_panel="Training"
+            help="short, tiny, small, medium or large; auto chooses by the text's size.",
+            show_default="auto",
+            rich_help_panel="Training",
         ),
     ] = None,
     cell: Annotated[
@@ -100,8 +108,19 @@ def train(
     dropout: Annotated[
         float | None, typer.Option(help="Rate after every layer.", rich_help_panel="Training")
     ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adam, rmsprop, adagrad or sgd.", show_default="adam", rich_help_panel="Training"
+        ),
+    ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate.", rich_help_panel="Training")
+        float | None,
+        typer.Option(
+            help="Peak learning rate.",
+            show_default="one that suits the optimizer",
+            rich_help_panel="Training",
+        ),
     ] = None,
     steps: Annotated[
         int | None,
@@ -154,8 +173,9 @@ def train(
     """
     options = {key: value for key, value in locals().items() if key in _SETTINGS}
     options = {key: value for key, value in options.items() if value is not None}
-    # Until there is a run to save, both signals just end the program, cleaning up on the way.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     if resume:
         refused: dict[str, Any] = {
             f"--{key.replace('_', '-')}": True for key in options if key != "steps"
@@ -173,7 +193,10 @@ def train(
         resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
         from charlm.training.start import begin
 
-        beginning = begin(resolved, chosen, checkpoints, name, time.perf_counter() - _BEGAN)
+        with _reading_bar(quiet) as reading:
+            spent_s = time.perf_counter() - _BEGAN
+            beginning = begin(resolved, chosen, checkpoints, name, spent_s, reading)
+    stop.save(beginning.trainer)
     if not quiet:
         _announce(beginning)
     trainer = beginning.trainer
@@ -182,9 +205,45 @@ def train(
             more = trainer.steps * 2
             say(f"finished: all {trainer.steps:,} updates are made; --steps {more} would go on")
         return
-    stopped_by = _run(trainer, quiet)
-    if stopped_by:
-        raise typer.Exit(128 + stopped_by)
+    if quiet:
+        for _ in trainer.events():
+            pass
+    elif sys.stderr.isatty():
+        _show_bar(trainer)
+    else:
+        _show_lines(trainer)
+    if stop.caught and trainer.progress.step < trainer.steps:
+        raise typer.Exit(128 + stop.caught)
+
+
+class _Stop:
+    """Answer SIGINT and SIGTERM: the first asks to save and stop, the second leaves at once.
+
+    Until there is a run to save, the first ends the program as well, cleaning up on the way.
+
+    Attributes:
+        caught: the first signal's number, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.caught = 0
+        self._trainer: Trainer | None = None
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if self.caught:
+            # The last checkpoint is whole.
+            os._exit(128 + number)
+        self.caught = number
+        if self._trainer is None:
+            sys.exit(128 + number)
+        self._trainer.ask_to_stop()
+
+    def save(self, trainer: Trainer) -> None:
+        """From here on there is a run to save."""
+        self._trainer = trainer
+        if self.caught:
+            # The exit got lost, as one that is raised inside a destructor does.
+            trainer.ask_to_stop()
 
 
 def _resolve(
@@ -244,9 +303,38 @@ def _resume(
     return resume(run, texts or [], steps)
 
 
+@contextmanager
+def _reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how a long text is read and encoded; gone as soon as that is done."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc="reading",
+        unit="B",
+        unit_scale=True,
+        dynamic_ncols=True,
+        leave=False,
+        delay=_SHORT_S,
+        file=stderr,
+    )
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    with bar:
+        yield show
+
+
 def _announce(beginning: Beginning) -> None:
     """Say what is about to happen."""
     from charlm.text.corpus import shares
+    from charlm.training.memory import need
 
     trainer = beginning.trainer
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
@@ -265,13 +353,15 @@ def _announce(beginning: Beginning) -> None:
     say(
         f"{config.model.cell}, {config.model.layers} layers of "
         f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(trainer.nbytes)} while training",
+        f"{size(need(config, model.V).total)} while training",
         "model",
     )
     plan = (
         f"{trainer.steps:,} updates of {streams.B} streams x {streams.T} steps, "
         f"{trainer.steps / streams.chunks:.2g} passes over the text"
     )
+    if config.train.optimizer != "adam":
+        plan += f", {config.train.optimizer} at a rate of {config.train.learning_rate:g}"
     if beginning.pace:
         expected = beginning.pace.total_s(trainer.steps, trainer.validate_every)
         plan += f", about {duration(expected)}"
@@ -284,35 +374,10 @@ def _announce(beginning: Beginning) -> None:
         say(note, "note")
 
 
-def _run(trainer: Trainer, quiet: bool) -> int:
-    """Train, show it, and return the signal that ended it, or 0."""
-    caught: list[int] = []
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if caught:
-            # Asked twice: leave at once. The last checkpoint is whole.
-            import os
-
-            os._exit(128 + number)
-        caught.append(number)
-        trainer.ask_to_stop()
-
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    if quiet:
-        for _ in trainer.events():
-            pass
-    elif sys.stderr.isatty():
-        _show_bar(trainer)
-    else:
-        _show_lines(trainer)
-    return caught[0] if caught and trainer.progress.step < trainer.steps else 0
-
-
 def _show_bar(trainer: Trainer) -> None:
     from tqdm import tqdm
 
-    from charlm.training.events import Done, Sampled, Updated, Validated
+    from charlm.training.events import Done, RolledBack, Sampled, Updated, Validated
 
     loss, validation, characters, began = 0.0, "", 0, time.monotonic()
     bar = tqdm(
@@ -340,6 +405,10 @@ def _show_bar(trainer: Trainer) -> None:
                     validation = f", validation {event.loss:.3f}"
                     bar.write(_validation_line(event), file=stderr)
                     characters, began = 0, time.monotonic()
+                case RolledBack():
+                    bar.write(_rollback_line(event), file=stderr)
+                    bar.n, loss = event.to, 0.0
+                    bar.refresh()
                 case Sampled():
                     bar.write(dim(_indented(event.text)), file=stderr)
                 case Done():
@@ -350,12 +419,14 @@ def _show_bar(trainer: Trainer) -> None:
 
 
 def _show_lines(trainer: Trainer) -> None:
-    from charlm.training.events import Done, Validated
+    from charlm.training.events import Done, RolledBack, Validated
 
     for event in trainer.events():
         match event:
             case Validated():
                 say(_validation_line(event))
+            case RolledBack():
+                say(_rollback_line(event))
             case Done():
                 _close(trainer, event)
             case _:
@@ -370,12 +441,24 @@ def _validation_line(event: Any) -> str:
     )
 
 
+def _rollback_line(event: Any) -> str:
+    from charlm.training.recovery import MOST
+
+    return (
+        f"update {event.step + 1:,}: {event.why}; back to update {event.to:,} at half the learning "
+        f"rate ({event.count} of at most {MOST} times)"
+    )
+
+
 def _indented(text: str) -> str:
     lines = visible(text).strip("\n").splitlines()
     return "\n".join(f"    {line}" for line in lines)
 
 
 def _close(trainer: Trainer, event: Any) -> None:
+    from charlm.storage.history import read_history
+    from charlm.training.advice import advise
+
     run = trainer.run
     assert run is not None
     if event.interrupted:
@@ -392,4 +475,6 @@ def _close(trainer: Trainer, event: Any) -> None:
             f", validation {event.best_loss:.4f} nats per character at update {event.best_step:,}"
         )
     say(line)
+    if advice := advise(read_history(run.history).readings):
+        say(f"advice: {advice}")
     say(f"checkpoints: {run.folder}; write with: charlm sample {argument(run.folder)}")

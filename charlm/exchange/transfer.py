@@ -4,7 +4,6 @@ checkpoint -> state dict -> .pt, .safetensors or .onnx
 .pt or .safetensors -> state dict, checked -> checkpoints/<name>/best.npz
 """
 
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +120,10 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
     try:
         save(run.best, arrays, meta)
     except OSError as error:
-        with suppress(OSError):
-            run.folder.rmdir()
+        run.discard()
         raise RunError(f"{run.best}: cannot be saved ({error.strerror or error})") from None
+    except BaseException:
+        run.discard()
+        raise
+    run.release()
     return run

@@ -9,6 +9,7 @@ for bit: of the generator nothing is stored but how often it was asked.
 
 import hashlib
 import json
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -172,7 +173,7 @@ class Sampler:
         ladder = np.add.accumulate(weights.astype(np.float64), axis=0)
         # The draw lies below the sum, so a weight of 0 is never picked.
         if self.B == 1:
-            drawn = [int(ladder.searchsorted(self._rng.random() * ladder[-1], "right"))]
+            drawn = [bisect(ladder, self._rng.random() * ladder[-1])]
             self._last[0] = drawn[0]
         else:
             np.sum(ladder <= self._rng.random(self.B) * ladder[-1], axis=0, out=self._last)

@@ -101,7 +101,10 @@ class GRUTape(Tape):
 class GRU(RecurrentLayer):
     """Run a GRU layer; the state is (h,)."""
 
+    SIGMOIDS: ClassVar = ("r", "z")
+    MEMORY = "h_next"
     STATES: ClassVar = ("h",)
+    GATES: ClassVar = ("r", "z", "n")
 
     def blocks(self) -> list[Block]:
         return [
@@ -170,8 +173,8 @@ class GRU(RecurrentLayer):
         # 3a. dh of the h that entered, on the direct way: dh * z
         np.multiply(dh, z, out=u)
         # 1a. dWx += dax @ [x; 1]^T;  dWh += dah @ [h; 1]^T;  dx = Wx^T @ dax;  dh += Wh^T @ dah
-        self.product_x.gradient(dax, x1)
-        self.product_h.gradient(dah, h1)
+        self.product_x.gather(dax, x1)
+        self.product_h.gather(dah, h1)
         if self.needs_dx:
             self.product_x.backward(dax, x)
         self.product_h.backward(dah, h)

@@ -15,15 +15,15 @@ from typing import Protocol
 
 import numpy as np
 
-from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
+from charlm.nn.parameters import Array, Block, Parameters
 from charlm.nn.products import Table
 
 # Standard deviation of what a character looks like to the first layer at the beginning. With a
 # tenth of it the first hundreds of updates are spent on telling the characters apart.
 _SPREAD = 0.3
 
-# The gradient of a looked-up embedding is summed over this many columns at a time.
-_COLUMNS = 512
+# The gradient of a looked-up embedding is summed over this many of its rows at a time.
+ROWS = 16
 
 
 def folding_pays(V: int, D: int) -> bool:
@@ -36,9 +36,10 @@ def folding_pays(V: int, D: int) -> bool:
 
 
 def write_one_hot(ids: Array, x: Array) -> None:
-    """Write (B,) ids as columns of the identity into (V, B) x."""
+    """Write (T, B) ids as columns of the identity into (T, V, B) x."""
+    T, B = ids.shape
     x.fill(0)
-    x[ids, np.arange(ids.size)] = 1
+    x[np.arange(T)[:, None], ids, np.arange(B)] = 1
 
 
 class Input(Protocol):
@@ -58,20 +59,15 @@ class Input(Protocol):
         """Draw the initial weights."""
 
     def forward(self, ids: Array, x: Array) -> None:
-        """Write the columns of (B,) ids into (D, B) x."""
+        """Write the columns of a chunk, (T, B) ids, into (T, D, B) x."""
 
     def backward(self, ids: Array, dx: Array) -> None:
         """Add the gradient of a chunk, (T, B) ids and (T, D, B) dx."""
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of scratch arrays."""
 
 
 class OneHot:
     """Write one-hot columns; their weights are the first layer's own."""
 
-    nbytes = 0
     needs_dx = False
     table: Table | None = None
 
@@ -99,7 +95,6 @@ class OneHot:
 class Embedding:
     """Look columns up in a learned (D, V) matrix."""
 
-    nbytes = 0
     needs_dx = True
     table: Table | None = None
 
@@ -112,47 +107,32 @@ class Embedding:
     def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
         self.E = parameters.blocks[index]
         if gradient is not None:
-            dtype = self.E.dtype
             self.dE = gradient.blocks[index]
-            room = min(self.V, _COLUMNS)
-            self.onehot = aligned_zeros(_COLUMNS * room, dtype).reshape(-1, room)
-            self.sums, self.picked = aligned_zeros(2 * self.D * room, dtype).reshape(2, -1)
-            self.dxs = aligned_zeros(self.D * _COLUMNS, dtype)
-            scratch = (self.onehot, self.sums, self.picked, self.dxs)
-            self.nbytes = sum(q.nbytes for q in scratch)
+            self.sorted = np.empty((2, ROWS, 0), self.E.dtype)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         self.E[...] = rng.normal(0.0, _SPREAD, self.E.shape)
 
     def forward(self, ids: Array, x: Array) -> None:
-        # clip: the ids are the vocabulary's own; checking them would copy the columns once more.
-        np.take(self.E, ids, axis=1, out=x, mode="clip")
+        for t in range(len(ids)):
+            # clip: the ids are the vocabulary's own; checking them would copy the columns again.
+            np.take(self.E, ids[t], axis=1, out=x[t], mode="clip")
 
     def backward(self, ids: Array, dx: Array) -> None:
+        """Sort the columns by character, sum each character's, some rows of dx at a time."""
         T, B = ids.shape
-        steps = max(1, _COLUMNS // B)
-        for begin in range(0, T, steps):
-            for left in range(0, B, _COLUMNS):
-                self._add(
-                    ids[begin : begin + steps, left : left + _COLUMNS],
-                    dx[begin : begin + steps, :, left : left + _COLUMNS],
-                )
-
-    def _add(self, ids: Array, dx: Array) -> None:
-        """Sum dx by character as a product with one-hot rows, over the characters that occur."""
-        T, B = ids.shape
-        dxs = self.dxs[: self.D * T * B].reshape(self.D, T * B)
-        np.copyto(dxs.reshape(self.D, T, B), dx.transpose(1, 0, 2))
-        seen, where = np.unique(ids, return_inverse=True)
-        onehot = self.onehot.reshape(-1)[: T * B * seen.size].reshape(T * B, seen.size)
-        onehot.fill(0)
-        onehot[np.arange(T * B), where.ravel()] = 1
-        sums = self.sums[: self.D * seen.size].reshape(self.D, seen.size)
-        picked = self.picked[: self.D * seen.size].reshape(self.D, seen.size)
-        np.matmul(dxs, onehot, out=sums)
-        np.take(self.dE, seen, axis=1, out=picked, mode="clip")
-        picked += sums
-        self.dE[:, seen] = picked
+        order = ids.argsort(axis=None, kind="stable")
+        characters = ids.ravel()[order]
+        begins = np.flatnonzero(np.diff(characters, prepend=-1))
+        seen = characters[begins]
+        if self.sorted.shape[2] < T * B:
+            self.sorted = np.empty((2, ROWS, T * B), self.dE.dtype)
+        for top in range(0, self.D, ROWS):
+            rows = min(ROWS, self.D - top)
+            here, there = self.sorted[:, :rows, : T * B]
+            np.copyto(here.reshape(rows, T, B), dx[:, top : top + rows].swapaxes(0, 1))
+            np.take(here, order, axis=1, out=there, mode="clip")
+            self.dE[top : top + rows, seen] += np.add.reduceat(there, begins, axis=1)
 
 
 class FoldedEmbedding(Embedding):

@@ -94,7 +94,10 @@ class LSTMTape(Tape):
 class LSTM(RecurrentLayer):
     """Run an LSTM layer; the state is (h, c)."""
 
+    SIGMOIDS: ClassVar = ("i", "f", "o")
+    MEMORY = "tanh_c"
     STATES: ClassVar = ("h", "c")
+    GATES: ClassVar = ("i", "f", "o", "g")
 
     def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 1):
         super().__init__(name, D, H, needs_dx=needs_dx)
@@ -165,5 +168,5 @@ class LSTM(RecurrentLayer):
         # 2a. dc = dc * f
         dc *= f
         # 1a. dW += da @ [x; h; 1]^T;  [dx; dh] = [Wx Wh]^T @ da
-        self.product.gradient(da, xh)
+        self.product.gather(da, xh)
         self.product.backward(da, dxh)

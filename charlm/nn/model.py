@@ -49,20 +49,15 @@ class ModelTape:
             for rate, x in zip(self.rates, self.inputs, strict=True)
         ]
         self.zero_dstates = model.zero_state(B)
-        for product in model.products if model.gradient else ():
-            product.reserve(B)
+        for layer in model.layers if model.gradient else ():
+            for product in layer.products:
+                product.reserve(B)
 
     def draw_masks(self, rng: np.random.Generator) -> None:
         """Draw the masks of an update with the update's generator."""
         for rate, mask in zip(self.rates, self.masks, strict=True):
             if mask is not None:
                 draw_mask(rate, mask, rng)
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays."""
-        masks = sum(mask.nbytes for mask in self.masks if mask is not None)
-        return sum(tape.nbytes for tape in self.layers) + self.output.nbytes + masks
 
 
 class Model:
@@ -147,8 +142,7 @@ class Model:
             The state that leaves, as views valid until the tape's next forward.
         """
         x = tape.inputs[0]
-        for t in range(tape.T):
-            self.input.forward(ids[t], x[t])
+        self.input.forward(ids, x)
         apply_mask(tape.masks[0], x, x)
         leaving = []
         for k, layer in enumerate(self.layers):
@@ -182,13 +176,6 @@ class Model:
         apply_mask(tape.masks[0], dh, dh)
         self.input.backward(ids, dh)
         return loss, leaving
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of parameters, gradient and the products' copies."""
-        gradient = 0 if self.gradient is None else self.gradient.flat.nbytes
-        copies = sum(q.nbytes for product in self.products for q in product.arrays)
-        return self.parameters.flat.nbytes + gradient + copies + self.input.nbytes
 
 
 def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:

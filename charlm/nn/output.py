@@ -4,8 +4,9 @@
     2a.  p = softmax(z)
     2b.  nats = -ln p_target        the loss is their mean over the chunk
 
-A step's logits are turned into probabilities, into their gradient, and back into dy before the
-next step's are computed, so no array of T x V x B exists whatever V is.
+Nothing goes from step to step here, so several steps lie side by side and are one product. Their
+logits are turned into probabilities, into their gradient, and back into dy before the next steps'
+are computed, so no array of V x T x B exists whatever V is.
 """
 
 import numpy as np
@@ -14,25 +15,33 @@ from charlm.nn.functions import cross_entropy, cross_entropy_backward
 from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
 from charlm.nn.products import Product
 
+# So many columns lie side by side, but no more logits than these, 16 MB: wider products gain
+# nothing more, and memory should not grow with V.
+COLUMNS = 1024
+LOGITS = 1 << 22
+
+
+def steps_abreast(T: int, B: int, V: int) -> int:
+    """Return how many of T steps the output layer takes side by side."""
+    return max(1, min(T, COLUMNS // B, LOGITS // (V * B)))
+
 
 class OutputTape:
-    """Hold the output layer's input, 4 (H + 1) B bytes a step in float32, and one step's logits.
+    """Hold the output layer's input, 4 (H + 1) B bytes a step in float32, and some steps' logits.
 
     Attributes:
         y: (T, H, B) what the top layer sends up; `loss_and_gradient` puts dy in its place.
+        y1: (H+1, T B) the same and ones, step after step side by side.
     """
 
     def __init__(self, T: int, B: int, H: int, V: int, dtype: np.dtype) -> None:
-        self.y1 = aligned_zeros(T * (H + 1) * B, dtype).reshape(T, H + 1, B)
-        self.y1[:, -1] = 1
-        self.y = self.y1[:, :H]
-        self.z = aligned_zeros(V * B, dtype).reshape(V, B)
-        self.steps = [(self.y1[t], self.y[t]) for t in range(T)]
-
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays."""
-        return self.y1.nbytes + self.z.nbytes
+        self.y1 = aligned_zeros((H + 1) * T * B, dtype).reshape(H + 1, T * B)
+        self.y1[-1] = 1
+        self.y = self.y1[:H].reshape(H, T, B).transpose(1, 0, 2)
+        self.S = steps_abreast(T, B, V)
+        self.logits = aligned_zeros(V * self.S * B, dtype)
+        self.z = self.logits[: V * B].reshape(V, B)
+        self.columns = [self.y1[:, t * B : (t + 1) * B] for t in range(T)]
 
 
 class Output:
@@ -62,7 +71,7 @@ class Output:
 
     def forward(self, tape: OutputTape, t: int) -> Array:
         """Return the logits of step t, (V, B), valid until the next call."""
-        self.product.forward(tape.steps[t][0], tape.z)
+        self.product.forward(tape.columns[t], tape.z)
         return tape.z
 
     def loss_and_gradient(self, targets: Array, tape: OutputTape) -> float:
@@ -75,17 +84,19 @@ class Output:
         Returns:
             The mean of the nats per character.
         """
-        T, B = targets.shape
-        z, nats = tape.z, 0.0
-        for t, (y1, y) in enumerate(tape.steps):
+        N, wanted, nats = targets.size, targets.reshape(-1), 0.0
+        width = tape.S * targets.shape[1]
+        for begin in range(0, N, width):
+            here = slice(begin, min(begin + width, N))
+            y1, target = tape.y1[:, here], wanted[here]
+            z = tape.logits[: self.V * target.size].reshape(self.V, -1)
             # 1a. z = [W b] @ [y; 1]
             self.product.forward(y1, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target
-            nats += float(cross_entropy(z, targets[t]).sum(dtype=np.float64))
+            nats += float(cross_entropy(z, target).sum(dtype=np.float64))
             # 2a, 2b. dz = (p - [target]) / (T B)
-            cross_entropy_backward(z, targets[t], 1.0 / (T * B))
+            cross_entropy_backward(z, target, 1.0 / N)
             # 1a. dW += dz @ [y; 1]^T; dy = W^T @ dz
             self.product.gradient(z, y1)
-            self.product.backward(z, y)
-        self.product.finish()
-        return nats / float(T * B)
+            self.product.backward(z, y1[: self.H])
+        return nats / N

@@ -83,9 +83,10 @@ class Product:
 
         Args:
             x: (K, B) one column a stream.
-            a: (M, B) output.
+            a: (M, B) output, contiguous.
         """
-        np.matmul(self.W, x, out=a)
+        # dot has less to look at than matmul: for one stream that is a tenth of the product.
+        np.dot(self.W, x, out=a)
 
     def backward(self, da: Array, dx: Array) -> None:
         """Write W^T @ da into dx, for the wanted columns of W.
@@ -97,7 +98,17 @@ class Product:
         np.matmul(self.WT, da, out=dx)
 
     def gradient(self, da: Array, x: Array) -> None:
-        """Set da @ x^T aside, to be added to dW by `finish` at the latest.
+        """Add da @ x^T to dW.
+
+        Args:
+            da: (M, N) gradient of W @ x.
+            x: (K, N) what W was multiplied by; best for an N of many hundreds.
+        """
+        np.matmul(da, x.T, out=self.partial)
+        self.total += self.partial
+
+    def gather(self, da: Array, x: Array) -> None:
+        """Set da and x aside for `gradient`, until there are many columns of them.
 
         Args:
             da: (M, B) gradient of W @ x.
@@ -114,15 +125,14 @@ class Product:
             self._flush()
 
     def finish(self) -> None:
-        """Add to dW what `gradient` has set aside; call this at a chunk's end."""
+        """Add to dW what has been set aside; call this at a chunk's end."""
         if self.gathered:
             self._flush()
 
     def _flush(self) -> None:
         width = self.gathered * self.B
-        np.matmul(self.das[:, :width], self.xs[:, :width].T, out=self.partial)
+        self.gradient(self.das[:, :width], self.xs[:, :width])
         self.gathered = 0
-        self.total += self.partial
 
     @property
     def arrays(self) -> list[Array]:

@@ -66,10 +66,17 @@ class RecurrentLayer(ABC):
         needs_dx: whether the gradient of the input is wanted.
 
     Attributes:
+        STATES: names of what is carried from step to step.
+        GATES: names of the blocks of H rows that the recurrent weights are made of.
         X: rows of the tape's x: D, or V where an embedding is folded into the weights.
+        SIGMOIDS: the cell's gates between 0 and 1, by the names of a slot's views.
+        MEMORY: a slot's view of what the cell carries on, between -1 and 1.
     """
 
+    SIGMOIDS: ClassVar[tuple[str, ...]]
+    MEMORY: ClassVar[str]
     STATES: ClassVar[tuple[str, ...]]
+    GATES: ClassVar[tuple[str, ...]]
     dtype: np.dtype[Any]
     products: tuple[Product, ...]
     table: Table | None = None
@@ -132,7 +139,7 @@ class RecurrentLayer(ABC):
         """Run back over the tape, and add the weights' gradient to the parameters' twin.
 
         Args:
-            dh: (T, H, B) gradient of h_1..h_T from above; changed in place.
+            dh: (T, H, B) gradient of h_1..h_T from above.
             dstate: gradient of the state that left the last step, from the chunk after this one;
                 zeros cut the gradient there.
             tape: the workspace that `forward` filled; it can be run back over once.
@@ -145,10 +152,10 @@ class RecurrentLayer(ABC):
         dh_next, *others = dstate
         for work, given in zip(tape.work, others, strict=False):
             np.copyto(work, given)
+        dh_here = np.empty_like(tape.h[0])
         for t in reversed(range(len(tape.slots))):
-            dh_t = dh[t]
-            dh_t += dh_next
-            self.step_back(tape.slots[t], dh_t, tape.work)
+            np.add(dh[t], dh_next, out=dh_here)
+            self.step_back(tape.slots[t], dh_here, tape.work)
             dh_next = tape.h[t]
         for product in self.products:
             product.finish()

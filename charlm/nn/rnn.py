@@ -55,7 +55,10 @@ class RNNTape(Tape):
 class RNN(RecurrentLayer):
     """Run a tanh RNN layer; the state is (h,)."""
 
+    SIGMOIDS: ClassVar = ()
+    MEMORY = "h_next"
     STATES: ClassVar = ("h",)
+    GATES: ClassVar = ("h",)
 
     def blocks(self) -> list[Block]:
         return [Block(self.name, self.H, {"Wx": self.D, "Wh": self.H, "b": 1})]
@@ -93,5 +96,5 @@ class RNN(RecurrentLayer):
         np.subtract(_ONE, da, out=da)
         da *= dh
         # 1a. dW += da @ [x; h; 1]^T;  [dx; dh] = [Wx Wh]^T @ da
-        self.product.gradient(da, xh)
+        self.product.gather(da, xh)
         self.product.backward(da, dxh)

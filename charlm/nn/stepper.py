@@ -28,10 +28,10 @@ class Stepper:
         tapes = [layer.tape(1, B, rolling=True) for layer in model.layers]
         self.state: States = [tape.leaving for tape in tapes]
         self._output = model.output.tape(1, B)
-        self._x = tapes[0].x[0]
+        self._x = tapes[0].x
         # One stream is what sampling mostly runs: moving its one 1 beats writing the column anew.
         one_hot = isinstance(model.input, OneHot | FoldedEmbedding)
-        self._column, self._id = (self._x[:, 0] if one_hot and B == 1 else None), 0
+        self._column, self._id = (self._x[0, :, 0] if one_hot and B == 1 else None), 0
         above = [tape.x[0] for tape in tapes[1:]] + [self._output.y[0]]
         self._way = [
             (layer.step, tape.slots[0], tape.h[0], x)
@@ -54,7 +54,7 @@ class Stepper:
             (V, B) logits of the next character, valid until the next call and free to be changed.
         """
         if self._column is None:
-            self.model.input.forward(ids, self._x)
+            self.model.input.forward(ids[None], self._x)
         else:
             self._column[self._id] = 0
             self._id = ids.item()

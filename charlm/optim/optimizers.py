@@ -53,11 +53,6 @@ class Optimizer(ABC):
     def _update(self, learning_rate: float, *arrays: Array) -> None:
         """Update one block: parameters, gradient, state, scratch."""
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of the state."""
-        return sum(q.nbytes for q in self.state.values())
-
 
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum.

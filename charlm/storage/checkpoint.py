@@ -15,10 +15,10 @@ until its caller knows the shapes: a model's weights go from the file to where t
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,8 @@ from charlm.storage.atomic import replacing
 
 # The earliest date that a ZIP archive can name: equal checkpoints are equal files.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+# What the names of an earlier state begin with, where a checkpoint holds one beside its own.
+GOOD = "good/"
 # An array is read so many bytes at a time, where its rows are shorter.
 _PIECE_BYTES = 1 << 20
 
@@ -49,19 +51,25 @@ class Checkpoint(NamedTuple):
     meta: Mapping[str, Any]
 
 
-def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+def save(
+    path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any], *, keep_good: bool = False
+) -> None:
     """Write a checkpoint, and put it in the place of the one before.
 
     Args:
         path: the file.
-        arrays: name -> contiguous array.
+        arrays: name -> array.
         meta: anything that JSON can hold; the format version and the arrays' names are added.
+        keep_good: take the good state over from the file that is there, as `good/` and the arrays'
+            names: what stands there under such names, or its arrays where nothing does.
 
     Raises:
-        CheckpointError: the description is larger than one that can be loaded.
+        CheckpointError: the good state cannot be read, or the description is larger than one that
+            can be loaded.
         OSError: it cannot be written; the file that was there is untouched.
     """
-    listed = {"format": FORMAT, **meta, "arrays": list(arrays)}
+    names = [*arrays, *(GOOD + name for name in arrays if keep_good)]
+    listed = {"format": FORMAT, **meta, "arrays": names}
     # A path's bytes that are no UTF-8 are lone surrogates, for which JSON has an escape.
     text = json.dumps(listed, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
     if too_large(text):
@@ -74,7 +82,26 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             with archive.open(info, "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                _write_array(member, array)
+        if keep_good:
+            for name, content in _good_members(path, arrays):
+                archive.writestr(zipfile.ZipInfo(f"{GOOD}{name}.npy", _EPOCH), content)
+
+
+def _write_array(member: IO[bytes], array: Array) -> None:
+    """Write an array as `np.save` does, with no more than one copy of it, where it is a view."""
+    whole = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(whole)
+    np.lib.format.write_array_header_1_0(member, header)
+    member.write(whole.data)
+
+
+def _good_members(path: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Read the good state one array at a time, as bytes, so that it never is in memory whole."""
+    with OpenArchive(path) as archive:
+        prefix = GOOD if any(q.startswith(GOOD) for q in archive.namelist()) else ""
+        for name in names:
+            yield name, archive.read(f"{prefix}{name}.npy")
 
 
 class OpenCheckpoint:

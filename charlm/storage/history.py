@@ -1,8 +1,11 @@
 """A run's history, as its training wrote it: one line a reading.
 
+    {"step": 0, "sample": "q;Xw...", "elapsed_s": 0.0}
     {"step": 40, "loss": 1.93, "learning_rate": 0.008, "norm": 0.31, "elapsed_s": 7.6}
-    {"step": 50, "train_loss": 1.95, "validation": 1.98, "elapsed_s": 9.7}
+    {"step": 50, "train_loss": 1.95, "validation": 1.98, "chars_per_s": 24500,
+     "sample": "The ri...", "elapsed_s": 9.7}
     {"resume": 40}                      went on from update 40
+    {"rollback": 40, "from": 57, "count": 1, "why": "the loss explodes, ..."}
 
 A training that is killed and resumed makes the updates since its last checkpoint once more. So the
 last line of a step counts, and what stood behind a step that was gone back to counts no longer.
@@ -21,11 +24,13 @@ class History(NamedTuple):
     Attributes:
         readings: by ascending step, each step once.
         resumes: the steps at which the training was gone on with, in the order of the file.
+        rollbacks: how it went back to a good state by itself, each time once.
         torn: how many lines could not be read; a crash tears one at the most.
     """
 
     readings: list[dict[str, Any]]
     resumes: list[int]
+    rollbacks: list[dict[str, Any]]
     torn: int
 
 
@@ -35,7 +40,7 @@ def read_history(path: Path) -> History:
     Raises:
         RunError: it is there and cannot be read.
     """
-    history = History([], [], 0)
+    history = History([], [], [], 0)
     if path.exists() and not (path.is_file() or path.is_dir()):
         # Reading a pipe may wait for ever, and a device may never end.
         raise RunError(f"{path}: is no ordinary file; move it away")
@@ -53,6 +58,12 @@ def read_history(path: Path) -> History:
         if (step := _step(entry, "resume")) is not None:
             _go_back(history.readings, step + 1)
             history.resumes.append(step)
+        elif (step := _step(entry, "rollback")) is not None:
+            _go_back(history.readings, step + 1)
+            # What a crash undid was written down before it, and is made again.
+            count = _step(entry, "count") or 1
+            del history.rollbacks[max(0, count - 1) :]
+            history.rollbacks.append(entry)
         elif (step := _step(entry, "step")) is not None:
             _go_back(history.readings, step)
             history.readings.append(entry)

@@ -55,16 +55,44 @@ class Lock:
         try:
             while (handle := _make(path)) is None:
                 _take_over(path)
+            self._path, self._handle = path, handle
             self._release = weakref.finalize(self, _remove, path, handle, pid)
             os.write(handle, content)
         except OSError as error:
             if hasattr(self, "_release"):
                 self._release()
             raise RunError(f"{path}: cannot be made ({error.strerror or error})") from None
+        _sweep(path)
 
     def release(self) -> None:
         """Let others train the run; a second time does nothing."""
         self._release()
+
+    @property
+    def lost(self) -> bool:
+        """Say whether another has it, since somebody removed ours."""
+        try:
+            return not os.path.samestat(os.fstat(self._handle), self._path.stat())
+        except OSError:
+            return False
+
+
+def holder(path: Path) -> tuple[str, bool] | None:
+    """Look at a lock.
+
+    Returns:
+        Who holds it, in words, and whether that process lives; None where nobody does.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        found = _holder(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    if found is None:
+        return "a process that it does not name", False
+    return f"process {found.pid}" + _elsewhere(found), _lives(found)
 
 
 def _make(path: Path) -> int | None:
@@ -81,7 +109,8 @@ def _remove(path: Path, handle: int, pid: int) -> None:
     ours = False
     with suppress(OSError):
         ours = os.path.samestat(os.fstat(handle), path.stat())
-    os.close(handle)
+    with suppress(OSError):
+        os.close(handle)
     if ours:
         with suppress(OSError):
             path.unlink()
@@ -110,11 +139,24 @@ def _take_over(path: Path) -> None:
             os.replace(aside, path)
 
 
+def _sweep(path: Path) -> None:
+    """Remove what was moved aside by processes that were killed just then."""
+    for aside in path.parent.glob(f"{path.name}.*"):
+        number = aside.suffix[1:]
+        if number.isdecimal() and not _lives(_Holder(int(number), platform.node(), None)):
+            with suppress(OSError):
+                aside.unlink()
+
+
+def _elsewhere(holder: _Holder) -> str:
+    return "" if holder.host == platform.node() else f" on {holder.host}"
+
+
 def _held(path: Path, holder: _Holder | None) -> RunError:
     who = f"process {holder.pid}" if holder else "another process"
-    if holder and holder.host != platform.node():
+    if holder and (there := _elsewhere(holder)):
         return RunError(
-            f"{path.parent}: is being trained by {who} on {holder.host}; wait for its end, or "
+            f"{path.parent}: is being trained by {who}{there}; wait for its end, or "
             f"remove {path} where it has ended"
         )
     return RunError(f"{path.parent}: is being trained by {who}; wait for its end, or stop it first")
@@ -134,7 +176,7 @@ def _holder(content: bytes) -> _Holder | None:
     """Read who holds a lock; None where that cannot be read."""
     try:
         holder = _Holder(**json.loads(content))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return None
     return holder if isinstance(holder.pid, int) and holder.pid > 0 else None
 

@@ -6,6 +6,7 @@
         last.npz        the newest checkpoint, to resume from
         best.npz        the weights with the lowest validation loss, to sample from
         history.jsonl   one line a reading; a resume adds {"resume": step}
+        report.html     what `charlm report` wrote
         lock            the process that trains it, while it does
 
 A run that was imported has its best.npz alone. Nothing is ever written over another run: a name
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from charlm.errors import CheckpointError, RunError
-from charlm.storage.atomic import temporary_of
+from charlm.storage.atomic import replacing, temporary_of
 from charlm.storage.lock import Lock
 from charlm.terminal import argument, brief
 
@@ -50,7 +51,7 @@ class Run:
         """
         if self._held is None:
             self._held = Lock(self.lock)
-            for path in (self.last, self.best):
+            for path in (self.last, self.best, self.config):
                 with suppress(OSError):
                     temporary_of(path).unlink()
 
@@ -61,9 +62,36 @@ class Run:
             self._held = None
 
     def discard(self) -> None:
-        """Remove a run that has nothing worth keeping."""
+        """Remove a run that has nothing worth keeping, unless it is another process's by now."""
+        if self._held is not None and not self._held.lost:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+    def check_held(self) -> None:
+        """Make sure that nobody took the run over.
+
+        Raises:
+            RunError: somebody removed the lock of this process, and another has the run now.
+        """
+        if self._held is not None and self._held.lost:
+            raise RunError(
+                f"{self.folder}: another process has taken it over; leave its lock alone while it "
+                "is being trained"
+            )
+
+    def save_config(self, text: str) -> None:
+        """Write `config.yaml`.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        try:
+            with replacing(self.config) as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise self.failed(self.config, error) from None
 
     def record(self, entry: Mapping[str, Any]) -> None:
         """Append a line to the history.
@@ -82,6 +110,8 @@ class Run:
 
     def failed(self, path: Path, error: OSError) -> RunError:
         """Return what to raise where a file of the run cannot be saved."""
+        if not self.folder.exists():
+            return RunError(f"{self.folder}: is gone, somebody removed it; start again")
         go_on = "no checkpoint was saved yet, make room and start again"
         if self.last.exists():
             go_on = f"the checkpoint before is whole, go on from it with: {self.resuming}"
@@ -105,7 +135,9 @@ def _ends_line(path: Path) -> bool:
 
 
 def create(checkpoints: Path, name: str) -> Run:
-    """Make a new run's folder, under the first free name of `name`, `name-2`, ...
+    """Make a new run's folder, under the first free name of `name`, `name-2`, ..., and take it.
+
+    A name is free as well where a process was killed before it saved anything.
 
     Raises:
         RunError: the name is no file name, or the folder cannot be made.
@@ -117,20 +149,41 @@ def create(checkpoints: Path, name: str) -> Run:
         or any(c in name for c in "/\\\0")
     ):
         raise RunError(f"--name: must be a folder's name, got {brief(name)}; leave out / and \\")
-    number = 1
+    number = 0
     while True:
-        folder = checkpoints / (name if number == 1 else f"{name}-{number}")
+        number += 1
+        run = Run(checkpoints / (name if number == 1 else f"{name}-{number}"))
         try:
             checkpoints.mkdir(parents=True, exist_ok=True)
-            folder.mkdir()
-            return Run(folder)
+            run.folder.mkdir()
         except FileExistsError:
             if not checkpoints.is_dir():
                 raise RunError(f"{checkpoints}: is no folder; name another") from None
-            number += 1
+            if not _is_left_behind(run):
+                continue
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise RunError(f"{folder}: cannot be made ({why})") from None
+            raise RunError(f"{run.folder}: cannot be made ({why})") from None
+        try:
+            run.take()
+        except RunError:
+            if not run.lock.exists():
+                run.discard()
+                raise
+            # Another process was faster.
+        else:
+            return run
+
+
+def _is_left_behind(run: Run) -> bool:
+    """Say whether a run holds no more than what is made before its first checkpoint."""
+    files = {run.lock, run.ids, run.config}
+    files |= {temporary_of(q) for q in (run.config, run.last, run.best)}
+    try:
+        found = set(run.folder.iterdir())
+    except OSError:
+        return False
+    return found <= files and (not found or run.lock in found)
 
 
 def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:

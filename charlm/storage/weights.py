@@ -25,6 +25,8 @@ Counts = TypeVar("Counts")
 
 # No count of a run reaches it.
 _LARGEST = 2**53
+# A run that explodes sums up losses, and float32 ends at 3e38.
+_LARGEST_SUM = 1e60
 # The kind of a checkpoint that holds no weights, but what a sampler goes on from.
 SAMPLER = "sampler"
 
@@ -39,8 +41,8 @@ class Trained(NamedTuple):
 
 
 def pack(parameters: Parameters, prefix: str = "") -> dict[str, Array]:
-    """Return contiguous copies of all named views, their names behind `prefix`."""
-    return {prefix + name: array for name, array in parameters.copies().items()}
+    """Return all named views, their names behind `prefix`."""
+    return {prefix + name: view for name, view in parameters.views.items()}
 
 
 def unpack(checkpoint: Checkpoint, parameters: Parameters, prefix: str = "") -> None:
@@ -129,7 +131,7 @@ def _counts(value: object, *, whole: bool) -> bool:
         return False
     if whole:
         return isinstance(value, int) and 0 <= value < _LARGEST
-    return abs(value) < _LARGEST
+    return abs(value) < _LARGEST_SUM
 
 
 def load_model(path: Path) -> Trained:

@@ -18,7 +18,7 @@ import numpy as np
 
 from charlm.errors import TextError
 from charlm.text import encodings
-from charlm.text.source import Source
+from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import ByteVocabulary, Ids, OnUnknown, Vocabulary, code_points
 
 _CODE_POINTS = 0x110000
@@ -87,12 +87,13 @@ class _Utf8Watch:
             self.valid = False
 
 
-def scan(source: Source, min_count: int = 1) -> tuple[Vocabulary, Ids, str]:
+def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabulary, Ids, str]:
     """Read a text once: count its symbols, and make its vocabulary.
 
     Args:
         source: the text.
         min_count: characters that occur less often are folded into one unknown symbol.
+        *watches: are shown every byte as it is read.
 
     Returns:
         The vocabulary, how often each code point or byte occurs, and the SHA-256 of all bytes.
@@ -104,7 +105,7 @@ def scan(source: Source, min_count: int = 1) -> tuple[Vocabulary, Ids, str]:
     digest, watch = hashlib.sha256(), _Utf8Watch()
     look = None if codecs.lookup(source.encoding).name == "utf-8" else watch
     counts = np.zeros(256 if source.level == "byte" else _CODE_POINTS, np.int64)
-    for piece in source.pieces(digest, look):
+    for piece in source.pieces(digest, *watches, *([look] if look else [])):
         codes = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else code_points(piece)
         found = np.bincount(codes)
         counts[: found.size] += found
@@ -119,7 +120,11 @@ def scan(source: Source, min_count: int = 1) -> tuple[Vocabulary, Ids, str]:
 
 
 def encode(
-    source: Source, vocabulary: Vocabulary, target: Path, paths: tuple[str, ...] = ()
+    source: Source,
+    vocabulary: Vocabulary,
+    target: Path,
+    paths: tuple[str, ...] = (),
+    *watches: Watch,
 ) -> TextInfo:
     """Write a text's ids to a flat file.
 
@@ -128,6 +133,7 @@ def encode(
         vocabulary: knows each of its characters, or has an unknown symbol.
         target: the file of ids; written anew.
         paths: how the text was named.
+        *watches: are shown every byte as it is read.
 
     Raises:
         TextError: it cannot be read.
@@ -136,7 +142,7 @@ def encode(
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
     policy: OnUnknown = "error" if vocabulary.unknown_id is None else "replace"
     with target.open("wb") as file:
-        for piece in source.pieces(digest):
+        for piece in source.pieces(digest, *watches):
             ids = vocabulary.encode(piece, source.name, characters, policy)
             ids_digest.update(ids.data)
             file.write(ids.data)
@@ -173,9 +179,17 @@ class IdFile:
         self.size = path.stat().st_size // self.dtype.itemsize
 
     def read_into(self, begin: int, ids: Ids) -> None:
-        """Fill a contiguous array of the file's type with the ids from `begin` on."""
-        self._file.seek(begin * self.dtype.itemsize)
-        got = self._file.readinto(ids.data)
+        """Fill a contiguous array of the file's type with the ids from `begin` on.
+
+        Raises:
+            TextError: the file cannot be read, or ends before.
+        """
+        try:
+            self._file.seek(begin * self.dtype.itemsize)
+            got = self._file.readinto(ids.data)
+        except OSError as error:
+            why = error.strerror or error
+            raise TextError(f"{self._file.name}: cannot be read ({why})") from None
         if got != ids.nbytes:
             raise TextError(f"{self._file.name}: ends early; it was cut while in use")
 

@@ -21,6 +21,7 @@ PIECE_BYTES = 1 << 20
 
 Level: TypeAlias = Literal["char", "byte"]
 Digest: TypeAlias = "hashlib._Hash"
+Watch: TypeAlias = Callable[[bytes], object]
 
 
 @dataclass(frozen=True)
@@ -56,34 +57,44 @@ class Source:
         """
         digest = hashlib.sha256()
         for path in self.files:
-            for _ in _read(path, digest, None):
+            for _ in _read(path, digest):
                 pass
         return digest.hexdigest()
 
-    def pieces(
-        self, digest: Digest, watch: Callable[[bytes], None] | None = None
-    ) -> Iterator[str | bytes]:
+    def pieces(self, digest: Digest, *watches: Watch) -> Iterator[str | bytes]:
         """Read the text a piece at a time.
 
         Args:
             digest: is fed every byte of it.
-            watch: is shown every byte of it as well.
+            *watches: are shown every byte of it as well.
 
         Raises:
             TextError: a file cannot be read or decoded; names the byte.
         """
         if self.level == "byte":
             for path in self.files:
-                yield from _read(path, digest, watch)
+                yield from _read(path, digest, *watches)
             return
         open_line = False
         for path in self.files:
             begins = True
-            for piece in _decode(path, self.encoding, digest, watch):
+            for piece in self._decode(path, digest, *watches):
                 if begins and open_line:
                     yield "\n"
                 yield piece
                 begins, open_line = False, not piece.endswith("\n")
+
+    def _decode(self, path: Path, digest: Digest, *watches: Watch) -> Iterator[str]:
+        try:
+            yield from _decode(path, self.encoding, digest, *watches)
+        except _Undecodable as error:
+            others = len(self.files) - 1
+            apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
+            raise TextError(f"{path}: is not {error}; {apart}{_advice(path)}") from None
+
+
+class _Undecodable(Exception):
+    """Say what a file is not, and where."""
 
 
 def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
@@ -123,52 +134,47 @@ def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
     return tuple(sorted(files))
 
 
-def _read(path: Path, digest: Digest, watch: Callable[[bytes], None] | None) -> Iterator[bytes]:
+def _read(path: Path, digest: Digest, *watches: Watch) -> Iterator[bytes]:
     try:
         with path.open("rb", buffering=0) as file:
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)
-                if watch:
+                for watch in watches:
                     watch(piece)
                 yield piece
     except OSError as error:
         raise TextError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
-def _decode(
-    path: Path, encoding: str, digest: Digest, watch: Callable[[bytes], None] | None
-) -> Iterator[str]:
+def _decode(path: Path, encoding: str, digest: Digest, *watches: Watch) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
     held, offset, first = "", 0, True
-    pieces = _read(path, digest, watch)
+    pieces = _read(path, digest, *watches)
     while True:
         piece = next(pieces, b"")
         waiting = decoder.getstate()[0]
         try:
             text = decoder.decode(piece, final=not piece)
         except UnicodeDecodeError as error:
-            raise _undecodable(path, encoding, error, offset - len(waiting)) from None
+            at = offset - len(waiting) + error.start
+            byte = error.object[error.start]
+            raise _Undecodable(
+                f"{encoding.upper()}, got byte 0x{byte:02X} at offset {at} ({error.reason})"
+            ) from None
         except UnicodeError as error:
-            raise TextError(f"{path}: is not {encoding} ({error}); {_advice(path)}") from None
+            raise _Undecodable(f"{encoding} ({error})") from None
         offset += len(piece)
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
         # The \n of a \r\n may open the next piece.
         text = held + text
         held = "\r" if text.endswith("\r") and piece else ""
-        if text := text.removesuffix(held).replace("\r\n", "\n"):
+        text = text.removesuffix(held)
+        # Looking for one character first is a hundred times as fast.
+        if text := text.replace("\r\n", "\n") if "\r" in text else text:
             yield text
         if not piece:
             return
-
-
-def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError, offset: int) -> TextError:
-    at = offset + error.start
-    byte = error.object[error.start]
-    return TextError(
-        f"{path}: is not {encoding.upper()}, got byte 0x{byte:02X} at offset {at} "
-        f"({error.reason}); {_advice(path)}"
-    )
 
 
 def _advice(path: Path) -> str:

@@ -47,7 +47,9 @@ class Vocabulary:
         self.dtype = np.min_scalar_type(max(1, self.size - 1))
         self.unknown_id = len(symbols) if unknown else None
         codes = code_points(symbols)
-        self._table = np.full(int(codes[-1]) + 2, len(symbols), np.uint32)
+        # What stands for every other character is the table's last entry as well: look-ups beyond
+        # its end are clipped there.
+        self._table = np.full(int(codes[-1]) + 2, len(symbols), np.min_scalar_type(len(symbols)))
         self._table[codes] = np.arange(len(symbols))
         self.start_id = symbols.index(start)
 
@@ -91,10 +93,10 @@ class Vocabulary:
         if not isinstance(text, str):
             raise TypeError(f"{where}: must be a text, got {type(text).__name__}")
         codes = code_points(text)
-        ids = self._table[np.minimum(codes, self._table.size - 1)]
+        ids = np.take(self._table, codes, mode="clip")
         unknown = np.flatnonzero(ids == len(self.symbols))
         if not unknown.size:
-            return ids.astype(self.dtype)
+            return ids.astype(self.dtype, copy=False)
         match on_unknown:
             case "skip":
                 ids = np.delete(ids, unknown)
@@ -109,7 +111,7 @@ class Vocabulary:
                     f"{position + first} is not in this checkpoint's {self.size}-character "
                     "vocabulary; leave it out, or train on a text that has it"
                 )
-        return ids.astype(self.dtype)
+        return ids.astype(self.dtype, copy=False)
 
     def _like(self, character: str) -> str:
         """Return the known character that comes closest."""

@@ -67,6 +67,25 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """The loss exploded or was not finite: training goes on from its last good state.
+
+    Attributes:
+        step: updates that were made when it was seen.
+        to: updates that are made in the state gone back to; the next `Updated` counts from there.
+        why: what was seen.
+        factor: what the schedule's learning rate is multiplied by from here on.
+        count: how often that happened in this run.
+    """
+
+    step: int
+    to: int
+    why: str
+    factor: float
+    count: int
+
+
+@dataclass(frozen=True)
 class Done:
     """Training has ended.
 
@@ -86,4 +105,4 @@ class Done:
     early: bool = False
 
 
-Event: TypeAlias = Started | Updated | Validated | Sampled | Saved | Done
+Event: TypeAlias = Started | Updated | Validated | Sampled | Saved | RolledBack | Done

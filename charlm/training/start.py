@@ -1,11 +1,11 @@
 """Begin a training, or go on with one: from settings and a text to a trainer.
 
-begin     text -> vocabulary -> ids.bin -> B and T that fit -> steps -> Trainer
+begin     text -> vocabulary -> preset -> ids.bin -> B and T that fit -> steps -> Trainer
 resume    last.npz -> the same text? -> Trainer, put back where it was
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,12 @@ from charlm.storage.checkpoint import Checkpoint, load
 from charlm.storage.runs import Run
 from charlm.storage.weights import expect, load_model, read_config, read_counts
 from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
-from charlm.text.source import Source, find
+from charlm.text.source import Source, Watch, find
 from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
+from charlm.training import memory
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
+from charlm.training.sizing import suit
 from charlm.training.trainer import Progress, Trainer
 
 # A shorter run is over before its length could be estimated.
@@ -55,6 +57,7 @@ def begin(
     checkpoints: Path,
     name: str | None = None,
     spent_s: float = 0.0,
+    reading: Callable[[int, int], object] | None = None,
 ) -> Beginning:
     """Set a new run up in a folder of its own.
 
@@ -64,20 +67,27 @@ def begin(
         checkpoints: the folder of all runs.
         name: the run's; the text's stem where None.
         spent_s: seconds already spent out of `train.minutes`.
+        reading: is told how many of the text's bytes are read, and how many there are. A text is
+            read twice, and counts half each time.
 
     Raises:
         TextError: the text cannot be read, or is too short.
+        ConfigError: there is too little memory.
         RunError: the run's folder cannot be made.
         CheckpointError: the one that `train.init_from` names is damaged.
-        Diverged: what was timed did.
     """
     began = time.perf_counter() - spent_s
     # Before there is a model of its settings, which may be of any size.
     old = None if config.train.init_from is None else load_model(Path(config.train.init_from))
     paths = [Path(q) for q in config.data.path]
     source = _source(paths, config)
-    vocabulary, counts, sha256 = scan(source, config.data.min_count)
+    watches = [] if reading is None else [_counting(reading, source.nbytes)]
+    vocabulary, counts, sha256 = scan(source, config.data.min_count, *watches)
+    config, chosen = suit(config, given, int(counts.sum()))
     config, notes = _fit(config, given, int(counts.sum()))
+    if chosen:
+        notes.insert(0, chosen)
+    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     if vocabulary.unknown_id is not None:
         rare = np.count_nonzero(counts) - len(vocabulary.symbols)
         notes.append(
@@ -86,13 +96,13 @@ def begin(
         )
     run = runs.create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
-        run.take()
-        text = encode(source, vocabulary, run.ids, tuple(str(q.absolute()) for q in paths))
+        named = tuple(str(q.absolute()) for q in paths)
+        text = encode(source, vocabulary, run.ids, named, *watches)
         if text.sha256 != sha256:
             raise TextError(f"{source.name}: changed while it was being read; start again")
         ids = IdFile(run.ids, vocabulary.dtype)
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
-        run.config.write_text(to_yaml(config), encoding="utf-8")
+        run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
         if old is not None:
             kept, fresh, _ = trainer.begin_with(old)
@@ -120,6 +130,7 @@ def resume(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) ->
     Raises:
         CheckpointError: the checkpoint cannot be used.
         TextError: the text is not the one the run began with.
+        ConfigError: there is too little memory.
         RunError: the new goal lies behind the run, or another process trains it.
     """
     run.take()
@@ -152,16 +163,14 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
         config = config.replace(train__steps=goal)
     ids = IdFile(run.ids, vocabulary.dtype)
     _check(checkpoint, config, vocabulary, ids)
+    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     trainer = Trainer(config, vocabulary, text, ids, run)
     trainer.restore(checkpoint)
     if moved:
         trainer.plateau.stale = 0
         # Whatever ends this process, the next one has the new goal.
         trainer.save()
-        try:
-            run.config.write_text(to_yaml(config), encoding="utf-8")
-        except OSError as error:
-            raise run.failed(run.config, error) from None
+        run.save_config(to_yaml(config))
     return Beginning(trainer, None, notes)
 
 
@@ -186,6 +195,18 @@ def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: 
 def _source(paths: Sequence[Path], config: Config) -> Source:
     data = config.data
     return Source(find(paths, data.glob), data.encoding, data.level)
+
+
+def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
+    """Add up two readings of `total` bytes, and tell half of the sum."""
+    done = 0
+
+    def watch(piece: bytes) -> None:
+        nonlocal done
+        done += len(piece)
+        reading(done // 2, total)
+
+    return watch
 
 
 def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config, list[str]]:
@@ -278,7 +299,7 @@ def _same_text(
             )
         named = tuple(str(q.absolute()) for q in paths)
         text = replace(text, path=source.name, paths=named)
-    intact = run.ids.exists() and file_sha256(run.ids) == text.ids_sha256
+    intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
     if not intact:
         if not there:
             raise TextError(

@@ -1,6 +1,7 @@
 """Truncated backpropagation through time, as an iterator of events.
 
     update n:  read chunk n -> forward and back -> check -> clip -> optimizer -> average
+    trouble:   back to the last good state, at half the learning rate
 
 The loop draws no bar and prints nothing. What update n does follows from the checkpoint before it
 and from n alone, so a resumed run ends with the numbers of the run that was never interrupted.
@@ -8,7 +9,8 @@ and from n alone, so a resumed run ends with the numbers of the run that was nev
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 
 from charlm import environment, randomness
 from charlm.config import Config
-from charlm.errors import Diverged
+from charlm.errors import CheckpointError, Diverged
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import sample
@@ -27,7 +29,7 @@ from charlm.optim.averaging import Average
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
 from charlm.optim.schedules import Plateau, learning_rate
-from charlm.storage.checkpoint import Checkpoint, save
+from charlm.storage.checkpoint import GOOD, Checkpoint, load, save
 from charlm.storage.runs import Run
 from charlm.storage.weights import Trained, array, pack, read_counts, unpack
 from charlm.text.corpus import IdFile, TextInfo, shares
@@ -36,6 +38,7 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training.events import (
     Done,
     Event,
+    RolledBack,
     Sampled,
     Saved,
     Started,
@@ -43,12 +46,15 @@ from charlm.training.events import (
     Validated,
 )
 from charlm.training.finetuning import Adopted, adopt
+from charlm.training.recovery import MOST, Recovery, Trouble
 
 VALIDATIONS = 8
 _READINGS = 200
 # A validation reads at most this much of the share, so that a long text costs no more than a
 # short one; `charlm eval` reads everything.
 VALIDATION_CHARACTERS = 200_000
+# So much of each sample stays in the history.
+SAMPLE_KEPT = 300
 
 
 @dataclass
@@ -121,7 +127,9 @@ class Trainer:
             self.average = Average(self.shown.parameters.flat, train.average)
         self.zero_state = self.model.zero_state(train.batch_size)
         self.state: States = self.zero_state
-        self.progress, self.plateau = Progress(), Plateau()
+        self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
+        # What belongs to the good state's arrays, wherever in last.npz these are.
+        self._good: dict[str, Any] = self._counters()
         self.resumed = self.stop_asked = False
 
     def begin_with(self, old: Trained) -> Adopted:
@@ -142,12 +150,6 @@ class Trainer:
         every = self.config.train.validate_every
         return max(25, math.ceil(self.steps / VALIDATIONS)) if every == "auto" else every
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays that training holds."""
-        shown = 0 if self.shown is self.model else self.shown.nbytes
-        return self.model.nbytes + self.tape.nbytes + self.optimizer.nbytes + shown
-
     def ask_to_stop(self) -> None:
         """Let `events` save and end after the update that is being made."""
         self.stop_asked = True
@@ -158,7 +160,7 @@ class Trainer:
         """Make one update.
 
         Raises:
-            Diverged: the loss or the gradient is not finite; no parameter has moved.
+            Trouble: the loss or the gradient is not finite, or explodes; no parameter has moved.
         """
         n, train = self.progress.step, self.config.train
         chunk = self.streams.chunk(n)
@@ -167,14 +169,9 @@ class Trainer:
         loss, self.state = self.model.loss_and_gradient(
             chunk.inputs, chunk.targets, entering, self.tape
         )
-        norm, rate = global_norm(self.gradient), learning_rate(n, train, self.plateau.decays)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            what = "loss" if not math.isfinite(loss) else "gradient"
-            raise Diverged(
-                f"train: the {what} is no longer finite at update {n + 1}, got loss {loss:.4g} and "
-                f"gradient norm {norm:.4g} at learning rate {rate:.3g}; "
-                "start again with a lower --lr"
-            )
+        norm, rate = global_norm(self.gradient), self._rate(n)
+        if what := self.recovery.see(loss, norm, self.vocabulary.size, self.steps):
+            raise Trouble(what, f"at update {n + 1} and learning rate {rate:.3g}")
         clip(self.gradient, norm, train.clip_norm)
         self.optimizer.step(rate)
         if self.average:
@@ -190,21 +187,22 @@ class Trainer:
         """Score the validation share: nats per character, state carried.
 
         Raises:
-            Diverged: that is no finite number.
+            Trouble: that is no finite number.
         """
         if self.shown is not self.model:
             self.shown.prepare()
         start = self.vocabulary.start_id
         loss = score.carried(self.shown, self.ids, self.validation, start).nats
         if not math.isfinite(loss):
-            raise self._diverged(f"the validation loss is no longer finite, got {loss:.4g}")
+            raise self._trouble(f"the validation loss is no longer finite, got {loss:.4g},")
         return loss
 
     def events(self) -> Iterator[Event]:
         """Train to the goal, and tell what happens.
 
         Raises:
-            Diverged: as `update`; or the validation loss, or what was to be saved, is not finite.
+            Diverged: the loss, the gradient, the validation loss or what was to be saved was not
+                finite, or exploded, and going back did not help.
             RunError: a checkpoint could not be saved, or another process trains this run.
         """
         if self.run is None:
@@ -230,35 +228,80 @@ class Trainer:
             self.run.record({"resume": p.step})
         elif p.step == 0:
             yield from self._save()
+            if self.run and (length := self.config.train.sample_length):
+                # What it writes before it has learned anything.
+                self.shown.prepare()
+                text = self.sample(min(length, SAMPLE_KEPT))
+                self.run.record({"step": 0, "sample": text, "elapsed_s": 0.0})
         while p.step < self.steps and not self.stop_asked and not self.stale:
-            updated = self.update()
-            characters += updated.characters
-            yield updated
-            reading: dict[str, Any] = {}
-            if p.step % readings == 0:
-                reading = {"loss": updated.loss, "learning_rate": updated.learning_rate,
-                           "norm": updated.norm}  # fmt: skip
-            p.elapsed_s = time.monotonic() - began
-            due = p.step % self.validate_every == 0 or p.step == self.steps
-            if due and self.validation.size:
-                # A coarse clock may not have moved.
-                chars_per_s = characters / max(time.monotonic() - validated_at, 1e-3)
-                validated = self._validate(chars_per_s)
-                reading |= {"train_loss": validated.train_loss, "validation": validated.loss}
-                yield validated
-                if self.config.train.sample_length:
-                    yield Sampled(p.step, self.sample(self.config.train.sample_length))
-                validated_at, characters = time.monotonic(), 0
-            if reading and self.run:
-                self.run.record({"step": p.step, **reading, "elapsed_s": round(p.elapsed_s, 2)})
-            late = time.monotonic() - saved_at > self.config.train.save_every_s
-            if due or late or self.stop_asked:
-                yield from self._save()
-                saved_at = time.monotonic()
+            try:
+                updated = self.update()
+                characters += updated.characters
+                yield updated
+                reading: dict[str, Any] = {}
+                if p.step % readings == 0:
+                    reading = {"loss": updated.loss, "learning_rate": updated.learning_rate,
+                               "norm": updated.norm}  # fmt: skip
+                p.elapsed_s = time.monotonic() - began
+                due = self._is_due(p.step)
+                if due and self.validation.size:
+                    # A coarse clock may not have moved.
+                    chars_per_s = characters / max(time.monotonic() - validated_at, 1e-3)
+                    validated = self._validate(chars_per_s)
+                    reading |= {"train_loss": validated.train_loss, "validation": validated.loss,
+                                "chars_per_s": round(chars_per_s)}  # fmt: skip
+                    yield validated
+                    if length := self.config.train.sample_length:
+                        text = self.sample(length)
+                        reading["sample"] = text[:SAMPLE_KEPT]
+                        yield Sampled(p.step, text)
+                    validated_at, characters = time.monotonic(), 0
+                if reading and self.run:
+                    self.run.record({"step": p.step, **reading, "elapsed_s": round(p.elapsed_s, 2)})
+                late = time.monotonic() - saved_at > self.config.train.save_every_s
+                if due or late or self.stop_asked:
+                    yield from self._save()
+                    saved_at = time.monotonic()
+            except Trouble as trouble:
+                p.elapsed_s = time.monotonic() - began
+                yield self._roll_back(trouble)
+                p, saved_at = self.progress, time.monotonic()
         p.elapsed_s = time.monotonic() - began
         early = self.stale and p.step < self.steps
         interrupted = p.step < self.steps and not early
         yield Done(p.step, interrupted, p.best_loss, p.best_step, p.elapsed_s, early)
+
+    def _is_due(self, step: int) -> bool:
+        """Say whether a step is one to validate and save at."""
+        return step % self.validate_every == 0 or step == self.steps
+
+    def _roll_back(self, trouble: Trouble) -> RolledBack:
+        """Go back to the last good state, and halve the learning rate.
+
+        Raises:
+            Diverged: there is none, or it was gone back to often enough.
+        """
+        if self.run is None or not self.run.last.exists():
+            raise trouble
+        if self.recovery.rollbacks >= MOST:
+            tenth = self.config.train.learning_rate / 10
+            raise Diverged(
+                f"train: {trouble.what} and {MOST} times back at half the learning rate did not "
+                f"help; start again with a tenth of it, --lr {tenth:.2g}"
+            )
+        left, elapsed_s = self.progress.step, self.progress.elapsed_s
+        checkpoint = load(self.run.last)
+        good = {q[len(GOOD) :]: v for q, v in checkpoint.arrays.items() if q.startswith(GOOD)}
+        self._put_back(checkpoint._replace(arrays=good or checkpoint.arrays), self._good)
+        self.progress.elapsed_s = elapsed_s
+        self.recovery.rollbacks += 1
+        self.recovery.above = 0
+        count, step = self.recovery.rollbacks, self.progress.step
+        what = trouble.what.rstrip(",")
+        self.run.record({"rollback": step, "from": left, "count": count, "why": what})
+        # Whatever ends this process, the next one goes on from here and at this rate.
+        self.save()
+        return RolledBack(left, step, what, self.recovery.factor, count)
 
     def _validate(self, chars_per_s: float) -> Validated:
         p = self.progress
@@ -287,37 +330,48 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Write `last.npz`.
+        """Write `last.npz`, which holds the last good state as well, where this is not one.
 
         Raises:
-            Diverged: something of it is not finite; what was saved before stays.
+            Trouble: something of it is not finite; what was saved before stays.
             RunError: it could not be saved.
         """
         assert self.run is not None
-        self._write(self.run.last, self._arrays(), "last")
+        arrays = self._arrays()
+        is_good = self._is_due(self.progress.step) and not self.recovery.above
+        if not is_good and self.run.last.exists():
+            # Where somebody damaged the file, there is no other good state than this.
+            with suppress(CheckpointError):
+                self._write(self.run.last, arrays, "last", keep_good=True)
+                return
+        self._write(self.run.last, arrays, "last")
+        self._good = self._counters()
 
     def _save(self) -> Iterator[Event]:
         if self.run:
             self.save()
             yield Saved(self.progress.step, self.run.last)
 
-    def _write(self, path: Path, arrays: dict[str, Array], kind: str) -> None:
+    def _write(
+        self, path: Path, arrays: dict[str, Array], kind: str, *, keep_good: bool = False
+    ) -> None:
         assert self.run is not None
+        self.run.check_held()
         for name, q in arrays.items():
             if not _is_finite(q):
-                raise self._diverged(f"'{name}' is no longer finite")
+                raise self._trouble(f"'{name}' is no longer finite,")
         try:
-            save(path, arrays, self._meta(kind))
+            good = {"good": self._good} if keep_good else {}
+            save(path, arrays, self._meta(kind) | good, keep_good=keep_good)
         except OSError as error:
             raise self.run.failed(path, error) from None
 
-    def _diverged(self, what: str) -> Diverged:
+    def _rate(self, n: int) -> float:
+        return learning_rate(n, self.config.train, self.plateau.decays) * self.recovery.factor
+
+    def _trouble(self, what: str) -> Trouble:
         n = self.progress.step
-        rate = learning_rate(max(0, n - 1), self.config.train, self.plateau.decays)
-        return Diverged(
-            f"train: {what} after update {n} at learning rate {rate:.3g}; "
-            "start again with a lower --lr"
-        )
+        return Trouble(what, f"after update {n} at learning rate {self._rate(max(0, n - 1)):.3g}")
 
     def _arrays(self) -> dict[str, Array]:
         """Return everything that a resume needs, by the names of `last.npz`."""
@@ -329,7 +383,7 @@ class Trainer:
             arrays |= pack(self.shown.parameters, "average/")
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
-                arrays[f"state/{k}.{name}"] = np.ascontiguousarray(q)
+                arrays[f"state/{k}.{name}"] = q
         return arrays
 
     def _meta(self, kind: str) -> dict[str, Any]:
@@ -338,11 +392,15 @@ class Trainer:
             "config": self.config.as_dict(),
             "vocabulary": self.vocabulary.as_dict(),
             "text": self.text.as_dict(),
-            "progress": vars(self.progress).copy(),
-            "plateau": vars(self.plateau).copy(),
+            **self._counters(),
+            "recovery": vars(self.recovery).copy(),
             "threads": environment.threads(),
             "versions": environment.versions(),
         }
+
+    def _counters(self) -> dict[str, Any]:
+        """Return the counters that go with the arrays."""
+        return {"progress": vars(self.progress).copy(), "plateau": vars(self.plateau).copy()}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to where a `last.npz` was saved.
@@ -350,6 +408,27 @@ class Trainer:
         Raises:
             CheckpointError: it does not hold what this model needs.
         """
+        self._put_back(checkpoint, checkpoint.meta)
+        # A run of the time before there was one counts from here.
+        if "recovery" in checkpoint.meta:
+            self.recovery = read_counts(checkpoint, "recovery", Recovery)
+        self._good = self._good_counters(checkpoint)
+        self.resumed = True
+
+    def _good_counters(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Return the counters of the good state that is beside a checkpoint's own, or of that."""
+        good = checkpoint.meta.get("good")
+        beside = {name for name in checkpoint.arrays if name.startswith(GOOD)}
+        if good is None and not beside:
+            return self._counters()
+        counted = checkpoint._replace(meta=good if isinstance(good, dict) else {})
+        progress = read_counts(counted, "progress", Progress)
+        plateau = read_counts(counted, "plateau", Plateau)
+        for name, q in self._arrays().items():
+            array(checkpoint, GOOD + name, np.empty_like(q))
+        return {"progress": vars(progress), "plateau": vars(plateau)}
+
+    def _put_back(self, checkpoint: Checkpoint, counters: Mapping[str, Any]) -> None:
         parameters = self.model.parameters
         unpack(checkpoint, parameters)
         self.model.prepare()
@@ -361,10 +440,10 @@ class Trainer:
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
                 array(checkpoint, f"state/{k}.{name}", q)
-        self.progress = read_counts(checkpoint, "progress", Progress)
-        self.plateau = read_counts(checkpoint, "plateau", Plateau)
+        counted = checkpoint._replace(meta=counters)
+        self.progress = read_counts(counted, "progress", Progress)
+        self.plateau = read_counts(counted, "plateau", Plateau)
         self.optimizer.updates = self.progress.step
-        self.resumed = True
 
 
 @np.errstate(all="ignore")

@@ -1,0 +1,100 @@
+"""What temperature, top-k, top-p and min-p do to the text that a run writes.
+
+    known       share of the words written that occur in the learned text
+    repeated    share of the three-word sequences of a text that it has written before
+    copied      the longest verbatim copy of the learned text, its median over the texts and the
+                longest of all, in characters
+
+The last row measures held-out text in the same way: what an author does who copies nothing.
+"""
+
+import re
+import statistics
+from pathlib import Path
+
+import numpy as np
+
+from charlm.generation.copies import Learned
+from charlm.generation.filters import Filters
+from charlm.generation.sampler import Sampler
+from charlm.storage.learned import learned_text
+from charlm.storage.runs import weights
+from charlm.storage.weights import load_model
+from charlm.text.corpus import shares
+
+SETTINGS = [
+    {"temperature": 0.0},
+    *({"temperature": q} for q in (0.4, 0.6, 0.8, 1.0, 1.2)),
+    *({"temperature": 1.0, "top_k": q} for q in (3, 10)),
+    *({"temperature": 1.0, "top_p": q} for q in (0.8, 0.9, 0.95)),
+    *({"temperature": 1.0, "min_p": q} for q in (0.02, 0.05, 0.1)),
+]
+# Shorter agreements are not looked for; every text has some.
+AT_LEAST = 12
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+
+
+def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed: int) -> dict:
+    """Write texts under each setting, measure them, and print the table."""
+    path = weights(checkpoint, Path(checkpoints))
+    trained = load_model(path)
+    model, vocabulary, config, _ = trained
+    learned = Learned(learned_text(trained, path))
+    whole = np.fromfile(path.parent / "ids.bin", vocabulary.dtype)
+    training, validation, _ = shares(whole.size, config.data.validation, config.data.test)
+    decoded = _decoded(whole[: training.end], vocabulary)
+    known = set(words(decoded))
+    rows = []
+    print(f"{path}: {texts} texts of {length:,} characters each, seed {seed}\n")
+    print("| drawn with | known words | repeated | copied: median | longest |")
+    print("|---|---|---|---|---|")
+    for settings in SETTINGS:
+        sampler = Sampler(model, vocabulary, Filters(**settings), streams=texts, seed=seed)
+        rows.append({**settings, **measure(sampler.write(length), known, learned, vocabulary)})
+        name = ", ".join(f"{key.replace('_', '-')} {q:g}" for key, q in settings.items())
+        print(_line(name, rows[-1]), flush=True)
+    held = whole[validation.begin : validation.end]
+    pieces = [held[k * length : (k + 1) * length] for k in range(min(texts, held.size // length))]
+    if pieces:
+        written = [_decoded(q, vocabulary) for q in pieces]
+        rows.append({"held_out": True, **measure(written, known, learned, vocabulary)})
+        print(_line("(held-out text)", rows[-1]))
+    return {"checkpoint": str(path), "texts": texts, "length": length, "seed": seed, "rows": rows}
+
+
+def measure(texts: list[str], known: set[str], learned: Learned, vocabulary) -> dict:
+    """Measure texts that were written under one setting."""
+    written = [words(text) for text in texts]
+    every = [word for text in written for word in text]
+    ids = [vocabulary.encode(text, "text") for text in texts]
+    longest = [q[0].length if q else 0 for q in learned.copies(ids, AT_LEAST)]
+    return {
+        "known": sum(word in known for word in every) / max(1, len(every)),
+        "repeated": statistics.mean(map(repeated, written)),
+        "copied_median": statistics.median(longest),
+        "copied_longest": max(longest),
+    }
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in small letters, but for those that its edges may have cut."""
+    found = _WORD.finditer(text)
+    return [q[0].lower() for q in found if q.start() > 0 and q.end() < len(text)]
+
+
+def repeated(text: list[str]) -> float:
+    """Return the share of a text's three-word sequences that stand earlier in it too."""
+    threes = list(zip(text, text[1:], text[2:], strict=False))
+    return 1 - len(set(threes)) / len(threes) if threes else 0.0
+
+
+def _decoded(ids: np.ndarray, vocabulary) -> str:
+    decode = vocabulary.decoder()
+    return "".join(map(decode, ids.tolist()))
+
+
+def _line(name: str, row: dict) -> str:
+    return (
+        f"| {name} | {row['known']:.1%} | {row['repeated']:.1%} | {row['copied_median']:g} | "
+        f"{row['copied_longest']} |"
+    )

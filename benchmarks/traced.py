@@ -1,0 +1,27 @@
+"""What a trainer's arrays take, beside the formula; a process of its own, see memory.py."""
+
+import json
+import sys
+import tracemalloc
+from pathlib import Path
+
+from charlm.config import Config
+from charlm.text.corpus import IdFile, TextInfo
+from charlm.text.vocabulary import Vocabulary
+from charlm.training.memory import need
+from charlm.training.trainer import Trainer
+
+sizes = json.loads(sys.argv[1])
+config = Config().replace(
+    model__cell=sizes["cell"], model__layers=sizes["L"], model__hidden=sizes["H"],
+    train__batch_size=sizes["B"], train__seq_len=sizes["T"],
+)  # fmt: skip
+vocabulary = Vocabulary("".join(map(chr, range(32, 32 + sizes["V"]))), " ")
+path = Path(sys.argv[2]) / "ids.bin"
+path.write_bytes(bytes(200_000))
+ids = IdFile(path, vocabulary.dtype)
+tracemalloc.start()
+trainer = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
+trainer.update()
+allocated = tracemalloc.get_traced_memory()[0]
+print(json.dumps({"formula": need(config, vocabulary.size).total, "allocated": allocated}))

@@ -1,0 +1,37 @@
+"""Begin a training on a large text, make some updates, read every chunk of an epoch; see large.py.
+
+All chunks are read as the trainer reads them; the network runs over the first of them only.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from charlm.config import Layer, resolve
+from charlm.training.start import begin
+
+text, folder, updates = sys.argv[1:]
+config, given = resolve([Layer("walk", {"data.path": text, "train.steps": 45})])
+told = []
+began, began_cpu = time.perf_counter(), time.process_time()
+
+
+def reading(done: int, total: int) -> None:
+    if done == total:
+        told.extend((time.perf_counter() - began, time.process_time() - began_cpu))
+
+
+trainer = begin(config, given, Path(folder) / "runs", reading=reading).trainer
+for _ in range(int(updates)):
+    trainer.update()
+began = time.perf_counter()
+for n in range(trainer.streams.chunks):
+    trainer.streams.chunk(n)
+result = {
+    "reading_s": told[0],
+    "reading_cpu_s": told[1],
+    "chunks": trainer.streams.chunks,
+    "streams": trainer.streams.B,
+}
+print(json.dumps({**result, "walk_s": time.perf_counter() - began}))

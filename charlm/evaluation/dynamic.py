@@ -1,0 +1,99 @@
+"""Dynamic evaluation: the model goes on learning from the text that it is scored on.
+
+    a chunk of T characters is scored; then its gradient is followed, a little; then the next chunk
+
+No character is learned from before it was scored, so this is a fair figure, but another one than
+that of fixed weights: it says what the model and the text before are worth together. The text is
+read once, as one stream, with the state carried.
+
+Sources: Graves 2013, Generating sequences with recurrent neural networks, section 3.2; Krause,
+Kahembwe, Murray & Renals 2018; see optim/adaptation.py for the rule.
+"""
+
+import math
+
+import numpy as np
+
+from charlm.errors import ConfigError, Diverged
+from charlm.evaluation.score import Score
+from charlm.nn.model import Model
+from charlm.nn.parameters import Array
+from charlm.optim.adaptation import Adaptation
+from charlm.text.corpus import IdFile, Share
+from charlm.text.vocabulary import Ids
+
+# Measured; see docs/results.md.
+RATE = 0.001
+DECAY = 0.005
+EPSILON = 0.3
+CHUNK = 32
+# Chunks of the learned text that the statistics are taken over.
+_STATISTICS = 200
+
+
+# What overflows is told once, as Diverged.
+@np.errstate(all="ignore")
+def dynamic(
+    model: Model,
+    learned: Ids,
+    ids: IdFile,
+    share: Share,
+    start_id: int,
+    learning_rate: float = RATE,
+) -> Score:
+    """Score a text with a copy of the model that learns from it.
+
+    Args:
+        model: prepared weights; they stay as they are.
+        learned: the ids of the text that they were trained on.
+        ids: the text to score.
+        share: the part of it; nothing before it is read.
+        start_id: what stands before the first character.
+        learning_rate: at least 0; at 0 the score is that of fixed weights.
+
+    Raises:
+        ConfigError: the learning rate is out of range.
+        Diverged: the loss is no longer finite.
+    """
+    if not 0 <= learning_rate < math.inf:
+        raise ConfigError(f"learning rate: must be at least 0, got {learning_rate}")
+    learner = Model(model.config, model.V, model.parameters.flat.dtype)
+    assert learner.gradient is not None
+    weights, gradient = learner.parameters.flat, learner.gradient.flat
+    np.copyto(weights, model.parameters.flat)
+    learner.prepare()
+    optimizer = Adaptation(weights, gradient, _squares(learner, learned), DECAY, EPSILON)
+    tape, state, total = learner.tape(CHUNK, 1), learner.zero_state(1), 0.0
+    row = np.full(CHUNK + 1, start_id, ids.dtype)
+    for begin in range(0, share.size, CHUNK):
+        T = min(CHUNK, share.size - begin)
+        if T < CHUNK:
+            tape = learner.tape(T, 1)
+        row[0] = row[-1]
+        ids.read_into(share.begin + begin, row[1 : T + 1])
+        columns = row[: T + 1].astype(np.intp).reshape(-1, 1)
+        loss, state = learner.loss_and_gradient(columns[:-1], columns[1:], state, tape)
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"eval: the loss is no longer finite at character {begin + 1:,}, got {loss:.4g} at "
+                f"learning rate {learning_rate:g}; use a lower --lr"
+            )
+        total += loss * T
+        optimizer.step(learning_rate)
+        learner.prepare()
+    return Score(total / share.size, share.size)
+
+
+def _squares(model: Model, learned: Ids) -> Array:
+    """Return the mean squared gradient over chunks from all over the learned text."""
+    assert model.gradient is not None
+    gradient = model.gradient.flat
+    squares, T = np.zeros_like(gradient), min(CHUNK, learned.size - 1)
+    tape, zero = model.tape(T, 1), model.zero_state(1)
+    count = min(_STATISTICS, learned.size // (T + 1))
+    for n in range(count):
+        begin = n * (learned.size - T - 1) // max(1, count - 1)
+        columns = np.asarray(learned[begin : begin + T + 1]).astype(np.intp).reshape(-1, 1)
+        model.loss_and_gradient(columns[:-1], columns[1:], zero, tape)
+        squares += gradient * gradient / np.float32(count)
+    return squares

@@ -1,0 +1,63 @@
+"""Ids -> the characters that they spell, and which ids each of them is made of.
+
+characters   one id each
+bytes        h 0x68 -> "h";  0xed 0x95 0x9c -> "한";  what is no UTF-8 -> U+FFFD
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.nn.parameters import Array
+from charlm.terminal import symbol
+from charlm.text.vocabulary import UNKNOWN, ByteVocabulary, Ids, Vocabulary
+
+
+class Characters(NamedTuple):
+    """Hold a text as it is shown.
+
+    Attributes:
+        text: its characters.
+        begins: (len(text),) the first id of each.
+        ends: (len(text),) the id after its last one.
+    """
+
+    text: str
+    begins: Array
+    ends: Array
+
+    def sums(self, values: Array) -> Array:
+        """Sum what was measured by id, such as nats, up by character."""
+        total = np.concatenate([[0.0], np.cumsum(values)])
+        sums: Array = total[self.ends] - total[self.begins]
+        return sums
+
+    def lasts(self, values: Array) -> Array:
+        """Return what was measured by id as it was at each character's last id."""
+        lasts: Array = values[self.ends - 1]
+        return lasts
+
+
+def characters(vocabulary: Vocabulary, ids: Ids) -> Characters:
+    """Spell a text."""
+    decode, text, begins, ends, begin = vocabulary.decoder(), "", [], [], 0
+    for end, drawn in enumerate(ids.tolist(), 1):
+        decoded = decode(drawn)
+        # What ends broken bytes is a character itself: the last id is its own.
+        for k, character in enumerate(decoded, end - len(decoded) + 1):
+            text += character
+            begins.append(begin)
+            ends.append(k)
+            begin = k
+    if begin < ids.size:
+        text += UNKNOWN
+        begins.append(begin)
+        ends.append(ids.size)
+    return Characters(text, np.array(begins, np.intp), np.array(ends, np.intp))
+
+
+def names(vocabulary: Vocabulary) -> list[str]:
+    """Return each symbol of a vocabulary as it can be told from all others, by its id."""
+    if isinstance(vocabulary, ByteVocabulary):
+        return [symbol(chr(k)) if k < 0x80 else f"0x{k:02x}" for k in range(vocabulary.size)]
+    return [symbol(c) for c in vocabulary.symbols] + ["rare"] * (vocabulary.unknown_id is not None)

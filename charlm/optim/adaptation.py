@@ -1,0 +1,49 @@
+"""The steps of dynamic evaluation: as long as a weight's gradients usually are, and drawn back.
+
+    s = root of the mean squared gradient of each weight, on the text that was learned
+    p = p - learning_rate dp / (s + epsilon mean(s))
+    p = p + min(1, decay s / mean(s)) (p_0 - p)
+
+Source: Krause, Kahembwe, Murray & Renals 2018, Dynamic evaluation of neural sequence models,
+equations 6 to 9; with an epsilon in units of s, so that it suits networks of any size.
+"""
+
+import numpy as np
+
+from charlm.nn.parameters import Array
+from charlm.optim.optimizers import Optimizer
+
+
+class Adaptation(Optimizer):
+    """Follow the gradient on a new text without losing what was learned before.
+
+    Args:
+        parameters: the trained weights, which are moved.
+        gradient: their gradient.
+        squares: the mean squared gradient on the text that was learned; is overwritten.
+        decay: how fast an average weight goes back, an update.
+        epsilon: at least 0, in units of the mean of s.
+    """
+
+    STATE = ("scale", "pull", "trained")
+    SCRATCH = 1
+
+    def __init__(
+        self, parameters: Array, gradient: Array, squares: Array, decay: float, epsilon: float
+    ) -> None:
+        super().__init__(parameters, gradient)
+        s = np.sqrt(squares, out=squares)
+        # Weights that never had a gradient get none of either.
+        mean = max(float(s.mean()), float(np.finfo(s.dtype).tiny))
+        np.add(s, epsilon * mean, out=self.state["scale"])
+        np.minimum(s * (decay / mean), 1, out=self.state["pull"])
+        np.copyto(self.state["trained"], parameters)
+
+    def _update(self, learning_rate: float, *arrays: Array) -> None:
+        p, dp, scale, pull, trained, u = arrays
+        np.divide(dp, scale, out=u)
+        u *= learning_rate
+        p -= u
+        np.subtract(trained, p, out=u)
+        u *= pull
+        p += u

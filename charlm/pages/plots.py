@@ -1,0 +1,211 @@
+"""Pictures of a training as SVG, drawn by matplotlib for a page that is light or dark.
+
+A colour here is the name of one of the page's (page.css): it is drawn as a colour that nothing
+else has, and replaced in the SVG. Text stays text, in the page's own letters.
+"""
+
+import importlib
+import io
+import re
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from charlm.errors import DrawingError
+from charlm.insight.gates import Saturation
+from charlm.nn.parameters import Array
+
+_INK, _MUTED, _LINE, _ONE, _OTHER = (f"#00000{k}" for k in range(1, 6))
+_COLOURS = dict(
+    zip((_INK, _MUTED, _LINE, _ONE, _OTHER), ("ink", "muted", "line", "one", "other"), strict=True)
+)
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "text.color": _INK,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "legend.frameon": False,
+    "legend.labelcolor": _INK,
+}
+_SMALL, _WIDE = (4.4, 2.9), (11.2, 3.9)
+# Two layers are told apart by the two colours, further ones by their marks as well.
+_MARKS = ("o", "s", "^", "D", "v", "P")
+
+
+def matplotlib(part: str = "") -> Any:
+    """Import the library, an optional extra, or a module of it such as `.figure`.
+
+    Raises:
+        DrawingError: it is not installed, or cannot be imported.
+    """
+    try:
+        return importlib.import_module("matplotlib" + part)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name == "matplotlib"
+        first_line = str(error).partition("\n")[0]
+        state = "is not installed" if absent else f"cannot be imported ({first_line})"
+        raise DrawingError(
+            f"pictures: need matplotlib, which {state}; pip install matplotlib, or '.[plot]' in a "
+            "checkout of charlm"
+        ) from None
+
+
+def losses(readings: Sequence[Mapping[str, Any]], resumes: Sequence[int], *, wide: bool) -> str:
+    """Draw the loss of training and validation against updates.
+
+    Args:
+        readings: of a history.
+        resumes: the updates after which it was gone on with.
+        wide: for a wide page, or for a phone.
+    """
+
+    def draw(axes: Any) -> None:
+        steps, raw = column(readings, "loss")
+        axes.plot(steps, raw, color=_ONE, alpha=0.45, linewidth=1, label="training, an update")
+        steps, mean = column(readings, "train_loss")
+        # A mean is that of all updates since the one before, so it stands in their middle.
+        middles = (steps + np.concatenate([[0.0], steps[:-1]])) / 2
+        axes.plot(middles, mean, color=_ONE, label="training, mean")
+        steps, validation = column(readings, "validation")
+        axes.plot(steps, validation, color=_OTHER, marker="o", markersize=4, label="validation")
+        if validation.size:
+            k = int(validation.argmin())
+            axes.annotate(
+                f"{validation[k]:.3f}",
+                (steps[k], validation[k]),
+                (0, 8),
+                textcoords="offset points",
+                ha="center" if k < validation.size - 1 else "right",
+                color=_OTHER,
+                fontweight="bold",
+            )
+        for step in resumes:
+            axes.axvline(step, color=_MUTED, linewidth=0.8, linestyle=":")
+        axes.legend(loc="upper right")
+
+    return _over_updates(readings, draw, "nats per character", _WIDE if wide else _SMALL)
+
+
+def curve(readings: Sequence[Mapping[str, Any]], key: str, unit: str) -> str:
+    """Draw one of the numbers of a history against updates; nothing where it holds none."""
+    steps, values = column(readings, key)
+    if not values.size:
+        return ""
+
+    def draw(axes: Any) -> None:
+        dots = "o" if values.size < 20 else ""
+        axes.plot(steps, values, color=_ONE, linewidth=1.3, marker=dots, markersize=4)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(lambda q, _: f"{q:,.0f}" if q >= 1000 else f"{q:g}")
+
+    return _over_updates(readings, draw, unit, _SMALL)
+
+
+def gate(of_layers: Sequence[Saturation]) -> str:
+    """Draw where each unit's gate is: wide open to the right, shut to the top.
+
+    Args:
+        of_layers: the same gate in each layer.
+    """
+
+    def draw(axes: Any) -> None:
+        for q in of_layers:
+            axes.scatter(
+                q.above,
+                q.below,
+                s=16,
+                color=(_ONE, _OTHER)[q.layer % 2],
+                marker=_MARKS[q.layer % len(_MARKS)],
+                alpha=0.6,
+                linewidths=0,
+                label=f"layer {q.layer}",
+            )
+        axes.plot([0, 1], [1, 0], color=_MUTED, linewidth=0.8, linestyle=":")
+        axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        axes.set_xlabel("share of time above 0.9")
+        axes.set_ylabel("share of time below 0.1")
+        axes.legend(loc="upper right", handletextpad=0)
+
+    return _svg(draw, (4.0, 3.7), f"gate {of_layers[0].gate}: a point for each unit")
+
+
+def column(readings: Sequence[Mapping[str, Any]], key: str) -> tuple[Array, Array]:
+    """Return the steps and the numbers that a history has under a key; what is none is left out."""
+    pairs = [(q["step"], q.get(key)) for q in readings]
+    kept = [(s, v) for s, v in pairs if _is_number(v) and _is_number(s)]
+    steps, values = zip(*kept, strict=True) if kept else ((), ())
+    return np.array(steps, float), np.array(values, float)
+
+
+def _is_number(value: Any) -> bool:
+    """Say whether there is a number that can be drawn; a damaged history may hold any."""
+    return isinstance(value, int | float) and abs(value) < 1e18
+
+
+def _over_updates(
+    readings: Sequence[Mapping[str, Any]],
+    draw: Callable[[Any], None],
+    unit: str,
+    size: tuple[float, float],
+) -> str:
+    """Draw against updates at the bottom and minutes at the top."""
+
+    def drawn(axes: Any) -> None:
+        draw(axes)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("updates")
+        axes.set_ylabel(unit)
+        steps, elapsed = column(readings, "elapsed_s")
+        if not elapsed.size or elapsed.max() <= 0:
+            return
+        clock, name = (elapsed / 60, "minutes") if elapsed.max() >= 120 else (elapsed, "seconds")
+        ticks = matplotlib(".ticker").MaxNLocator(6, integer=True).tick_values(0, clock.max())
+        ticks = ticks[(ticks >= 0) & (ticks <= clock.max())]
+        # What a resumed run made once more took its time as well: it never goes back.
+        at = np.interp(ticks, np.maximum.accumulate(clock), steps)
+        top = axes.twiny()
+        top.set_xlim(axes.get_xlim())
+        top.set_xticks(at, [f"{tick:g}" for tick in ticks])
+        top.set_xlabel(name)
+        top.grid(False)
+
+    return _svg(drawn, size, f"{unit} against updates")
+
+
+def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> str:
+    """Return a picture as an element of a page; the same picture gives the same text."""
+    with matplotlib().rc_context({**_STYLE, "svg.hashsalt": "charlm"}):
+        figure = matplotlib(".figure").Figure(size, layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        draw(axes)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
+    # The page's own letters.
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
+    for colour, name in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    # Ids are of a page's one room: each picture gets its own.
+    prefix = f"p{zlib.crc32((title + svg).encode()):x}-"
+    svg = re.sub(r'(?<=id=")|(?<=url\(#)|(?<=href="#)', prefix, svg)
+    begin = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
+    return begin.sub(rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg, count=1)

@@ -1,0 +1,83 @@
+"""What a run's own curves say about the next one.
+
+    over the last quarter of a run, and since its best validation:
+
+    hardly learns        training has fallen by less than 0.1 in all        another learning rate
+    overfitting          validation stopped falling, training still falls   dropout, a smaller model
+    not done             validation still falls                             longer
+    held back            both flat, training well above validation          less dropout, longer
+    too small            both flat and close together                       a larger model
+    as far as it goes    both flat and apart                                dropout, more text
+
+Both losses are nats per character. Training's is the mean over the updates between two validations,
+with dropout and the weights that were moved; validation's is that of the averaged weights without
+dropout. So at equal quality training lies above, and a training that lies below is well apart.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+# Fewer validations are no curve.
+_LEAST = 4
+# What a loss moves by without meaning anything: a tenth of what settings usually gain or lose.
+_FLAT = 0.01
+_APART = 0.1
+_HARDLY = 0.1
+_NO_LOSS = 1e18
+
+
+class Reading(NamedTuple):
+    """Hold the losses at a validation."""
+
+    step: int
+    training: float
+    validation: float
+
+
+def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say in one line what a finished training suggests to change.
+
+    Args:
+        readings: those of the run's history.
+
+    Returns:
+        The line; None where there are too few validations to tell.
+    """
+    curve = [
+        Reading(q["step"], q["train_loss"], q["validation"])
+        for q in readings
+        if _is_loss(q.get("validation")) and _is_loss(q.get("train_loss"))
+    ]
+    if len(curve) < _LEAST:
+        return None
+    last, before = curve[-1], curve[-1 - max(1, len(curve) // 4)]
+    best = min(curve, key=lambda q: q.validation)
+    if curve[0].training - last.training < _HARDLY:
+        return (
+            f"training hardly falls ({curve[0].training:.2f} to {last.training:.2f}): "
+            "another learning rate"
+        )
+    apart = last.validation - last.training
+    rises = last.validation - best.validation > _FLAT
+    stopped = rises or best.step <= before.step
+    if stopped and best.training - last.training > _FLAT and (rises or apart > _APART):
+        return (
+            f"validation stopped falling at update {best.step:,} while training still falls: "
+            "more dropout, a smaller model or more text"
+        )
+    if not stopped and before.validation - last.validation > _FLAT:
+        return (
+            f"validation still falls ({before.validation:.3f} at update {before.step:,}, now "
+            f"{last.validation:.3f}): train longer"
+        )
+    losses = f"training at {last.training:.2f} and validation at {last.validation:.2f}"
+    if apart < -_APART:
+        return f"{losses} no longer fall, and training lies above: less dropout, or train longer"
+    if apart < _APART:
+        return f"{losses} lie together and no longer fall: a larger model"
+    return f"{losses} no longer fall: more dropout or more text"
+
+
+def _is_loss(value: object) -> bool:
+    """Say whether there is a number to compare; a damaged history may hold anything."""
+    return isinstance(value, int | float) and abs(value) < _NO_LOSS

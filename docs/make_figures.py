@@ -1,0 +1,154 @@
+"""Make every figure of docs/theory.md: the cells' drawings, and what charlm itself measured.
+
+    python docs/make_figures.py              draw anew from docs/figures/measured.json
+    python docs/make_figures.py --measure    measure first; all but the timing comes out the same
+    python docs/make_figures.py --time       time first
+
+Needs the extra `plot`.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported
+
+import matplotlib
+import measurements
+import numpy as np
+from cell_drawings import DRAWINGS
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from charlm.insight import comparison, gradient_figure
+from charlm.insight.gradient_figure import COLOURS, SETTINGS
+
+HERE = Path(__file__).parent / "figures"
+NUMBERS = HERE / "measured.json"
+MEASURED = ("forget_bias", "squashing", "truncation", "clipping", "memory")
+INK, OTHER = "#0072b2", "#d55e00"
+
+
+def gradients(folder: Path) -> None:
+    """Draw what `charlm gradients --out` draws."""
+    networks = comparison.fresh_cells(
+        (0.5, 1.0, 2.0), (0.0, 1.0, 3.0), lags=measurements.LAGS, hidden=64, seed=0
+    )
+    gradient_figure.draw(comparison.panels(networks), folder / "gradients.svg")
+
+
+def forget_bias(numbers: Mapping[str, Any], ax: Axes) -> None:
+    q = numbers["forget_bias"]
+    bias = np.linspace(min(q["bias"]), max(q["bias"]), 200)
+    ax.plot(bias, 1 / (1 + np.exp(-bias)), color="#999999", label="sigmoid(b)")
+    ax.plot(q["bias"], q["c_alone"], "o", color=INK, label="along c, hardly any recurrence")
+    ax.plot(q["bias"], q["h"], "s-", color=OTHER, ms=4, label="h, recurrent weights of scale 1")
+    ax.set_xlabel("forget bias b")
+    ax.set_ylabel("what a step multiplies the gradient by")
+    ax.legend(loc="lower right")
+
+
+def squashing(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
+    for name, colour in (("tanh", INK), ("logistic", OTHER)):
+        q = numbers["squashing"][name]
+        left.stairs(q["histogram"], q["edges"], fill=True, alpha=0.35, color=colour)
+        left.axvline(q["mean"], color=colour, lw=1.6, label=f"{name}: mean {abs(q['mean']):.2f}")
+        right.semilogy(q["dh"], color=colour, label=name)
+    left.set_xlabel("hidden unit's value")
+    left.set_ylabel("density")
+    left.legend(loc="upper left")
+    right.set_ylim(1e-12, 3)
+    right.set_xlabel("lag k, steps back")
+    right.set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
+    right.legend(loc="upper right")
+
+
+def truncation(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
+    q = numbers["truncation"]
+    for cell in comparison.CELLS:
+        for ax, what in ((left, "cosine"), (right, "ratio")):
+            ax.semilogx(
+                q["T"], q[cell][what], "o-", base=2, ms=4, color=COLOURS[cell[0]], label=cell
+            )
+    for ax, what in (
+        (left, "cosine with the whole gradient"),
+        (right, "length, as a share of the whole one's"),
+    ):
+        ax.set_xlabel("T, steps the gradient goes back")
+        ax.set_ylabel(what)
+        ax.set_ylim(0.55, 1.04)
+        ax.set_xticks(q["T"], [str(T) for T in q["T"]])
+    left.legend(loc="lower right")
+
+
+def cost(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
+    T = numbers["memory"]["T"]
+    left.loglog(T, np.array(numbers["timing"]["seconds"]) * 1000, "o-", ms=4, color=INK)
+    left.set_ylabel("milliseconds of one core")
+    right.loglog(T, np.array(numbers["memory"]["bytes"]) / 1e6, "o-", ms=4, color=INK)
+    right.set_ylabel("megabytes of tape")
+    for ax in (left, right):
+        ax.set_xscale("log", base=2)
+        ax.set_xlabel("T, steps the gradient goes back")
+        ax.set_xticks(T, [str(q) for q in T])
+
+
+def clipping(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
+    q = numbers["clipping"]
+    for name, colour in (("not clipped", OTHER), ("clipped", INK)):
+        left.semilogy(q[name]["norm"], color=colour, lw=1, label=name)
+        right.plot(q[name]["loss"], color=colour, lw=1, label=name)
+    left.axhline(q["longest"], color="#666666", lw=1, ls=":")
+    left.set_ylabel("length of the gradient, before clipping")
+    right.set_ylabel("loss, nats per character")
+    for ax in (left, right):
+        ax.set_xlabel("update")
+    right.legend(loc="upper right")
+
+
+FIGURES = {
+    "forget-bias.svg": (forget_bias, 1),
+    "squashing.svg": (squashing, 2),
+    "truncation.svg": (truncation, 2),
+    "cost.svg": (cost, 2),
+    "clipping.svg": (clipping, 2),
+}
+
+
+def draw(folder: Path) -> None:
+    """Write all figures to a folder."""
+    for name, drawing in DRAWINGS.items():
+        (folder / name).write_text(drawing(), encoding="utf-8", newline="\n")
+    gradients(folder)
+    numbers = json.loads(NUMBERS.read_text(encoding="utf-8"))
+    for name, (plot, count) in FIGURES.items():
+        with matplotlib.rc_context(SETTINGS | {"legend.fontsize": 8}):
+            figure = Figure(figsize=(3.9 * count + 0.6 * (count == 1), 2.9), layout="constrained")
+            plot(numbers, *figure.subplots(1, count, squeeze=False)[0])
+            figure.savefig(folder / name, metadata={"Date": None, "Creator": None})
+
+
+def plain(q: Any) -> Any:
+    """Return numbers as JSON holds them, to six digits: more would differ between machines."""
+    if isinstance(q, Mapping):
+        return {key: plain(value) for key, value in q.items()}
+    if isinstance(q, list | tuple | np.ndarray):
+        return [plain(value) for value in q]
+    return float(f"{q:.6g}") if isinstance(q, float | np.floating) else q
+
+
+def main() -> None:
+    """Measure what was asked for, and draw everything."""
+    numbers = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
+    for name in ("timing",) * ("--time" in sys.argv) + MEASURED * ("--measure" in sys.argv):
+        numbers[name] = plain(getattr(measurements, name)())
+    lines = [f"{json.dumps(name)}: {json.dumps(numbers[name])}" for name in sorted(numbers)]
+    NUMBERS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
+    draw(HERE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""A headless Chromium that tests talk to by its DevTools protocol, over two pipes.
+
+It loads no address but a page's own file: whatever else a page asks for is told in `requests`.
+"""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    "--disable-dev-shm-usage --hide-scrollbars --remote-debugging-pipe"
+)
+
+
+class Browser:
+    """Run the browser with a profile of its own.
+
+    Attributes:
+        complaints: what a page threw or wrote to the console as an error or a warning.
+        requests: the addresses that a page asked for, its own included.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        assert CHROMIUM
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        read_by_it, self._to = os.pipe()
+        self._from, written_by_it = os.pipe()
+        # The shell puts them where Chromium looks for them: 3 and 4.
+        script = f'exec {CHROMIUM} {_FLAGS} "$1" about:blank 3<&{read_by_it} 4>&{written_by_it}'
+        self._process = subprocess.Popen(
+            ["bash", "-c", script, "bash", f"--user-data-dir={folder}"],
+            pass_fds=(read_by_it, written_by_it),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(read_by_it)
+        os.close(written_by_it)
+        self._pending, self._count, self._session, self._events = b"", 0, None, []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def close(self) -> None:
+        """End it."""
+        os.close(self._to)
+        os.close(self._from)
+        self._process.terminate()
+        self._process.wait(20)
+
+    def call(self, method: str, **parameters):
+        """Ask for something, and wait for the answer."""
+        self._count += 1
+        message = {"id": self._count, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._count:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def open(self, path: Path, width: int = 800, height: int = 900, *, dark: bool = False) -> None:
+        """Load a page, on a screen of this size, and wait until it is there."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
+                  deviceScaleFactor=1, mobile=width < 500)  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.complaints.clear()
+        self.requests.clear()
+        self._events.clear()
+        self.call("Page.navigate", url=path.resolve().as_uri())
+        while "Page.loadEventFired" not in self._events:
+            self._read()
+
+    def evaluate(self, expression: str):
+        """Return what an expression of the page's language is worth."""
+        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        assert "exceptionDetails" not in result, result
+        return result["result"].get("value")
+
+    def point(self, selector: str) -> None:
+        """Move the pointer over an element."""
+        x, y = self._middle(selector)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def tap(self, selector: str) -> None:
+        """Touch an element with a finger."""
+        x, y = self._middle(selector)
+        self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        self.call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        code = {"Tab": 9}.get(key, 0)
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key,
+                      windowsVirtualKeyCode=code)  # fmt: skip
+
+    def picture(self, path: Path, *, whole: bool = False) -> None:
+        """Save what is on the screen, or the whole page, as PNG."""
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+    def _middle(self, selector: str) -> tuple[float, float]:
+        script = f"""(() => {{
+            const element = document.querySelector({json.dumps(selector)});
+            element.scrollIntoView({{ block: "center", behavior: "instant" }});
+            const box = element.getClientRects()[0];
+            return [box.left + box.width / 2, box.top + box.height / 2];
+        }})()"""
+        x, y = self.evaluate(script)
+        return x, y
+
+    def _read(self) -> dict:
+        while b"\0" not in self._pending:
+            piece = os.read(self._from, 1 << 20)
+            assert piece, "Chromium has ended"
+            self._pending += piece
+        line, _, self._pending = self._pending.partition(b"\0")
+        message = json.loads(line)
+        match message.get("method"), message.get("params", {}):
+            case "Runtime.exceptionThrown", params:
+                self.complaints.append(params["exceptionDetails"]["text"])
+            case "Runtime.consoleAPICalled", {"type": "error" | "warning"} as params:
+                self.complaints.append(str(params["args"]))
+            case "Log.entryAdded", {"entry": {"level": "error" | "warning"} as entry}:
+                self.complaints.append(entry["text"])
+            case "Network.requestWillBeSent", params:
+                self.requests.append(params["request"]["url"])
+            case str() as name, _:
+                self._events.append(name)
+        return message

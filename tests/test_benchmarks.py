@@ -1,0 +1,112 @@
+"""The benchmarks that make tables: what they count, and that a row of each can be made."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import VERSE
+
+ROOT = Path(__file__).parent.parent
+FOLDER = ROOT / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Import a benchmark by its name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def run(tmp_path, *arguments):
+    """Run scripts/bench's program; results go to its own folder, so it is given a copy."""
+    folder = tmp_path / "checkout" / "benchmarks"
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for path in FOLDER.glob("*.py"):
+            (folder / path.name).write_bytes(path.read_bytes())
+        (folder.parent / "charlm").symlink_to(ROOT / "charlm")
+    done = subprocess.run(
+        [sys.executable, str(folder / "bench.py"), *map(str, arguments)],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout, json.loads((folder / "results" / f"{arguments[0]}.json").read_text())
+
+
+def test_words_and_repetition(benchmark):
+    filters = benchmark("filters")
+    assert filters.words(" It's Zoë's 2nd: well-known, o'er, en") == [
+        "it's", "zoë's", "nd", "well", "known", "o'er",
+    ]  # fmt: skip
+    assert filters.words("the river rose.") == ["river", "rose"]
+    assert filters.repeated(["a", "b", "c", "d"]) == 0
+    assert filters.repeated(["a", "b", "c", "a", "b", "c"]) == pytest.approx(1 / 4)
+    assert filters.repeated([]) == 0
+
+
+def test_cells_of_equal_size(benchmark):
+    cells = benchmark("equal_cells")
+    target = cells.size("lstm", 32)
+    for cell in ("gru", "rnn"):
+        H = cells.units(cell, target)
+        apart = abs(cells.size(cell, H) - target)
+        assert apart <= abs(cells.size(cell, H - 1) - target)
+        assert apart <= abs(cells.size(cell, H + 1) - target)
+    assert cells.units("lstm", target) == 32
+
+
+def test_what_is_held_out_is_what_was_validated_on(benchmark, tmp_path):
+    presets = benchmark("presets")
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"0123456789\r\n" * 10)
+    held = presets.held_out(tmp_path / "a.txt", tmp_path / "held.txt")
+    assert held.read_bytes() == b"0123456789\n"
+
+
+def test_a_row_of_presets_and_one_of_filters(tmp_path):
+    (tmp_path / "verse.txt").write_text(VERSE * 60)
+    small = [
+        part
+        for setting in ("model.hidden=12", "model.layers=1", "train.epochs=2", "train.batch_size=8")
+        for part in ("--set", setting)
+    ]
+    out, result = run(
+        tmp_path, "presets", "--text", tmp_path / "verse.txt", "--seeds", 2, "--dynamic", *small
+    )
+    assert "| `charlm train verse.txt --set model.hidden=12" in out
+    assert [q["seed"] for q in result["runs"]] == [0, 1]
+    for q in result["runs"]:
+        assert q["validations"] >= 1
+        assert 0 < q["carried"] < 4
+        assert 0 < q["dynamic"] < 4
+        assert q["seconds"] > 0
+    subprocess.run(
+        [sys.executable, "-m", "charlm", "train", "verse.txt", "--quiet", *small],
+        cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    out, result = run(tmp_path, "filters", "--texts", 2, "--length", 120)
+    rows = [line for line in out.splitlines() if line.startswith("| ")]
+    assert rows[1].startswith("| temperature 0 | ")
+    assert rows[-1].startswith("| (held-out text) | 100.0% | ")
+    assert len(rows) == 1 + len(result["rows"])
+
+
+def test_cells_draw_a_plot(benchmark, tmp_path):
+    pytest.importorskip("matplotlib")
+    cells = benchmark("equal_cells")
+    curves = {
+        cell: [{"step": n, "validation": 3 / n, "elapsed_s": n} for n in (1, 2, 3)]
+        for cell in ("lstm", "gru")
+    }
+    path = tmp_path / "cells.svg"
+    cells.draw(curves, {"lstm": {"units": 8}, "gru": {"units": 9}}, path)
+    assert "gru, 2 x 9" in path.read_text() or path.stat().st_size > 5000

@@ -1,0 +1,290 @@
+"""Colours on a terminal: who gets them, what they stand for, and the text under them unchanged."""
+
+import math
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import VERSE, shown_on
+
+import charlm as library
+from charlm.commands.paint import Depth, depth, state, surprise
+from charlm.insight import cells
+from charlm.terminal import printable
+
+ROOT = Path(__file__).parent.parent
+SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}
+ANSI = re.compile(r"\033\[[\d;]*m")
+
+
+@pytest.fixture
+def colours(monkeypatch):
+    """Let the program in this process use all colours."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+
+
+@pytest.fixture
+def no_colours(monkeypatch):
+    for variable in ("FORCE_COLOR", "NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("colours")
+    (folder / "verse.txt").write_text(VERSE * 20, newline="")
+    library.train(folder / "verse.txt", checkpoints=folder, **SMALL)
+    return folder
+
+
+@pytest.fixture
+def program(charlm, trained):
+    """The program, on that run."""
+    return lambda command, *more: charlm(command, *more, "--checkpoints", trained)
+
+
+class Stream:
+    def __init__(self, terminal):
+        self.isatty = lambda: terminal
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "expected"),
+    [
+        (True, {"TERM": "xterm", "COLORTERM": "truecolor"}, Depth.ALL),
+        (True, {"TERM": "xterm", "COLORTERM": "24bit"}, Depth.ALL),
+        (True, {"TERM": "xterm", "WT_SESSION": "x"}, Depth.ALL),
+        (True, {"TERM": "xterm-256color"}, Depth.SOME),
+        (True, {"TERM": "xterm"}, Depth.NONE),
+        (True, {"TERM": "dumb"}, Depth.NONE),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": "1"}, Depth.NONE),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": ""}, Depth.SOME),
+        (False, {"TERM": "xterm-256color", "COLORTERM": "truecolor"}, Depth.NONE),
+        (False, {"TERM": "dumb", "FORCE_COLOR": "1"}, Depth.SOME),
+        (False, {"FORCE_COLOR": "1", "COLORTERM": "truecolor"}, Depth.ALL),
+        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, Depth.NONE),
+    ],
+)
+def test_depth(monkeypatch, terminal, environment, expected):
+    for variable in ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "WT_SESSION"):
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert depth(Stream(terminal)) is expected
+
+
+def test_colours_grow_with_what_they_stand_for():
+    assert surprise("a", 2.9, Depth.ALL) == "a"
+    assert surprise("a", 3, Depth.ALL) == "\033[48;2;112;112;112m\033[38;5;231ma\033[0m"
+    assert surprise("a", 8, Depth.ALL) == surprise("a", 99, Depth.ALL)
+    assert surprise("a", 8, Depth.ALL).startswith("\033[48;2;200;70;0m")
+    assert state("a", 0.1, Depth.ALL) == "a"
+    assert state("a", -1, Depth.ALL).startswith("\033[48;2;0;100;180m")
+    assert state("a", 1, Depth.SOME).startswith("\033[48;5;166m")
+    assert state("a", -0.2, Depth.SOME).startswith("\033[48;5;242m")
+    assert state("a", 1, Depth.NONE) == "a"
+
+
+def test_text_cannot_command_the_terminal():
+    for colours in Depth:
+        assert ANSI.sub("", surprise("\x1b", 9, colours)) == "\\x1b"
+        assert ANSI.sub("", state("\u202e", 0, colours)) == "\\u202e"
+    assert state("\n", 1, Depth.ALL).endswith(" \033[0m\n"), "a colour ends with its line"
+    assert state("\n", 1, Depth.NONE) == "\n"
+
+
+# charlm sample --color
+
+
+def test_sample_in_colours(program, trained, colours):
+    plain = program("sample", "--seed", 3, "--start", "The ", "-n", 120)[1]
+    code, out, err = program("sample", "--seed", 3, "--start", "The ", "-n", 120, "--color")
+    assert (code, len(err.splitlines())) == (0, 1)
+    model = library.load(trained / "verse")
+    bits = -model.log_probs(plain)[4:] / math.log(2)
+    expected = "The " + "".join(
+        surprise(c, b, Depth.ALL) for c, b in zip(plain[4:], bits.tolist(), strict=True)
+    )
+    # A number may round the other way: the sampler's sum is a difference of two.
+    assert ANSI.sub("", out).replace(" \n", "\n") == plain.replace(" \n", "\n")
+    numbers = [re.findall(r"\d+", " ".join(ANSI.findall(q))) for q in (out, expected)]
+    assert len(numbers[0]) == len(numbers[1]) > 100
+    assert np.abs(np.subtract(*(np.array(q, int) for q in numbers))).max() <= 1
+
+
+def test_sample_in_colours_of_bytes(charlm, tmp_path, colours):
+    (tmp_path / "bytes.txt").write_text("한국어 🙂 " * 200)
+    library.train(tmp_path / "bytes.txt", level="byte", checkpoints=tmp_path, **SMALL)
+    arguments = ("sample", "--seed", 1, "-n", 90, "--checkpoints", tmp_path)
+    plain, out = charlm(*arguments)[1], charlm(*arguments, "--color")[1]
+    expected = "".join(c if c in "\n\t" else printable(c) for c in plain)
+    assert ANSI.sub("", out).replace(" \n", "\n") == expected.replace(" \n", "\n")
+    assert "\ufffd" in expected, "some bytes are no characters"
+
+
+def test_sample_without_colours_is_plain(program, no_colours):
+    plain = program("sample", "--seed", 3, "-n", 60)[1]
+    code, out, err = program("sample", "--seed", 3, "-n", 60, "--color")
+    assert (code, out) == (0, plain)
+    assert "stdout shows no colours; FORCE_COLOR=1 insists" in err
+
+
+def test_sample_on_a_terminal(trained):
+    def shown(**environment):
+        master, slave = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "charlm", "sample", "--seed", "3", "-n", "60", "--color",
+             "--checkpoints", str(trained)],
+            stdout=slave, stderr=subprocess.DEVNULL, cwd=ROOT,
+            env={"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1"} | environment,
+        )  # fmt: skip
+        os.close(slave)
+        return shown_on(master, process)
+
+    assert "\033[48;5;" in shown(TERM="xterm-256color")
+    assert "\033" not in shown(TERM="xterm-256color", NO_COLOR="1")
+    assert "\033" not in shown(TERM="dumb")
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--count", "2"], ["--best-of", "2"]])
+def test_sample_in_colours_is_one_text(program, more):
+    code, _, err = program("sample", "--color", *more)
+    assert code == 2
+    assert "--color is for one text that is shown while it is drawn" in " ".join(err.split())
+
+
+# charlm eval --heat
+
+
+def test_heat(program, trained, colours, tmp_path):
+    text = VERSE[:150] + "DD?\n" + VERSE[150:]
+    (tmp_path / "text.txt").write_text(text, newline="")
+    plain = program("eval", trained / "verse", tmp_path / "text.txt")[1]
+    code, out, err = program("eval", trained / "verse", tmp_path / "text.txt", "--heat")
+    assert (code, err) == (0, "")
+    assert out.startswith(plain)
+    coloured, _, odd = out.removeprefix(plain).partition("\noddest places, in bits\n")
+    model = library.load(trained / "verse")
+    expected = "".join(
+        surprise(c, b, Depth.ALL)
+        for c, b in zip(text, model.surprise(text).bits.tolist(), strict=True)
+    )
+    assert coloured == "\n" + expected
+    lines = odd.splitlines()
+    assert len(lines) == 10
+    first = model.oddities(text)[0]
+    assert lines[0].split()[:2] == [f"{first.line}:{first.column}", f"{first.bits:.1f}"]
+    assert f"{first.before}[{first.character}]{first.after}  expected" in lines[0]
+
+
+def test_heat_without_colours_names_the_places(program, trained, no_colours):
+    code, out, err = program("eval", trained / "verse.txt", "--heat")
+    assert code == 0
+    assert "\033" not in out
+    assert len(out.partition("oddest places, in bits\n")[2].splitlines()) == 10
+    assert err == "stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists\n"
+
+
+def test_heat_as_a_page(program, trained, tmp_path, no_colours):
+    page = tmp_path / "heat.html"
+    code, _, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
+    assert (code, err) == (0, f"{page}: open it in a browser\n")
+    content = page.read_text()
+    assert "<h1>verse.txt</h1>" in content
+    assert content.count("<tr><td>") == 10
+    assert content.count("<span", content.index('id="text"')) >= len(VERSE * 20)
+    page.write_text("mine")
+    code, _, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
+    assert code == 1
+    assert "no page of charlm's; name another --out" in err
+
+
+def test_a_long_page_is_cut(program, trained, tmp_path, monkeypatch):
+    from charlm.pages import texts
+
+    monkeypatch.setattr(texts, "MOST", 500)
+    page = tmp_path / "heat.html"
+    assert program("eval", trained / "verse.txt", "--heat", "--out", page)[0] == 0
+    assert "These are the first 500 of 4,440 symbols." in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [(["--heat", "--json"], "--json excludes --heat"), (["--out", "x"], "--out belongs to --heat")],
+)
+def test_heat_is_asked_for_rightly(program, trained, more, message):
+    code, _, err = program("eval", trained / "verse.txt", *more)
+    assert code == 2
+    assert message in err
+
+
+# charlm cells
+
+
+def test_a_unit(program, trained, colours):
+    code, out, err = program("cells", trained / "verse.txt", "--unit", "1.7", "-n", 100)
+    assert (code, err) == (0, "")
+    text = VERSE[:100]
+    states = library.load(trained / "verse").states(text)[:, 1, 7]
+    assert out == "".join(
+        state(c, v, Depth.ALL) for c, v in zip(text, states.tolist(), strict=True)
+    ).removesuffix("\n") + "\n"  # fmt: skip
+    assert len(ANSI.findall(out)) > 30
+
+
+def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatch):
+    code, out, err = program("cells", trained / "verse", trained / "verse.txt", "--find")
+    assert code == 0
+    assert "stdout shows no colours" in err
+    found = library.load(trained / "verse").cells(VERSE * 20)
+    assert out.splitlines() == [
+        f"{q.correlation:+.3f}  layer {q.layer}, unit {q.unit:<4}  {q.property}" for q in found
+    ]
+    assert len(found) == 10
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, coloured, err = program("cells", trained / "verse.txt", "--find")
+    assert (code, err) == (0, "")
+    assert all(line in coloured for line in out.splitlines())
+    assert coloured.count("\033[48;5;") > 500
+    page = tmp_path / "cells.html"
+    code, again, err = program("cells", trained / "verse.txt", "--find", "--out", page)
+    assert (code, again, err) == (0, out, f"{page}: open it in a browser\n")
+    assert page.read_text().count('<figure class="cell">') == 10
+    code, again, err = program("cells", trained / "verse.txt", "--unit", "0.3", "--out", page)
+    assert (code, again) == (0, "")
+    assert "Layer 0, unit 3: its state" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either --unit LAYER.UNIT or --find"),
+        (["--find", "--unit", "0.1"], "give either --unit LAYER.UNIT or --find"),
+        (["--unit", "7"], "--unit must be LAYER.UNIT, such as 0.17, got '7'"),
+        (["--unit", "-1.2"], "--unit must be LAYER.UNIT, such as 0.17, got '-1.2'"),
+        (["--unit", "2.0"], "--unit must be from 0.0 to 1.11 in this model, got 2.0"),
+        (["--unit", "0.12"], "--unit must be from 0.0 to 1.11 in this model, got 0.12"),
+        (["a", "b", "--find"], "expected [RUN] TEXT, got 3 arguments"),
+    ],
+)
+def test_a_unit_is_named_rightly(program, trained, arguments, message):
+    code, _, err = program("cells", trained / "verse.txt", *arguments)
+    assert code == 2
+    assert message in " ".join(err.split())
+
+
+def test_texts_in_which_nothing_is_found(program, trained, tmp_path):
+    (tmp_path / "short.txt").write_text("The river")
+    code, out, err = program("cells", tmp_path / "short.txt", "--find")
+    assert (code, out) == (1, "")
+    assert "short.txt: nothing can be measured in it; name a longer text" in err
+    code, _, err = program("cells", tmp_path / "none.txt", "--find")
+    assert (code, "none.txt: no such file" in err) == (1, True)
+    assert cells.CHARACTERS == 20_000

@@ -1,0 +1,376 @@
+"""The gradient through time: the numbers against differences, the course's claims, the pictures."""
+
+import io
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import naive
+import numpy as np
+import pytest
+from checks import relative_error
+
+import charlm as library
+from charlm.commands.chart import charts
+from charlm.config import ModelConfig
+from charlm.errors import ConfigError, DrawingError, TextError
+from charlm.insight import comparison, gradient_figure
+from charlm.insight.comparison import Curve, Panel
+from charlm.insight.gradients import fresh, measure, random_ids, rate
+from charlm.nn.functions import cross_entropy
+
+CELLS = ["rnn", "gru", "lstm"]
+SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "5", "--quiet"]
+
+
+def by_differences(model, ids, lag, k, kind):
+    """Return the mean norm of dL_t / d state of layer k at a lag, by central differences."""
+    T, B = len(ids) - 1, ids.shape[1]
+
+    def losses(nudge):
+        state = model.zero_state(B)
+        for t in range(T):
+            tape = model.tape(1, B)
+            # The top layer's h of the last step feeds the output alone, and is nudged there.
+            state = [
+                tuple(q.copy() for q in layer)
+                for layer in model.forward(ids[t : t + 1], state, tape)
+            ]
+            if t == T - 1 - lag:
+                state[k][kind][...] += nudge
+                if lag == 0:
+                    tape.inputs[-1][0] += nudge
+        z = model.output.forward(tape.output, 0).copy()
+        return cross_entropy(z, ids[-1])
+
+    H, epsilon = model.layers[k].H, 1e-6
+    dq = np.empty((H, B))
+    for unit in range(H):
+        nudge = np.zeros((H, B))
+        nudge[unit] = epsilon
+        dq[unit] = (losses(nudge) - losses(-nudge)) / (2 * epsilon)
+    return np.linalg.norm(dq, axis=0).mean()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_norms_are_the_derivatives(cell):
+    model = fresh(ModelConfig(cell=cell, layers=1, hidden=5), 64, scale=1.3, seed=3)
+    ids = random_ids(9, 3, seed=1)
+    found = measure(model, ids, lags=5)
+    assert found.dh.shape == (6, 1)
+    for lag in (0, 1, 2, 5):
+        expected = by_differences(model, ids, lag, 0, 0)
+        assert relative_error(found.dh[lag, 0], expected) < 1e-7, lag
+        if cell == "lstm" and lag:
+            expected = by_differences(model, ids, lag, 0, 1)
+            assert relative_error(found.dc[lag, 0], expected) < 1e-7, lag
+    assert (found.dc is None) == (found.dh_without_c is None) == (cell != "lstm")
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_one_chunk_gives_the_same(cell):
+    """The top layer's dh is what a single `backward` over all steps leaves on its tape."""
+    model = fresh(ModelConfig(cell=cell, layers=2, hidden=6), 64, seed=2)
+    ids = random_ids(11, 4)
+    T, B = 10, 4
+    tape = model.tape(T, B)
+    model.forward(ids[:-1], model.zero_state(B), tape)
+    last = model.output.tape(1, B)
+    last.y[...] = tape.output.y[-1]
+    model.output.loss_and_gradient(ids[-1:], last)
+    dh = np.zeros((T, 6, B))
+    dh[-1] = last.y[0] * B
+    at_once = [np.linalg.norm(dh[-1], axis=0).mean()]
+    model.layers[1].backward(dh, model.layers[1].zero_state(B), tape.layers[1])
+    at_once += [np.linalg.norm(q, axis=0).mean() for q in tape.layers[1].h[1:T][::-1]]
+    found = measure(model, ids, lags=T - 1)
+    assert relative_error(found.dh[:, 1], np.array(at_once)) < 1e-12
+
+
+@pytest.mark.parametrize("along_c", [True, False])
+def test_naive_loop_gives_the_same_with_and_without_c(along_c):
+    config = ModelConfig(cell="lstm", layers=1, hidden=5, embedding="one-hot")
+    model, ids = fresh(config, 64, scale=1.5), random_ids(8, 3)
+    views = model.parameters.views
+    weights = [views[f"lstm.0.{part}"] for part in ("Wx", "Wh", "b")]
+    h = c = np.zeros((5, 3))
+    backwards = []
+    for row in ids[:-1]:
+        _, (h, c), backward = naive.lstm(np.eye(64)[row].T[None], h, c, *weights)
+        backwards.append(backward)
+    z = views["output.W"] @ h + views["output.b"][:, None]
+    p = np.exp(z) / np.exp(z).sum(axis=0)
+    dh, dc = views["output.W"].T @ (p - np.eye(64)[ids[-1]].T), np.zeros((5, 3))
+    norms = []
+    for backward in backwards[::-1]:
+        norms.append(np.linalg.norm(dh, axis=0).mean())
+        _, (dh, dc), _ = backward(np.zeros((1, 5, 3)), dh, dc if along_c else 0 * dc)
+    found = measure(model, ids, lags=6)
+    dh = found.dh if along_c else found.dh_without_c
+    assert relative_error(dh[:, 0], np.array(norms)) < 1e-12
+
+
+def test_lower_layers_have_both_ways():
+    """Layer 0's gradient at a lag comes back in time and down from the layer above."""
+    model = fresh(ModelConfig(cell="gru", layers=2, hidden=4), 64)
+    ids = random_ids(5, 2)
+    dh = measure(model, ids, lags=3).dh
+    views = model.parameters.views
+    views["gru.0.Wh"][...] = 0
+    views["gru.0.bh"][8:] = 0
+    model.prepare()
+    closed = measure(model, ids, lags=3).dh
+    assert (closed[1:, 0] > 0).all()
+    assert relative_error(closed[1:, 0], dh[1:, 0]) > 1e-3
+
+
+def test_update_norm_is_what_training_would_clip():
+    model = fresh(ModelConfig(cell="rnn", layers=1, hidden=8), 64, scale=2)
+    ids = random_ids(7, 3)
+    norm = measure(model, ids, lags=4).update_norm
+    settled = model.forward(ids[:1], model.zero_state(3), model.tape(1, 3))
+    model.loss_and_gradient(ids[1:-1], ids[2:], settled, model.tape(5, 3))
+    assert relative_error(norm, np.linalg.norm(model.gradient.flat)) < 1e-12
+
+
+def test_radius_is_the_scale_of_fresh_cells():
+    for cell, names in (("rnn", "h"), ("gru", "rzn"), ("lstm", "ifog")):
+        radius = library.gradients(cell, lags=2, hidden=16, scale=1.7, layers=2).radius
+        assert list(radius) == [f"{cell}.{k}.{gate}" for k in (0, 1) for gate in names]
+        assert radius == pytest.approx(dict.fromkeys(radius, 1.7))
+
+
+def test_radius_is_the_largest_eigenvalue():
+    model = fresh(ModelConfig(cell="gru", layers=1, hidden=3), 64)
+    for block, largest in enumerate((0.9, 0.3, 2.0)):
+        # A triangular matrix shows its eigenvalues on the diagonal, whatever stands above it.
+        W = model.parameters.views["gru.0.Wh"][3 * block : 3 * block + 3]
+        W[...] = np.triu(np.full((3, 3), 5.0), 1) + np.diag([0.1, -largest, 0.2])
+    model.prepare()
+    radius = measure(model, random_ids(4, 2), lags=2).radius
+    assert radius == pytest.approx({"gru.0.r": 0.9, "gru.0.z": 0.3, "gru.0.n": 2.0})
+
+
+def test_what_the_course_says():
+    """Vanishing, exploding, the second path and the forget bias, at the sizes shown by default."""
+
+    def rates(cell, **options):
+        return library.gradients(cell, **options).per_step
+
+    for cell in CELLS:
+        small, usual, large = (rates(cell, scale=scale) for scale in (0.5, 1, 2))
+        assert small < usual < large, cell
+    assert rates("rnn", scale=0.5) < 0.5  # below the radius: tanh' shortens as well
+    assert rates("rnn", scale=2) > 1.1
+    lstm = library.gradients("lstm")
+    assert lstm.per_step > rates("rnn") > rate(lstm.dh_without_c[:, 0])
+    assert rates("lstm", forget_bias=0) < rates("lstm") < rates("lstm", forget_bias=3) < 1
+    assert library.gradients("rnn", scale=2).update_norm > 50
+    # Along c alone a step multiplies by f, which is near sigmoid(bias) while all is small.
+    along_c = rate(library.gradients("lstm", forget_bias=2, scale=0.01).dc[1:, 0])
+    assert along_c == pytest.approx(1 / (1 + np.exp(-2)), rel=0.02)
+
+
+def test_same_seed_same_numbers():
+    one, two, other = (library.gradients("lstm", lags=8, seed=seed) for seed in (4, 4, 5))
+    assert np.array_equal(one.dh, two.dh)
+    assert not np.array_equal(one.dh, other.dh)
+    with pytest.raises(ConfigError, match="cell"):
+        library.gradients("elman")
+
+
+def test_trained_models(charlm, text_file):
+    assert charlm("train", text_file, *SMALL)[0] == 0
+    model = library.load("verse")
+    text = text_file.read_text()
+    found = model.gradients(text, lags=6)
+    assert found.dh.shape == found.dc.shape == (7, 2)
+    assert set(found.radius) == {f"lstm.{k}.{gate}" for k in (0, 1) for gate in "ifog"}
+    with pytest.raises(TextError, match="text: 13 characters is too short, 6 lags need 14; lower"):
+        model.gradients(text[:13], lags=6)
+    # The shell says the same of the same text.
+    _, out, _ = charlm("gradients", "verse", "--text", text_file, "--lags", 6, "--json")
+    (network,) = json.loads(out)["networks"]
+    assert network["name"] == "verse"
+    assert np.array_equal(network["dh"], found.dh.T)
+    assert np.array_equal(network["dh_without_c"], found.dh_without_c.T)
+    assert network["radius"] == found.radius
+    # Without a text, it is the validation share of its own.
+    _, out, _ = charlm("gradients", "verse", "--lags", 6, "--json")
+    (network,) = json.loads(out)["networks"]
+    assert np.array_equal(network["dh"], model.gradients(text[3600:], lags=6).dh.T)
+    # Where that is too short, all of it.
+    _, out, _ = charlm("gradients", "verse", "--lags", 300, "--json")
+    (network,) = json.loads(out)["networks"]
+    assert np.array_equal(network["dh"], model.gradients(text, lags=300).dh.T)
+
+
+def test_a_runs_name_is_no_command_to_the_terminal_or_the_picture(charlm, text_file):
+    pytest.importorskip("matplotlib")
+    name = "a\x1b[31m$x_$한글"
+    assert charlm("train", text_file, *SMALL, "--name", name)[0] == 0
+    code, out, err = charlm("gradients", name, "--lags", 4, "--out", "a.svg")
+    assert (code, err) == (0, "")
+    assert "\x1b" not in out
+    assert r"a\x1b[31m$x_$한글" in out
+    ElementTree.parse("a.svg")
+
+
+def test_runs_beside_one_another(charlm, text_file):
+    for cell in ("rnn", "lstm"):
+        assert charlm("train", text_file, *SMALL, "--cell", cell, "--name", cell)[0] == 0
+    code, out, err = charlm("gradients", "rnn", "lstm", "--lags", 8)
+    assert (code, err) == (0, "")
+    assert re.search(r"^ {8}rnn +lstm$", out, re.M), out
+    assert re.findall(r"^(\w) +(?:layer|c closed)", out, re.M) == ["0", "1", "0", "1", "x"]
+
+
+def test_errors_are_one_line(charlm, text_file, tmp_path):
+    assert charlm("train", text_file, *SMALL)[0] == 0
+    short = tmp_path / "short.txt"
+    short.write_text("The river rose")
+    table = [
+        (["verse", "--text", short], "short.txt: 14 characters is too short, 64 lags need 130"),
+        (["nope"], "nope: no such checkpoint"),
+        (["--out", "a.pdf"], "a.pdf: must end in .png or .svg, got '.pdf'"),
+        (["--out", "nowhere/a.svg"], "nowhere/a.svg: No such file or directory"),
+    ]
+    for arguments, message in table:
+        code, out, err = charlm("gradients", *arguments)
+        assert (code, out, err.count("\n")) == (1, "", 1), err
+        assert message in err
+    ids = tmp_path / "checkpoints/verse/ids.bin"
+    for change in (lambda: ids.write_bytes(b"\0" * 4000), ids.unlink):
+        change()
+        code, _, err = charlm("gradients", "verse")
+        assert code == 1
+        assert (
+            err
+            == "charlm: verse: the text that it learned is not beside it; name one with --text\n"
+        )
+    assert charlm("gradients", "verse", "--scale", 2)[0] == 2
+    assert charlm("gradients", "--text", text_file)[0] == 2
+    assert charlm("gradients", "--scale", -1)[0] == 2
+    assert charlm("gradients", "--lags", 1)[0] == 2
+    with pytest.raises(ConfigError, match="lags: must be at least 2, got 1"):
+        library.gradients("rnn", lags=1)
+
+
+def test_needs_matplotlib_only_to_draw(charlm, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert charlm("gradients", "--lags", 4)[0] == 0
+    code, _, err = charlm("gradients", "--lags", 4, "--out", "a.svg")
+    assert (code, err) == (
+        1, "charlm: a.svg: needs matplotlib, which is not installed; pip install matplotlib, or "
+        "'.[plot]' in a checkout of charlm\n"
+    )  # fmt: skip
+
+
+def test_fresh_cells_are_shown(charlm, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, err = charlm("gradients")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    assert re.findall(r"^ +(scale [\d.]+|lstm, scale 1) +radius", out, re.M) == [
+        "scale 0.5", "scale 1", "scale 2", "lstm, scale 1"
+    ]  # fmt: skip
+    row = re.search(r"^r  rnn +2\.00  x 1\.\d{3} +\de\+03 +\d+\.\d+ +x 0\.0\d+$", out, re.M)
+    assert row, out
+    monkeypatch.setenv("COLUMNS", "40")
+    _, out, _ = charlm("gradients", "--lags", 16, "--scale", 1, "--forget-bias", 1)
+    assert max(map(len, out.splitlines())) <= 42
+    assert "update:" in out
+
+
+def test_json_holds_every_number(charlm):
+    _, out, _ = charlm("gradients", "--lags", 4, "--scale", 1.5, "--forget-bias", 2, "--json")
+    document = json.loads(out)
+    assert document["lags"] == 4
+    assert [(q["name"], q["scale"], q.get("forget_bias")) for q in document["networks"]] == [
+        ("rnn", 1.5, None), ("gru", 1.5, None), ("lstm", 1.5, 1.0), ("forget bias 2", 1.0, 2.0)
+    ]  # fmt: skip
+    expected = library.gradients("lstm", lags=4, scale=1.5)
+    assert np.array_equal(document["networks"][2]["dc"], expected.dc.T)
+    assert document["networks"][0]["dc"] is None
+
+
+def slope():
+    norms = 10.0 ** -np.arange(0, 11)
+    return [Panel("one", [Curve("r", "r", norms)]), Panel("two", [Curve("g", "g", 0 * norms)])]
+
+
+def test_a_chart_is_what_it_says(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    lines = charts(slope(), 30)
+    assert lines[0] == "        one"
+    assert [line[:8] for line in lines[1:12]] == [
+        "   1e0 |", *["       |"] * 2, "  1e-3 |", *["       |"] * 2, "  1e-6 |", *["       |"] * 2,
+        "  1e-9 |", "       |",
+    ]  # fmt: skip
+    assert lines[12] == "       +" + "-" * 22
+    assert lines[13] == "        0" + "10".rjust(21)
+    # Lag k stands at 10^-k, and in the column that is k tenths of the way.
+    for k in range(11):
+        assert lines[1 + k][8 + round(k * 2.1)] == "r", k
+    # What is zero has no logarithm, and is not drawn.
+    assert all("g" not in line for line in lines[15:])
+    beside = charts(slope(), 60)
+    assert len(beside) == 15
+    assert max(map(len, beside)) <= 60
+
+
+def test_a_row_is_as_many_decades_as_it_must_be():
+    def rows(highest):
+        lines = charts(
+            [Panel("one", [Curve("r", "r", np.array([1.0, highest, np.nan, np.inf]))])], 40
+        )
+        return [line[:6].strip() for line in lines[1:-3]]
+
+    assert rows(1) == ["1e0", ""]
+    assert rows(100) == ["1e2", *[""] * 3, "1e1", *[""] * 3, "1e0"]  # a quarter of a decade a row
+    assert rows(1e5) == ["1e5", *[""] * 5, "1e2", *[""] * 4]
+    assert rows(1e11) == ["1e11", "", "", "1e5", "", "", "1e-1"]
+
+
+def test_a_chart_uses_unicode_where_it_can(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+    assert charts(slope(), 30)[12].startswith("       └──")
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_pictures(charlm, tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    for name in ("a", "b"):
+        code, _, err = charlm("gradients", "--lags", 5, "--hidden", 8, "--out", f"{name}{suffix}")
+        assert (code, err) == (0, "")
+    one, two = ((tmp_path / f"{name}{suffix}").read_bytes() for name in ("a", "b"))
+    assert one == two
+    assert one.startswith(b"<?xml" if suffix == ".svg" else b"\x89PNG")
+    assert len(one) > 10_000
+
+
+def test_what_leaves_the_numbers_is_left_out(charlm, tmp_path):
+    """Scale 0 stops the gradient at once, scale 100 sends it beyond what float64 holds."""
+    pytest.importorskip("matplotlib")
+    options = ["--lags", 200, "--hidden", 4, "--scale", 0, "--scale", 100, "--forget-bias", 1]
+    code, out, err = charlm("gradients", *options, "--out", "a.png")
+    assert (code, err) == (0, "")
+    _, out, _ = charlm("gradients", *options, "--json")
+    dh = {(q["name"], q["scale"]): q["dh"][0] for q in json.loads(out)["networks"]}
+    assert dh["rnn", 0][0] > 0
+    assert set(dh["rnn", 0][1:]) == {0}
+    assert dh["rnn", 100][0] > 0
+    with pytest.raises(DrawingError):
+        gradient_figure.check(tmp_path / "a")
+    # As far as there are numbers, they tell by what a step multiplies.
+    assert rate(np.array([8.0, 4.0, 2.0, 0.0, 0.0])) == 0.5
+    assert rate(np.array([1.0, 3.0, np.inf, np.nan])) == 3
+    assert rate(np.array([1.0, 0.0])) == 0
+
+
+def test_places_are_spread_over_the_text():
+    begins = comparison.places("text", 1000, 10)
+    assert (begins[0], begins[-1]) == (0, 1000 - 22)
+    assert len(begins) == comparison.STREAMS
+    assert set(np.diff(begins)) <= {65, 66}

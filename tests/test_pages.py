@@ -1,0 +1,447 @@
+"""Pages: self-contained, safe with any text, and alive in a browser."""
+
+import json
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import CHROMIUM, Browser
+from conftest import VERSE
+
+import charlm as library
+from charlm.errors import DrawingError
+from charlm.insight.characters import characters
+from charlm.insight.surprise import Surprise
+from charlm.pages import page as page_room
+from charlm.pages import plots
+from charlm.pages.coloured import by_state, by_surprise
+from charlm.pages.page import data, page, safe, write
+from charlm.storage.history import read_history
+from charlm.text.vocabulary import Vocabulary
+
+SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30, "validate_every": 10}
+HOSTILE = "</script><script>window.taken=1</script><img src=x onerror=window.taken=1>'\"&amp;\x1b[31m\u202e"
+
+
+def need_matplotlib():
+    return pytest.importorskip("matplotlib", reason="matplotlib is not installed: see .ci/run")
+
+
+class Elements(HTMLParser):
+    """Collect what a page is made of."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.found, self.texts, self._open = [], {}, []
+        self.feed(content)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, content):
+        for tag in set(self._open):
+            self.texts[tag] = self.texts.get(tag, "") + content
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A folder with a finished run, verse, of a text with quotes and brackets."""
+    folder = tmp_path_factory.mktemp("pages")
+    text = folder / "verse.txt"
+    text.write_text((VERSE + '"Aye (so)," said the <heron> & was gone.\n\n') * 120, newline="")
+    library.train(text, checkpoints=folder / "checkpoints", **SMALL)
+    return folder
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """An empty folder, but for a copy of that run."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def change_history(folder, change):
+    """Write a run's history anew, each entry changed."""
+    path = folder / "checkpoints" / "verse" / "history.jsonl"
+    entries = [change(json.loads(line)) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+# The frame
+
+
+def test_text_is_never_markup():
+    found = Elements(page(HOSTILE, f"<main>{safe(HOSTILE)}</main>")).found
+    assert [tag for tag, _ in found].count("script") == 1
+    assert "img" not in [tag for tag, _ in found]
+    assert safe("a<b>&\"'\x00\x1b\n\u202e\u200b é한🙂") == (
+        "a&lt;b&gt;&amp;&quot;&#x27;\\x00\\x1b\\n\\u202e\\u200b é한🙂"
+    )
+
+
+def test_data_cannot_end_its_element():
+    packed = data("id", {"text": HOSTILE + "<!--", "odd": "\u2028\ud800"})
+    assert packed.count("<") == 2
+    inside = re.fullmatch(r"<script[^>]*>(.*)</script>", packed, re.S)
+    assert json.loads(inside[1])["text"] == HOSTILE + "<!--"
+
+
+def test_page_allows_no_address_and_its_own_script_only():
+    content = page("title", "")
+    policy = dict(next(a for t, a in Elements(content).found if a.get("http-equiv")))["content"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy
+    script = (Path(page_room.__file__).parent / "page.js").read_text()
+    assert f"<script>{script}</script>" in content
+
+
+def test_a_page_is_replaced_and_nothing_else(tmp_path):
+    path = tmp_path / "page.html"
+    write(path, page("one", ""))
+    write(path, page("two", "한"))
+    assert "<title>two" in path.read_text(encoding="utf-8")
+    path.write_text("<!doctype html>\nmine")
+    with pytest.raises(DrawingError, match=r"page.html: is there already, and no page of charlm's"):
+        write(path, page("three", ""))
+    assert path.read_text() == "<!doctype html>\nmine"
+    with pytest.raises(DrawingError, match=r"nowhere.*cannot be written \(No such file"):
+        write(tmp_path / "nowhere" / "page.html", "")
+    with pytest.raises(DrawingError, match=r"cannot be written \(Is a directory"):
+        write(tmp_path, "")
+
+
+# Texts in colours
+
+
+def test_surprise_is_coloured_by_character():
+    vocabulary = Vocabulary("\n<ab", "\n")
+    ids = np.array([1, 2, 0, 3])
+    seen = Surprise(
+        np.array([0.5, 2.5, 8.2, 99]) * np.log(2), np.array([[1, 2]] * 4),
+        np.array([[0.5, 0.25]] * 4),
+    )  # fmt: skip
+    content = by_surprise("t", characters(vocabulary, ids), seen, vocabulary, ids)
+    text, told = content.split('<script type="application/json" id="t-told">')
+    assert re.findall(r"<span[^>]*>.*?</span>", text, re.S) == [
+        "<span>&lt;</span>", "<span class=s2>a</span>",
+        '<span class=s8><i class="end">↵</i>\n</span>', "<span class=s8>b</span>",
+    ]  # fmt: skip
+    told = json.loads(told.removesuffix("</script>"))
+    assert told["names"] == ["'\\n'", "<", "a", "b"]
+    assert told["characters"][1] == [2, 2.5, 1, 500, 2, 250]
+
+
+def test_states_are_coloured_from_blue_to_orange():
+    content = by_state("ab<c\td\n", np.array([-1, -1, 0.05, 0.5, 0.45, 1, -0.2]))
+    assert content == (
+        '<div class="text"><span class=n5>ab</span>&lt;<span class=p2>c\t</span>'
+        '<span class=p5>d</span><span class=n1><i class="end">↵</i>\n</span></div>'
+    )
+    css = (Path(page_room.__file__).parent / "page.css").read_text()
+    shades = [f".{letter}{k} {{" for letter, most in (("s", 8), ("p", 5), ("n", 5))
+              for k in range(1, most + 1)]  # fmt: skip
+    assert all(shade in css for shade in shades)
+
+
+# The report
+
+
+def test_report_without_matplotlib(here, charlm, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = charlm("report")
+    assert (code, out) == (1, "")
+    assert err == (
+        "charlm: pictures: need matplotlib, which is not installed; pip install matplotlib, or "
+        "'.[plot]' in a checkout of charlm\n"
+    )
+    assert not (here / "checkpoints" / "verse" / "report.html").exists()
+
+
+def test_report(here, charlm):
+    need_matplotlib()
+    code, out, err = charlm("report")
+    assert (code, out) == (0, "")
+    assert re.fullmatch(r"checkpoints/verse/report.html: \d+ kB; open it in a browser\n", err)
+    content = (here / "checkpoints" / "verse" / "report.html").read_text(encoding="utf-8")
+    elements = Elements(content)
+    sections = [a["id"] for tag, a in elements.found if tag == "section"]
+    assert sections == ["training", "samples", "surprise", "gates", "cells", "settings"]
+    assert [a["href"] for tag, a in elements.found if tag == "a"] == [f"#{q}" for q in sections]
+    assert [tag for tag, _ in elements.found].count("svg") == 8
+    # Nothing is fetched: no element names an address.
+    for tag, attributes in elements.found:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form")
+        assert "src" not in attributes
+        href = attributes.get("href", attributes.get("xlink:href", "#"))
+        assert href.startswith("#"), href
+    assert not re.search(r"url\((?!#)", content)
+    # Every id is there once, and what is referred to is there.
+    ids = [a["id"] for _, a in elements.found if "id" in a]
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', content)) <= set(ids)
+    assert not re.search(r"#00000\d", content), "every colour is the page's"
+    history = read_history(here / "checkpoints" / "verse" / "history.jsonl")
+    samples = [q for q in history.readings if "sample" in q]
+    assert [q["step"] for q in samples] == [0, 10, 20, 30]
+    for q in samples:
+        assert f"<b>update {q['step']}</b>" in content
+        assert safe(q["sample"].strip("\n").split("\n")[0]) in content
+    best = min(q["validation"] for q in history.readings if "validation" in q)
+    assert f"{best:.3f} nats" in content
+    assert library.report("verse") == content, "the same run gives the same page"
+    assert library.report(here / "checkpoints" / "verse" / "best.npz") == content
+
+
+def test_report_lies_beside_what_it_is_of(here, charlm):
+    need_matplotlib()
+    best = here / "checkpoints" / "verse" / "best.npz"
+    shutil.copy(best, here / "mine.npz")
+    assert charlm("report", "mine.npz")[0] == 0
+    content = (here / "mine.html").read_text()
+    assert "There is no text in this run" in content
+    assert 'id="training"' not in content
+    assert charlm("report", best, "--out", "there.html")[0] == 0
+    assert 'id="training"' in (here / "there.html").read_text()
+    assert sorted(q.name for q in here.rglob("*.html")) == ["mine.html", "there.html"]
+
+
+def test_report_colours_what_evaluation_scores(here):
+    need_matplotlib()
+    model, content = library.load("verse"), library.report()
+    text = (here / "verse.txt").read_text()
+    text = text[int(len(text) * 0.9) :]
+    told = json.loads(re.search(r'id="text-told">(.*?)</script>', content)[1])
+    shown = "".join({"'\\n'": "\n", "' '": " "}.get(told["names"][q[0]], told["names"][q[0]])
+                    for q in told["characters"])  # fmt: skip
+    begin = text.index(shown, 300)
+    assert text[begin - 1] == "\n"
+    bits = model.surprise(text).bits[begin : begin + len(shown)]
+    assert [q[1] for q in told["characters"]] == pytest.approx(bits.tolist(), abs=0.006)
+
+
+def test_report_of_hostile_run(here):
+    need_matplotlib()
+    change_history(here, lambda entry: entry | {"sample": HOSTILE * 3})
+    folder = here / "checkpoints" / "<img src=x onerror=taken()>&"
+    (here / "checkpoints" / "verse").rename(folder)
+    content = library.report(folder)
+    found = Elements(content).found
+    assert "img" not in [tag for tag, _ in found]
+    scripts = [a.get("type") for tag, a in found if tag == "script"]
+    assert scripts == ["application/json", None]
+    assert "\x1b" not in content
+    assert "\u202e" not in content
+    (here / "verse.txt").rename(here / "<b>.txt")
+    assert "&lt;b&gt;.txt, each" in library.report(folder, text=here / "<b>.txt")
+
+
+def test_report_of_old_and_odd_histories(here):
+    need_matplotlib()
+    path = here / "checkpoints" / "verse" / "history.jsonl"
+
+    def old(entry):
+        return {k: q for k, q in entry.items() if k not in ("sample", "chars_per_s", "elapsed_s")}
+
+    change_history(here, old)
+    content = library.report()
+    assert 'id="samples"' not in content
+    assert "Speed" not in content
+    assert "seconds" not in content
+    huge = "9" * 400
+    path.write_text(
+        '{"step": 5, "loss": 1e999, "norm": "x", "validation": null, "sample": "a"}\n'
+        f'{{"step": {huge}, "loss": {huge}, "validation": {huge}, "sample": "b"}}\n'
+    )
+    content = library.report()
+    assert 'id="training"' not in content
+    assert content.count("the first weights") == 2
+    path.write_text('{"step": 5, "loss": 2.5, "elapsed_s": 0}\n{"resume": 5}\n')
+    assert "it was resumed after update 5." in library.report()
+    path.unlink()
+    assert 'id="cells"' in library.report()
+
+
+def test_report_of_a_run_without_a_text(here):
+    need_matplotlib()
+    (here / "checkpoints" / "verse" / "ids.bin").unlink()
+    content = library.report()
+    assert "There is no text in this run's folder; name one with <code>--text</code>." in content
+    assert 'id="gates"' not in content
+    content = library.report(text=here / "verse.txt")
+    assert 'id="cells"' in content
+    assert "verse.txt, each character coloured by" in content
+
+
+@pytest.mark.parametrize(
+    ("settings", "gates"), [({"cell": "gru"}, 2), ({"cell": "rnn"}, 0), ({"level": "byte"}, 3)]
+)
+def test_report_of_every_kind(here, settings, gates):
+    need_matplotlib()
+    model = library.train("verse.txt", name="other", **SMALL | settings)
+    content = library.report("other")
+    assert len(re.findall("a point for each unit", content)) == gates
+    assert ('id="gates"' in content) == (gates > 0)
+    assert f"{model.vocabulary.size} symbols" in content
+
+
+def test_short_texts(here):
+    need_matplotlib()
+    for text in ("a", "a\n", "The river\nrose"):
+        (here / "short.txt").write_text(text)
+        assert "too short, or too much of a kind" in library.report(text="short.txt")
+    model = library.load()
+    assert "<span" in model.heat_page("a")
+    assert 'class="cells"></div>' in model.cells_page("a")
+
+
+def test_minutes_stand_above_the_updates_they_belong_to():
+    need_matplotlib()
+    minutes = [1, 2, 3, 4, 5, 15, 25]
+    readings = [
+        {"step": k, "norm": 1.0, "elapsed_s": 60 * passed} for k, passed in enumerate(minutes, 1)
+    ]
+    drawn = plots.curve(readings, "norm", "gradient norm")
+    assert ">minutes</text>" in drawn
+    assert plots.curve(readings, "missing", "unit") == ""
+    # 25 minutes had passed after update 7, 15 after update 6: 20 stands half-way between.
+    labels = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>([\d.]+)</text>', drawn)
+    places = {label: float(x) for x, label in labels}
+    assert places["20"] == pytest.approx(places["6"] + (places["7"] - places["6"]) / 2, abs=0.2)
+
+
+# In a browser
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: see .ci/run")
+    running = Browser(tmp_path_factory.mktemp("browser"))
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def report(trained):
+    need_matplotlib()
+    path = trained / "report.html"
+    write(path, library.report("verse", checkpoints=trained / "checkpoints"))
+    return path
+
+
+def character(n):
+    return f"#text > span:nth-child({n})"
+
+
+def tip(browser):
+    """Return what the tip shows, or None where it is hidden."""
+    return browser.evaluate(
+        "tip.hidden ? null : [tip.querySelector('p').textContent,"
+        " [...tip.querySelectorAll('div')].map(q => [q.children[0].textContent, q.className,"
+        " q.children[2].textContent])]"
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 390, 800, 1400])
+def test_page_fits_and_complains_of_nothing(browser, report, width, dark):
+    browser.open(report, width, dark=dark)
+    assert browser.complaints == []
+    assert browser.requests == [report.as_uri()]
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    light = sum(map(int, re.findall(r"\d+", ground))) > 3 * 128
+    assert light != dark
+    colours = browser.evaluate(
+        "[...document.querySelectorAll('svg text')].map(q => getComputedStyle(q).fill)"
+    )
+    assert all((sum(map(int, re.findall(r"\d+", q)[:3])) > 3 * 128) == dark for q in set(colours)
+               if len(set(re.findall(r"\d+", q)[:3])) < 3)  # fmt: skip
+    # What is drawn can be read on a phone.
+    sizes = browser.evaluate(
+        "[...document.querySelectorAll('figure')].filter(q => q.offsetParent).flatMap(q =>"
+        " [...q.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height))"
+    )
+    assert min(sizes) > 9
+
+
+def test_pointing_shows_what_was_expected(browser, report):
+    browser.open(report)
+    assert tip(browser) is None
+    told = browser.evaluate("JSON.parse(document.getElementById('text-told').textContent)")
+    for n in (1, 40, 200):
+        browser.point(character(n))
+        head, rows = tip(browser)
+        came, bits, *likeliest = told["characters"][n - 1]
+        assert head == f"{told['names'][came]} came, {bits:.1f} bits"
+        assert [row[0] for row in rows[:5]] == [told["names"][k] for k in likeliest[::2]]
+        assert [row[1] for row in rows].count("came") == 1
+        assert len(rows) == (5 if came in likeliest[::2] else 6)
+        assert browser.evaluate("document.querySelectorAll('.at').length") == 1
+    browser.point("h1")
+    assert tip(browser) is None
+    assert browser.complaints == []
+
+
+def test_tapping_shows_it_too(browser, report):
+    browser.open(report, 390, 800)
+    browser.tap(character(60))
+    assert tip(browser) is not None
+    box = browser.evaluate("(({left, right}) => [left, right])(tip.getBoundingClientRect())")
+    assert 0 <= box[0] < box[1] <= 390
+    browser.tap("#surprise h2")
+    assert tip(browser) is None
+    assert browser.complaints == []
+
+
+def test_keys_walk_through_the_text(browser, report):
+    browser.open(report)
+    at = "[...document.querySelectorAll('#text > span')].findIndex(q => q.matches('.at'))"
+    for _ in range(40):
+        browser.press("Tab")
+        if browser.evaluate("document.activeElement.id") == "text":
+            break
+    assert browser.evaluate(at) == 0
+    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("Home", 0)):
+        browser.press(key)
+        assert browser.evaluate(at) == place
+    browser.press("ArrowDown")
+    text = browser.evaluate("document.querySelector('#text').textContent")
+    assert browser.evaluate(at) == text.replace("↵", "").index("\n") + 1
+    browser.press("ArrowUp")
+    assert browser.evaluate(at) == 0
+    assert tip(browser) is not None
+    browser.press("Escape")
+    assert tip(browser) is None
+    assert browser.complaints == []
+
+
+def test_hostile_text_stays_text(browser, here):
+    need_matplotlib()
+    text = (VERSE + HOSTILE.replace("\x1b", "").replace("\u202e", "")) * 20
+    (here / "hostile.txt").write_text(text)
+    model = library.train("hostile.txt", name="hostile", **SMALL)
+    change_history(here, lambda entry: entry)
+    for name, content in {
+        "heat": model.heat_page(text, title=HOSTILE),
+        "cells": model.cells_page(text, title=HOSTILE),
+        "unit": model.cells_page(text, unit=(1, 3), title=HOSTILE),
+        "report": library.report("hostile"),
+    }.items():
+        path = here / f"{name}.html"
+        write(path, content)
+        browser.open(path)
+        assert browser.evaluate("typeof window.taken") == "undefined", name
+        assert (browser.complaints, browser.requests) == ([], [path.as_uri()]), name
+        shown = browser.evaluate("document.querySelector('.text').textContent").replace("↵", "")
+        assert shown in text, name

@@ -1,0 +1,808 @@
+"""What docs/reliability.md promises: nothing is lost. The long forms are counted by scripts/faults."""
+
+import errno
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import VERSE, settings
+
+from charlm.errors import CharlmError, Diverged, RunError, TextError
+from charlm.storage import atomic
+from charlm.storage.checkpoint import GOOD, load
+from charlm.storage.history import read_history
+from charlm.storage.runs import Run
+from charlm.training import recovery
+from charlm.training.events import RolledBack, Saved, Updated
+from charlm.training.recovery import FAR, LONG, MOST, Recovery
+from charlm.training.start import begin, resume
+
+ROOT = Path(__file__).parent.parent
+FILES = ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import faults
+
+# Of every kind of save at least one: first, between validations, at a validation, with a new best.
+EVERY_SAVE = {
+    "model__hidden": 4, "train__steps": 3, "train__validate_every": 2, "train__dropout": 0.2,
+    "train__save_every_s": 1e-9, "train__sample_length": 0,
+}  # fmt: skip
+# The same with few arrays, for what is tried at every one of them.
+FEW_ARRAYS = EVERY_SAVE | {
+    "train__steps": 2, "model__cell": "rnn", "model__layers": 1, "model__embedding": "one-hot",
+    "train__optimizer": "sgd", "train__average": 0.0,
+}  # fmt: skip
+
+
+def finish(beginning):
+    return list(beginning.trainer.events())
+
+
+# Kills
+
+
+def test_killed_at_random_instants(tmp_path):
+    """The short form of `scripts/faults kills`."""
+    counted = faults.kills(tmp_path, 6, seed=3, tell=lambda _: None, names=("explodes",))
+    assert counted["killed"] == 6
+    assert counted["runs that ended bit for bit like the uninterrupted one"] >= 1
+    assert counted["lost"] == 0
+
+
+def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
+    """What was made before the first checkpoint is taken over; what else lies there is not."""
+    gone = {"pid": 2**22 + 1, "host": faults.os.uname().nodename, "started": "1"}
+    for names in ([], ["lock"], ["lock", "ids.bin"], ["lock", "ids.bin", "last.npz.tmp"]):
+        folder = tmp_path / "killed"
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(json.dumps(gone) if name == "lock" else "half")
+        finish(begin(*settings(text_file), tmp_path, "killed"))
+        assert sorted(q.name for q in folder.iterdir()) == FILES
+        shutil.rmtree(folder)
+    for names in (["notes.txt"], ["lock", "notes.txt"], ["ids.bin"], ["lock", "last.npz"]):
+        folder = tmp_path / "mine"
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(json.dumps(gone) if name == "lock" else "mine")
+        run = begin(*settings(text_file), tmp_path, "mine").trainer.run
+        assert run.folder.name == "mine-2"
+        assert sorted(q.name for q in folder.iterdir()) == sorted(names)
+        run.discard()
+        assert not run.folder.exists()
+        shutil.rmtree(folder)
+    # A start that is not killed at all but slow keeps its own.
+    slow = begin(*settings(text_file), tmp_path, "slow")
+    assert begin(*settings(text_file), tmp_path, "slow").trainer.run.folder.name == "slow-2"
+    finish(slow)
+
+
+# The disk
+
+
+class Calls:
+    """Count the system calls on the files of a folder, and let one of them fail."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.made, self.failing, self.error = str(folder), 0, None, errno.ENOSPC
+        self.names: list[str] = []
+        self.handles: set[int] = set()
+
+    def __call__(self, name: str, where: object) -> None:
+        if not str(where).startswith(self.folder):
+            return
+        self.names.append(f"{name} {Path(str(where)).name}")
+        self.made += 1
+        if self.made == self.failing:
+            raise OSError(self.error, os.strerror(self.error), str(where))
+
+    def watch(self, monkeypatch) -> None:
+        calls, plain = self, {q: getattr(os, q) for q in ("open", "close", "write")}
+
+        class File(io.FileIO):
+            def __init__(self, path, mode):
+                calls(f"open {mode}", path)
+                super().__init__(path, mode)
+
+            def write(self, content):
+                calls("write", self.name)
+                return super().write(content)
+
+            def readinto(self, into):
+                calls("read", self.name)
+                return super().readinto(into)
+
+            def readall(self):
+                calls("read", self.name)
+                return super().readall()
+
+            def close(self):
+                was_open = not self.closed
+                super().close()
+                # Not while the collector takes it away: nobody would hear of it.
+                if was_open and self.writable():
+                    calls("close", self.name)
+
+            def writable(self):
+                return "r" not in self.mode
+
+        def opened(file, mode="r", buffering=-1, *more, **options):
+            if "b" not in mode or not str(file).startswith(self.folder):
+                return plain_open(file, mode, buffering, *more, **options)
+            if buffering == 0:
+                # The ids, read at every update: no part of a save.
+                return plain_open(file, mode, buffering)
+            raw = File(os.fspath(file), mode.replace("b", ""))
+            kind = io.BufferedRandom if "+" in mode else (
+                io.BufferedReader if "r" in mode else io.BufferedWriter)  # fmt: skip
+            return kind(raw)
+
+        def of_handle(name):
+            def call(handle, *more):
+                if handle in self.handles:
+                    if name == "close":
+                        self.handles.discard(handle)
+                        plain["close"](handle)
+                    calls(name, self.folder)
+                    if name == "close":
+                        return None
+                return plain[name](handle, *more)
+
+            return call
+
+        def open_handle(path, *more, **options):
+            calls("os.open", path)
+            handle = plain["open"](path, *more, **options)
+            if str(path).startswith(self.folder):
+                self.handles.add(handle)
+            return handle
+
+        def fsync(handle):
+            calls("fsync", self.folder)
+
+        plain_open = io.open
+        monkeypatch.setattr(io, "open", opened)
+        monkeypatch.setattr(os, "open", open_handle)
+        monkeypatch.setattr(os, "fsync", fsync)
+        for name in ("close", "write"):
+            monkeypatch.setattr(os, name, of_handle(name))
+        for name in ("replace", "mkdir", "unlink"):
+            self._watch_path(monkeypatch, name)
+
+    def _watch_path(self, monkeypatch, name) -> None:
+        plain = getattr(os, name)
+
+        def call(path, *more, **options):
+            self(name, path)
+            return plain(path, *more, **options)
+
+        monkeypatch.setattr(os, name, call)
+
+
+def leave(run: Run) -> None:
+    """Let the process end that trained a run: a lock that it could not remove names nobody."""
+    run.release()
+    if run.lock.exists():
+        run.lock.write_text("{}")
+
+
+def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
+    """Of a whole training, one after the other: it goes on, or stops with one line; what is there
+    is whole, and the next start ends as if nothing had happened.
+    """
+    # Hundreds of trainings would wait for the disk.
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    runs = tmp_path / "runs"
+    whole = begin(*settings(text_file, **FEW_ARRAYS), runs, "whole").trainer
+    kinds = [type(event) for event in whole.events()]
+    assert kinds.count(Saved) == 3
+    expected = load(whole.run.last)
+    run = Run(runs / "faulty")
+    errors = itertools.cycle([errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT, errno.EROFS])
+    tried, stopped, went_on, failing = 0, 0, 0, 0
+    while True:
+        failing += 1
+        calls = Calls(run.folder)
+        calls.failing, calls.error = failing, next(errors)
+        with monkeypatch.context() as patch:
+            calls.watch(patch)
+            try:
+                finish(begin(*settings(text_file, **FEW_ARRAYS), runs, "faulty"))
+                went_on += calls.made >= failing
+            except CharlmError as error:
+                line = str(error)
+                assert os.strerror(calls.error) in line or "cannot be" in line, line
+                assert "\n" not in line
+                stopped += 1
+        if calls.made < failing:
+            break
+        tried += 1
+        what = f"{calls.names[failing - 1]}: {os.strerror(calls.error)}"
+        left = [q.name for q in run.folder.iterdir()] if run.folder.exists() else []
+        assert sum(name.endswith(".tmp") for name in left) <= 1, (what, left)
+        leave(run)
+        if run.last.exists():
+            assert load(run.last).meta["progress"]["step"] <= 2, what
+            finish(resume(run))
+        else:
+            finish(begin(*settings(text_file, **FEW_ARRAYS), runs, "faulty"))
+        assert not (runs / "faulty-2").exists(), what
+        assert sorted(q.name for q in run.folder.iterdir()) == FILES, what
+        found = load(run.last)
+        for name, q in expected.arrays.items():
+            assert np.array_equal(q, found.arrays[name]), (what, name)
+        shutil.rmtree(run.folder)
+    assert tried > 80
+    assert stopped > went_on > 0, "most calls matter; one that clears up does not"
+    print(f"{tried} calls: {stopped} stopped with one line, {went_on} went on")
+
+
+def mounted(folder: Path, options: str) -> bool:
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 200 kB in memory."""
+    folder = tmp_path / "disk"
+    if sys.platform != "linux" or os.geteuid() or not mounted(folder, "size=200k"):
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk(text_file, tmp_path, disk):
+    changes = EVERY_SAVE | {"model__hidden": 12, "train__steps": 20}
+    finish(begin(*settings(text_file, **changes), tmp_path, "whole"))
+    trainer = begin(*settings(text_file, **changes), disk, "full").trainer
+    with pytest.raises(RunError, match=r"cannot be saved \(No space left on device\); .* go on fr"):
+        list(trainer.events())
+    run = Run(disk / "full")
+    assert load(run.last).meta["progress"]["step"] < 20
+    assert not list(run.folder.glob("*.tmp"))
+    leave(run)
+    with pytest.raises(CharlmError, match="No space left"):
+        finish(resume(run))
+    assert mounted(disk, "remount,size=4m")
+    leave(run)
+    finish(resume(run))
+    faults.equal(tmp_path / "whole", run.folder)
+    # So full that not even a run's folder can be filled.
+    (disk / "filler").write_bytes(b"x" * 100)
+    assert mounted(disk, "remount,size=400k")
+    with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(RunError, match="No space left on device"):
+        begin(*settings(text_file, **changes), disk, "more")
+    assert not (disk / "more").exists()
+
+
+def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
+    trainer = begin(*settings(text_file, **EVERY_SAVE), disk, "a").trainer
+    events = trainer.events()
+    assert isinstance(next(itertools.islice(events, 1, None)), Saved)
+    # As after an error of the disk; no file may be open for writing, and the lock is.
+    trainer.run.release()
+    before = trainer.run.last.read_bytes()
+    assert mounted(disk, "remount,ro")
+    with pytest.raises(RunError, match=r"cannot be saved \(Read-only file system\); .* is whole"):
+        list(events)
+    assert trainer.run.last.read_bytes() == before
+    with pytest.raises(RunError, match=r"lock: cannot be made \(Read-only file system\)"):
+        resume(Run(disk / "a"))
+    with pytest.raises(RunError, match=r"b: cannot be made \(Read-only file system\)"):
+        begin(*settings(text_file, **EVERY_SAVE), disk, "b")
+    assert mounted(disk, "remount,rw")
+    finish(resume(Run(disk / "a")))
+
+
+def without_privilege() -> list[str]:
+    """Return what to begin a command with so that a folder's mode counts, for root too."""
+    if os.name != "posix":
+        pytest.skip("folders have no modes here")
+    if os.geteuid():
+        return []
+    rights = "-dac_override,-dac_read_search"
+    command = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    if not shutil.which("setpriv") or subprocess.run([*command, "true"], check=False).returncode:
+        pytest.skip("root may write anywhere, and cannot lay that down here")
+    return command
+
+
+def test_permission_denied(text_file, tmp_path):
+    command = [*without_privilege(), sys.executable, "-m", "charlm", "train"]
+
+    def run(*arguments):
+        return subprocess.Popen(
+            [*command, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+
+    options = ["--hidden", "8", "--batch-size", "4", "--seq-len", "8", "--steps", "20000", "--set",
+               "train.validate_every=20"]  # fmt: skip
+    process = run(str(text_file), *options)
+    for line in process.stderr:
+        if line.startswith("update"):
+            break
+    folder = tmp_path / "checkpoints" / "verse"
+    folder.chmod(0o555)
+    try:
+        rest = process.stderr.read()
+        assert process.wait(60) == 1
+        process.stderr.close()
+        (line,) = [q for q in rest.splitlines() if not q.startswith("update")]
+        assert "cannot be saved (Permission denied); the checkpoint before is whole, go on" in line
+        step = load(folder / "last.npz").meta["progress"]["step"]
+        _, err = run("--resume").communicate()
+        assert "lock: cannot be made (Permission denied)" in err
+        assert err.count("\n") == 1
+        (tmp_path / "checkpoints").chmod(0o555)
+        _, err = run(str(text_file), *options).communicate()
+        assert err == "charlm: checkpoints/verse-2: cannot be made (Permission denied)\n"
+    finally:
+        (tmp_path / "checkpoints").chmod(0o755)
+        folder.chmod(0o755)
+    _, err = run("--resume", "--steps", str(step + 1)).communicate()
+    assert f"done: {step + 1:,} updates" in err
+
+
+def test_a_folder_deleted_while_training(text_file, tmp_path):
+    for files in ("all", "none"):
+        trainer = begin(*settings(text_file, **EVERY_SAVE), tmp_path, "a").trainer
+        events = trainer.events()
+        assert isinstance(next(itertools.islice(events, 1, None)), Saved)
+        shutil.rmtree(trainer.run.folder)
+        if files == "none":
+            # Somebody else has the name now.
+            trainer.run.folder.mkdir()
+            (trainer.run.folder / "notes.txt").write_text("mine")
+            list(events)
+            assert (trainer.run.folder / "notes.txt").read_text() == "mine"
+            continue
+        with pytest.raises(RunError, match=r"a: is gone, somebody removed it; start again$"):
+            list(events)
+        assert not trainer.run.folder.exists()
+
+
+def test_ids_that_cannot_be_read(text_file, tmp_path, monkeypatch):
+    trainer = begin(*settings(text_file), tmp_path, "a").trainer
+
+    class Broken:
+        name = "ids.bin"
+
+        def seek(self, _):
+            raise OSError(errno.EIO, "Input/output error")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(trainer.ids, "_file", Broken())
+    with pytest.raises(TextError, match=r"ids.bin: cannot be read \(Input/output error\)"):
+        list(trainer.events())
+
+
+# Signals
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_signals_at_random_moments(tmp_path):
+    """The short form of `scripts/faults signals`."""
+    assert faults.signals(tmp_path, 4, seed=1, tell=lambda _: None)["signals"] == 4
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_ctrl_c_while_the_program_is_imported(tmp_path, ignored):
+    """It leaves with 130 and without a word; where it is ignored, as under nohup, it stays so."""
+    (tmp_path / "typer.py").write_text(
+        "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nsys.exit('went on')\n"
+    )
+    code = "import signal, sys; sys.path.insert(0, sys.argv[1]); "
+    answer = "SIG_IGN" if ignored else "default_int_handler"
+    code += f"signal.signal(signal.SIGINT, signal.{answer}); "
+    code += "from charlm.__main__ import main; main()"
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    expected = (1, "went on\n") if ignored else (130, "")
+    assert (process.returncode, process.stderr) == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_that_was_held_back_is_answered(tmp_path):
+    code = (
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); "
+        "os.kill(os.getpid(), signal.SIGINT); from charlm.__main__ import main; main()"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (process.returncode, process.stderr) == (130, "")
+
+
+def test_nothing_is_imported_before_ctrl_c_can_be_answered():
+    """`python -m charlm` imports the package before anything of it runs."""
+    code = "import sys; before = set(sys.modules); import charlm; print(*set(sys.modules) - before)"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert set(process.stdout.split()) <= {"charlm", "__future__"}
+
+
+# Explosions
+
+
+def planted(trainer, events, at, what, times=1, seen=None):
+    """Train, and spoil the model after update `at`, the first `times` that it is made."""
+    seen = [] if seen is None else seen
+    for event in events:
+        seen.append(event)
+        if isinstance(event, Updated) and event.step == at and times:
+            times -= 1
+            what(trainer)
+    return seen
+
+
+def a_weight_is_nan(trainer):
+    trainer.model.parameters.views["lstm.1.b"][0] = np.nan
+    trainer.model.prepare()
+
+
+def all_weights_are_large(trainer):
+    trainer.model.parameters.flat[:] *= 40
+    trainer.model.prepare()
+
+
+CHANGES = {
+    "train__steps": 60, "train__validate_every": 12, "train__dropout": 0.2, "train__average": 0.9,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", [a_weight_is_nan, all_weights_are_large])
+@pytest.mark.parametrize("every_s", [1e-9, 60.0])
+def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monkeypatch):
+    """To the last validation, whatever was saved since; at half the rate; in the history too."""
+    monkeypatch.setattr(recovery, "LONG", 5)
+    changes = CHANGES | {"train__save_every_s": every_s}
+    trainer = begin(*settings(text_file, **changes), tmp_path, "a").trainer
+    seen = planted(trainer, trainer.events(), 29, what)
+    (back,) = [q for q in seen if isinstance(q, RolledBack)]
+    assert (back.to, back.factor, back.count) == (24, 0.5, 1)
+    assert back.step == (29 if what is a_weight_is_nan else 33)
+    updates = [q for q in seen if isinstance(q, Updated)]
+    first, again = [q for q in updates if q.step == 25]
+    # It is the same update, but for its rate.
+    assert (again.loss, again.norm) == (first.loss, first.norm)
+    assert again.learning_rate == first.learning_rate / 2
+    history = read_history(trainer.run.history)
+    (told,) = history.rollbacks
+    assert (told["rollback"], told["from"], told["why"]) == (24, back.step, back.why)
+    assert [q["step"] for q in history.readings] == list(range(1, 61))
+    rates = {q["step"]: q["learning_rate"] for q in history.readings}
+    assert rates[25] == again.learning_rate
+    assert trainer.progress.step == 60
+
+
+def test_what_went_back_resumes_exactly(text_file, tmp_path):
+    """Interrupted before, at and after going back, once and again: equal to the bit."""
+    changes = CHANGES | {"train__learning_rate": 12.0, "train__warmup": 3}
+    whole = begin(*settings(text_file, **changes), tmp_path, "whole").trainer
+    seen = finish_of(whole)
+    backs = [(q.step, q.to) for q in seen if isinstance(q, RolledBack)]
+    assert len(backs) >= 2, backs
+    made = sum(isinstance(q, Updated) for q in seen)
+    for stops in ([1], [backs[0][0]], [20, 21, 22], [made // 2, made // 2 + 1], [made - 5],
+                  list(range(1, made, 7))):  # fmt: skip
+        trainer = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+        count, cuts = 0, list(stops)
+        while True:
+            for event in trainer.events():
+                if isinstance(event, Updated):
+                    count += 1
+                    if cuts and count >= cuts[0]:
+                        cuts.pop(0)
+                        trainer.ask_to_stop()
+            if trainer.progress.step >= 60:
+                break
+            trainer = resume(Run(tmp_path / "stopped")).trainer
+        assert count == made, stops
+        faults.equal(whole.run.folder, trainer.run.folder)
+        shutil.rmtree(trainer.run.folder)
+
+
+def finish_of(trainer):
+    return list(trainer.events())
+
+
+def test_a_kill_while_going_back(text_file, tmp_path, monkeypatch):
+    """Written down but not yet saved: the next process goes back again, and tells it once."""
+    changes = CHANGES | {"train__learning_rate": 12.0, "train__warmup": 3}
+    whole = begin(*settings(text_file, **changes), tmp_path, "whole").trainer
+    finish_of(whole)
+    trainer = begin(*settings(text_file, **changes), tmp_path, "killed").trainer
+
+    class Killed(BaseException):
+        pass
+
+    record = Run.record
+
+    def killed(run, entry):
+        record(run, entry)
+        if "rollback" in entry:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "record", killed)
+        with pytest.raises(Killed):
+            finish_of(trainer)
+    again = resume(Run(tmp_path / "killed")).trainer
+    finish_of(again)
+    lines = (again.run.history).read_text().count('"rollback"')
+    assert lines == len(read_history(again.run.history).rollbacks) + 1
+    faults.equal(whole.run.folder, again.run.folder)
+
+
+def test_after_three_times_it_stops_with_advice(text_file, tmp_path):
+    trainer = begin(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    seen: list[object] = []
+    message = (
+        r"^train: the loss is no longer finite, got nan, and 3 times back at half the learning "
+        r"rate did not help; start again with a tenth of it, --lr 0.0008$"
+    )
+    with pytest.raises(Diverged, match=message):
+        planted(trainer, trainer.events(), 13, a_weight_is_nan, times=4, seen=seen)
+    backs = [q for q in seen if isinstance(q, RolledBack)]
+    assert [(q.step, q.to, q.factor) for q in backs] == [(13, 12, 0.5**k) for k in (1, 2, 3)]
+    assert len(backs) == MOST
+    found = load(trainer.run.last)
+    assert (found.meta["progress"]["step"], found.meta["recovery"]["rollbacks"]) == (12, 3)
+    # It may be looked at, and its count goes on.
+    again = resume(Run(tmp_path / "a")).trainer
+    with pytest.raises(Diverged, match="3 times back"):
+        planted(again, again.events(), 13, a_weight_is_nan)
+
+
+def test_a_rate_a_hundred_times_too_high(charlm, text_file):
+    """Goes back by itself, says so in one line, and reaches its end; a thousand times stops."""
+    options = ["train", text_file, "--preset", "small", "--hidden", 12, "--batch-size", 4, "--seq-len", 8, "--steps", 60,
+               "--set", "train.warmup=0"]  # fmt: skip
+    code, _, err = charlm(*options, "--lr", 3, "--name", "high")
+    (line,) = [q for q in err.splitlines() if "half" in q]
+    assert code == 0, err
+    assert line.startswith("update 21: the loss explodes, 20 updates in a row were above 4.5")
+    assert line.endswith("; back to update 0 at half the learning rate (1 of at most 3 times)")
+    assert "back from update 20 to 0, half the rate: the loss explodes" in charlm("info", "high")[1]
+    code, _, err = charlm(*options, "--lr", 800, "--name", "higher")
+    assert code == 1
+    assert err.count("half the learning rate (") == 3
+    assert err.endswith("start again with a tenth of it, --lr 80\n")
+
+
+def test_a_good_state_is_one_that_does_not_explode(text_file, tmp_path, monkeypatch):
+    """A validation in the middle of an explosion is no state to go back to."""
+    monkeypatch.setattr(recovery, "LONG", 10)
+    trainer = begin(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    seen = planted(trainer, trainer.events(), 20, all_weights_are_large)
+    (back,) = [q for q in seen if isinstance(q, RolledBack)]
+    assert (back.step, back.to) == (29, 12)
+
+
+def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path):
+    trainer = begin(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    for event in trainer.events():
+        if isinstance(event, Updated) and event.step == 30:
+            trainer.run.last.write_bytes(b"damaged")
+            trainer.ask_to_stop()
+    found = load(trainer.run.last)
+    assert found.meta["progress"]["step"] == 30
+    assert not any(name.startswith(GOOD) for name in found.arrays)
+
+
+def test_what_explodes_and_what_does_not():
+    watch = Recovery()
+    assert watch.see(4.2, 1.0, 65, 100) is None
+    assert watch.ceiling(65) == FAR * 4.2
+    assert not any(watch.see(99.0, 1.0, 65, 100) for _ in range(LONG - 1))
+    assert watch.see(4.0, 1.0, 65, 100) is None
+    assert not any(watch.see(99.0, 1.0, 65, 100) for _ in range(LONG - 1))
+    assert "20 updates in a row were above 5.25, got 99," in watch.see(99.0, 1.0, 65, 100)
+    # The longer a run, the longer it may take to find its way back.
+    watch = Recovery(first=4.2)
+    assert not any(watch.see(99.0, 1.0, 65, 1000) for _ in range(49))
+    assert "50 updates in a row" in watch.see(99.0, 1.0, 65, 1000)
+    # A run that begins with another's weights may be worse than one that knows nothing.
+    watch = Recovery()
+    assert not any(watch.see(12.0 - k / 100, 1.0, 65, 100) for k in range(300))
+    assert "the loss is no longer finite, got inf" in Recovery().see(np.inf, 1.0, 65, 100)
+    assert "the gradient is no longer finite, got nan" in Recovery().see(1.0, np.nan, 65, 100)
+    assert not any(Recovery().see(0.0, 0.0, 1, 100) for _ in range(100)), "one symbol is no riddle"
+
+
+def test_a_checkpoint_of_before_has_no_counts_yet(text_file, tmp_path):
+    trainer = begin(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    for event in trainer.events():
+        if isinstance(event, Updated) and event.step == 30:
+            trainer.ask_to_stop()
+    run = trainer.run
+    found = load(run.last)
+    meta = {k: v for k, v in found.meta.items() if k not in ("recovery", "good", "arrays")}
+    from charlm.storage.checkpoint import save
+
+    save(run.last, {k: v for k, v in found.arrays.items() if not k.startswith(GOOD)}, meta)
+    again = resume(run).trainer
+    seen = planted(again, again.events(), 34, a_weight_is_nan)
+    (back,) = [q for q in seen if isinstance(q, RolledBack)]
+    assert back.to == 30
+    assert again.progress.step == 60
+
+
+# Two at once
+
+
+def test_who_was_robbed_of_its_run_stops(text_file, tmp_path):
+    first = begin(*settings(text_file, **EVERY_SAVE), tmp_path, "a").trainer
+    events = first.events()
+    assert isinstance(next(itertools.islice(events, 1, None)), Saved)
+    first.run.lock.unlink()
+    second = resume(Run(tmp_path / "a")).trainer
+    before = first.run.last.read_bytes()
+    with pytest.raises(RunError, match="another process has taken it over; leave its lock alone"):
+        list(events)
+    assert first.run.last.read_bytes() == before
+    finish_of(second)
+    assert second.progress.step == 3
+
+
+def test_what_was_moved_aside_is_swept(tmp_path):
+    run = Run(tmp_path)
+    (tmp_path / f"lock.{2**22 + 1}").touch()
+    (tmp_path / f"lock.{os.getpid()}").touch()
+    (tmp_path / "lock.txt").touch()
+    run.take()
+    names = sorted(q.name for q in tmp_path.iterdir())
+    assert names == ["lock", f"lock.{os.getpid()}", "lock.txt"]
+    run.release()
+
+
+# What is on the disk
+
+
+def findings(charlm, *arguments):
+    code, out, err = charlm("info", "--check", *arguments, "--json")
+    assert err == ""
+    ((_, found),) = json.loads(out).items()
+    return code, {q["file"]: (q["state"], q["text"]) for q in found}
+
+
+@pytest.fixture
+def checked(charlm, text_file, tmp_path):
+    config, given = settings(text_file, **EVERY_SAVE | {"train__steps": 4})
+    trainer = begin(config, given, tmp_path / "checkpoints", "a").trainer
+    for event in trainer.events():
+        if isinstance(event, Updated) and event.step == 3:
+            trainer.ask_to_stop()
+    return trainer.run
+
+
+def test_check_of_what_is_whole(charlm, checked):
+    code, found = findings(charlm, "a")
+    assert code == 0
+    assert {state for state, _ in found.values()} == {"ok"}
+    assert set(found) == {*FILES, "verse.txt", ""}
+    assert found["last.npz"] == ("ok", "update 3, every array as its checksum says")
+    assert found[""] == ("ok", "can go on: charlm train --resume")
+    assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok  last.npz ")
+    assert charlm("train", "--resume", "-q")[0] == 0
+    assert (
+        findings(charlm, "a")[1][""][1] == "finished; more updates: charlm train --resume --steps 8"
+    )
+    code, _, err = charlm("info", "--check", "nowhere")
+    assert (code, err) == (1, "charlm: nowhere: no such run; name one, or its folder\n")
+
+
+def flip(path):
+    """Change a bit of the last array's numbers, or of the ids."""
+    content = bytearray(path.read_bytes())
+    content[max(0, content.rfind(b"\x93NUMPY")) + 130] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "state", "text", "verdict"),
+    [
+        (lambda run: flip(run.best), "best.npz", "wrong", "remove it, and sample and eval take last", "ok"),
+        (lambda run: flip(run.last), "last.npz", "wrong", "cannot be read", "wrong"),
+        (lambda run: run.last.unlink(), "", "ok", "a new run can begin with its weights", "ok"),
+        (lambda run: (run.last.unlink(), run.best.unlink()), "", "wrong", "begin again", "wrong"),
+        (lambda run: flip(run.ids), "ids.bin", "note", "a resume makes it again", "ok"),
+        (lambda run: run.ids.unlink(), "ids.bin", "note", "a resume makes it again", "ok"),
+        (lambda run: run.history.unlink(), "history.jsonl", "note", "the weights are not", "ok"),
+        (lambda run: run.history.write_text("{}\n"), "history.jsonl", "note", "does not tell the", "ok"),
+        (lambda run: run.record({"step": 9}), "history.jsonl", "note", "1 readings newer than", "ok"),
+        (lambda run: run.config.write_text("a: ["), "config.yaml", "note", "a resume goes by", "ok"),
+        (lambda run: run.config.write_text("preset: tiny"), "config.yaml", "note", "other settings", "ok"),
+        (lambda run: run.lock.write_text("{}"), "lock", "note", "is gone; the next start removes", "ok"),
+        (lambda run: atomic.temporary_of(run.last).touch(), "last.npz.tmp", "note", "left by a", "ok"),
+        (lambda run: shutil.copy(ROOT / "LICENSE", run.best), "best.npz", "wrong", "no checkpoint", "ok"),
+    ],
+    ids=range(14),
+)  # fmt: skip
+def test_check_of_what_is_not(charlm, checked, spoil, file, state, text, verdict):
+    spoil(checked)
+    before = {q.name: q.read_bytes() for q in checked.folder.iterdir()}
+    code, found = findings(charlm, checked.folder)
+    assert before == {q.name: q.read_bytes() for q in checked.folder.iterdir()}, "it only looks"
+    assert found[file][0] == state
+    assert text in found[file][1], found
+    assert found[""][0] == verdict
+    assert code == any(q[0] == "wrong" for q in found.values())
+    if verdict == "ok" and checked.last.exists():
+        assert charlm("train", "--resume", "-q") == (0, "", ""), "what it says is so"
+
+
+def test_check_of_a_text_that_changed(charlm, checked, text_file):
+    text_file.write_text(VERSE)
+    code, found = findings(charlm, "a")
+    assert (code, found["verse.txt"][0], found[""][0]) == (1, "wrong", "ok")
+    text_file.unlink()
+    code, found = findings(charlm, "a")
+    assert (code, found["verse.txt"][0], found[""][0]) == (0, "note", "ok")
+    assert charlm("train", "--resume", "-q")[0] == 0
+    checked.ids.unlink()
+    code, found = findings(charlm, "a")
+    assert (code, found["ids.bin"][0], found[""][0]) == (1, "wrong", "wrong")
+
+
+def test_check_says_who_trains(charlm, checked):
+    checked.take()
+    _, found = findings(charlm, "a")
+    assert found["lock"] == ("note", f"process {os.getpid()} trains this run now")
+    checked.release()
+
+
+def test_check_finds_what_no_checksum_does(charlm, checked):
+    """Written well, and wrong all the same."""
+    from charlm.storage.checkpoint import save
+
+    whole = load(checked.last)
+    meta = {k: v for k, v in whole.meta.items() if k != "arrays"}
+    for name, value, text in (
+        ("lstm.0.b", np.full_like(whole.arrays["lstm.0.b"], np.nan), "no finite number"),
+        ("optimizer.m/lstm.0.b", np.zeros(3, np.float32), "(3,), (16,) expected"),
+        ("good/lstm.0.b", None, ""),
+    ):
+        arrays = dict(whole.arrays)
+        if value is None:
+            arrays = {k: v for k, v in arrays.items() if not k.startswith(GOOD)}
+            text = "good state is not whole"
+        else:
+            arrays[name] = value
+        save(checked.last, arrays, meta)
+        code, found = findings(charlm, "a")
+        assert (code, found["last.npz"][0]) == (1, "wrong")
+        assert text in found["last.npz"][1]
+
+
+# Long runs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_short_soak(tmp_path):
+    """The short form of `scripts/faults soak`: it has two checkpoints and one history."""
+    found = faults.soak(tmp_path, 0.5, tell=lambda _: None)
+    names = [q.split()[0] for q in found["files"].split(", ")]
+    assert {"last.npz"} <= set(names) <= {*FILES, "lock"}

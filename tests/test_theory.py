@@ -1,0 +1,249 @@
+"""The course: its labels are the code's, its numbers charlm's, its pages one another's, its figures made."""
+
+import json
+import re
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checks import prepare
+
+import charlm
+from charlm.insight.gradients import rate
+from charlm.nn.parameters import Parameters
+from charlm.nn.rnn import RNN
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+FIGURES = DOCS / "figures"
+PAGES = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("theory.md", "theory.ko.md")}
+MEASURED = json.loads((FIGURES / "measured.json").read_text(encoding="utf-8"))
+CELLS = ("rnn", "gru", "lstm")
+every_page = pytest.mark.parametrize("page", PAGES)
+
+sys.path.insert(0, str(DOCS))
+import cell_drawings
+
+
+def plain(line):
+    return " ".join(line.split())
+
+
+def labels_of_the_code():
+    """Return (file, label, what the step does) of every numbered comment."""
+    found = []
+    for name in (*CELLS, "output"):
+        source = (ROOT / "charlm" / "nn" / f"{name}.py").read_text(encoding="utf-8")
+        steps = re.findall(r"^ +# (\d[a-z](?:, \d[a-z])*)\. (.+)$", source, re.M)
+        found += [(name, label, plain(text)) for label, text in steps]
+    return found
+
+
+def labels_of(page):
+    found = re.findall(r"^> `(\w+) (\d[a-z](?:, \d[a-z])*)` `([^`]+)`", PAGES[page], re.M)
+    return [(name, label, plain(text)) for name, label, text in found]
+
+
+def table(page, first_cell):
+    """Return the numbers of the table whose head begins with this cell, row by row."""
+    lines = PAGES[page].splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith(f"| {first_cell} |"))
+    rows = []
+    for line in lines[at + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([float(q) for q in line.strip("|").split("|")[1:] if q.strip()])
+    return rows
+
+
+@every_page
+def test_labels_are_those_of_the_code(page):
+    """Both ways: every label and line of the page is the code's, and none of the code's is missing."""
+    code = labels_of_the_code()
+    assert len(code) == 27
+    assert sorted(labels_of(page)) == sorted(code)
+
+
+def test_pages_have_the_same_content():
+    english, korean = PAGES.values()
+    for pattern in (
+        r"```math\n(.*?)```",  # equations
+        r"^> (`.*)$",  # lines of code
+        r"\]\((figures/.*?)\)",
+        r"^(#+) ",  # headings
+        r"^(\|.*\|)$",
+        r"\d\.\d{2,}",  # measured numbers
+        r"(?<!\d)(?:19|20)\d\d(?!\d)",  # years
+    ):
+        one, two = (
+            re.findall(pattern, q, re.M | re.S if "math" in pattern else re.M)
+            for q in (english, korean)
+        )
+        if pattern.startswith("^(\\|"):
+            one, two = ([re.findall(r"-?\d[\d.]*", row) for row in rows] for rows in (one, two))
+        if "\\d" in pattern:  # two languages name the same numbers in orders of their own
+            one, two = sorted(one), sorted(two)
+        assert one == two, pattern
+        assert len(one) > 5
+    inline = [sorted(set(re.findall(r"\$([^$\n]+)\$", q))) for q in (english, korean)]
+    assert inline[0] == inline[1]
+
+
+@every_page
+def test_mathematics_is_written_as_github_reads_it(page):
+    text = re.sub(r"```.*?```", "", PAGES[page], flags=re.S)
+    text = re.sub(r"`[^`\n]*`", "", text)
+    assert text.count("$") == 2 * len(re.findall(r"\$[^$\n]+\$", text))
+    for found in re.finditer(r"(^|.)\$([^$\n]+)\$(.|$)", text, re.M):
+        before, inside, after = found.groups()
+        assert before in ("", " "), found[0]  # else it stays a dollar
+        assert not re.match(r"[0-9A-Za-z]", after), found[0]
+        assert not re.search(r"\\[^A-Za-z]|[<>|]|^ | $|\}_", inside), found[0]  # Markdown's own
+    for equation in re.finditer(r"(\n?\n)```math\n(.+)\n```(\n\n)", PAGES[page]):
+        assert equation[1] == "\n\n", "an equation stands apart"
+        assert equation[2].count("{") == equation[2].count("}")
+        sides = (len(re.findall(rf"\\{side}(?![a-z])", equation[2])) for side in ("left", "right"))
+        assert len(set(sides)) == 1
+    assert PAGES[page].count("```math") == len(re.findall(r"```math\n.+\n```\n\n", PAGES[page]))
+
+
+@every_page
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
+        assert (DOCS / target).exists(), target
+    for figure in FIGURES.glob("*.svg"):
+        assert f"(figures/{figure.name})" in PAGES[page]
+    for alt in re.findall(r"!\[(.*?)\]", PAGES[page]):
+        assert len(alt) > 10, "a picture says in words what it shows"
+    assert "docs/theory.md" in (ROOT / "README.md").read_text()
+    assert "theory.md" in (DOCS / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize("name", cell_drawings.DRAWINGS)
+def test_drawings_are_what_the_code_draws(name):
+    drawn = cell_drawings.DRAWINGS[name]()
+    assert (FIGURES / name).read_text(encoding="utf-8") == drawn
+    root = ElementTree.fromstring(drawn)
+    assert root.find("{*}title").text
+    width, height = float(root.get("width")), float(root.get("height"))
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        assert 0 < float(text.get("x")) < width
+        assert 0 < float(text.get("y")) < height
+    steps = set(re.findall(r">(\d[a-z](?:, \d[a-z])*)</text>", drawn))
+    cell = name.removesuffix("-cell.svg")
+    if cell in CELLS:
+        assert {q for step in steps for q in step.split(", ")} == {
+            label for file, label, _ in labels_of_the_code() if file == cell
+        }
+
+
+@every_page
+def test_worked_example(page):
+    """One unit, three steps, through charlm's own layer."""
+    layer = RNN("rnn.0", 1, 1)
+    parameters = Parameters(layer.blocks(), np.float64)
+    gradient = parameters.twin()
+    layer.bind(0, parameters, gradient)
+    parameters.views["rnn.0.Wx"][...] = 1
+    parameters.views["rnn.0.Wh"][...] = 0.5
+    prepare(layer)
+    hs, tapes, state = [0.0], [], layer.zero_state(1)
+    for x in (1.0, 0.0, 0.0):
+        tape = layer.tape(1, 1)
+        tape.x[...] = x
+        state = tuple(q.copy() for q in layer.forward(state, tape))
+        tapes.append(tape)
+        hs.append(state[0].item())
+    dhs, das, shares, dstate = [], [], [], layer.zero_state(1)
+    for t in (3, 2, 1):
+        gradient.flat[:] = 0
+        dh = np.full((1, 1, 1), float(t == 3))
+        _, dstate = layer.backward(dh, dstate, tapes[t - 1])
+        dhs.insert(0, dh.item())
+        das.insert(0, gradient.views["rnn.0.b"].item())
+        shares.insert(0, gradient.views["rnn.0.Wh"].item())
+    lines = PAGES[page].splitlines()
+    head = next(k for k, line in enumerate(lines) if re.match(r"\| \| \S+ 1 \|", line))
+    rows = [
+        [float(q) for q in line.strip("|").split("|")[1:]] for line in lines[head + 2 : head + 6]
+    ]
+    for row, numbers in zip(rows, (hs[1:], dhs, das, shares), strict=True):
+        assert row == [round(q, 4) for q in numbers]
+    assert f"$dw_h = {sum(shares):.4f}$" in PAGES[page]
+
+
+@pytest.fixture(scope="module")
+def fresh_cells():
+    return {
+        (cell, scale): charlm.gradients(cell, scale=scale)
+        for cell in CELLS
+        for scale in (0.5, 1, 2)
+    }
+
+
+@every_page
+def test_gradients_of_fresh_cells(page, fresh_cells):
+    head = {
+        "theory.md": "a step multiplies the gradient by",
+        "theory.ko.md": "한 시점마다 기울기에 곱해지는 수",
+    }
+    found = fresh_cells
+    expected = [[found[cell, scale].per_step for scale in (0.5, 1, 2)] for cell in CELLS]
+    expected.append([rate(found["lstm", scale].dh_without_c[:, 0]) for scale in (0.5, 1, 2)])
+    assert table(page, head[page]) == np.round(expected, 3).tolist()
+
+
+@every_page
+def test_other_numbers(page):
+    text = PAGES[page]
+    truncation = MEASURED["truncation"]
+    shown = [1, 4, 16, 64, 256]
+    at = [truncation["T"].index(T) for T in shown]
+    rows = [
+        [truncation[cell][what][k] for k in at]
+        for what in ("cosine", "ratio")
+        for cell in ("rnn", "lstm")
+    ]
+    assert table(page, "T") == np.round(rows, 2).tolist()
+    assert table(page, "$b_f$") == [
+        pytest.approx([1 / (1 + np.exp(-b)), (1 / (1 + np.exp(-b))) ** 20], abs=tolerance)
+        for b, tolerance in ((0, 5e-7), (1, 5e-4), (3, 5e-4), (5, 5e-4))
+    ]
+    squashing = {name: rate(np.array(q["dh"])) for name, q in MEASURED["squashing"].items()}
+    same_sign = [MEASURED["squashing"][name]["same_sign"] for name in ("logistic", "tanh")]
+    megabytes = dict(zip(MEASURED["memory"]["T"], MEASURED["memory"]["bytes"], strict=True))
+    rnn, gru, clipping = truncation["rnn"], truncation["gru"], MEASURED["clipping"]["not clipped"]
+    for number in (
+        f"{squashing['tanh']:.3f}", f"{squashing['logistic']:.3f}", *(f"{q:.0%}".replace("%", " %") for q in same_sign),
+        f"{MEASURED['squashing']['logistic']['mean']:.2f}", f"{rnn['radius'][0]:.2f}", f"{rnn['per_step']:.3f}", f"{rnn['slope']:.2f}",
+        f"{rnn['radius'][0] * rnn['slope']:.2f}",
+        f"{gru['per_step']:.3f}", f"{megabytes[64] / 1e6:.1f} MB", f"{megabytes[512] / 1e6:.0f} MB",
+        f"{max(clipping['norm']):.1f}", f"{max(clipping['loss']):.1f}",
+    ):  # fmt: skip
+        assert number in text, number
+
+
+@pytest.mark.parametrize("name", ["forget_bias", "squashing", "memory"])
+def test_measured_numbers_can_be_measured_again(name):
+    """Those that take no training; the others are `make_figures.py --measure`."""
+    pytest.importorskip("matplotlib")
+    import make_figures
+    import measurements
+
+    def close(one, two):
+        if isinstance(one, dict):
+            return one.keys() == two.keys() and all(close(one[key], two[key]) for key in one)
+        return np.allclose(one, two, rtol=1e-4, atol=0)
+
+    assert close(make_figures.plain(getattr(measurements, name)()), MEASURED[name])
+
+
+def test_every_figure_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    import make_figures
+
+    make_figures.draw(tmp_path)
+    assert {q.name for q in tmp_path.iterdir()} == {q.name for q in FIGURES.glob("*.svg")}
+    assert set(MEASURED) == {*make_figures.MEASURED, "timing"}
