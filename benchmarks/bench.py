@@ -55,7 +55,7 @@ def add_speed(names: argparse._SubParsersAction) -> None:
     for name, run in benchmarks.items():
         speed = names.add_parser(name, help="speed, against PyTorch's where it is installed")
         speed.add_argument("--rounds", type=int, default=7, help="turns of each side")
-        speed.set_defaults(run=run)
+        speed.set_defaults(run=lambda rounds, run=run: run(rounds))
 
 
 def add_quality(names: argparse._SubParsersAction) -> None:

@@ -35,7 +35,8 @@ def compare(
             row["ratios"] = [b / a for a, b in zip(row["charlm_s"], row["pytorch_s"], strict=True)]
         else:
             row["charlm_s"] = [mine() for _ in range(rounds)]
-        row["products_share"] = ours.ask(alone, **sizes)["seconds"] / mine()
+        pairs = in_turns(lambda: ours.ask(alone, **sizes)["seconds"], mine, rounds)
+        row["products_shares"] = [a / b for a, b in zip(*pairs, strict=True)]
     print(_line(row, sizes, symbols), flush=True)
     return row
 
@@ -43,7 +44,7 @@ def compare(
 def _line(row: dict, sizes: dict, symbols: int) -> str:
     line = (
         f"{named(sizes)}: {symbols / statistics.median(row['charlm_s']):,.0f} chars/s, "
-        f"products alone {row['products_share']:.0%} of the time"
+        f"products alone {statistics.median(row['products_shares']):.0%} of the time"
     )
     if "ratios" in row:
         theirs = symbols / statistics.median(row["pytorch_s"])
