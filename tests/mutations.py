@@ -141,6 +141,8 @@ def changed_array(rng: Random, content: bytes) -> bytes:
     except Exception:
         # It is none, or something was done to it already.
         return changed_bytes(rng, content)
+    if q.dtype.kind not in "fi":
+        return changed_bytes(rng, content)
     out = io.BytesIO()
     match rng.randrange(6):
         case 0:
