@@ -22,7 +22,7 @@ from charlm.training.start import resume
 
 FORMATS = Path(__file__).parent / "formats"
 TEXT = "ab, 한🙂"
-# Made by `python -m tests.formats.make` when the version was current.
+# Made by `python tests/formats/make.py` when the version was current.
 LOG_PROBS = {
     1: {
         "lstm": [-2.156908, -2.133207, -2.233644, -2.149995, -2.233634, -2.228012],

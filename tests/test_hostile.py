@@ -1,6 +1,6 @@
 """Hostile files: an error that says what is wrong, or a right result; nothing run, nothing filled.
 
-The long form is `python -m tests.fuzz 100000`; docs/reliability.md counts it.
+The long form is `python tests/fuzz.py 100000`; docs/reliability.md counts it.
 """
 
 import io
@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import fuzz
+import mutations
 import numpy as np
 import pytest
 from test_sample_command import VOCABULARY, finish, write_checkpoint
@@ -72,7 +73,7 @@ def header(shape: object, dtype: str = "<f4") -> bytes:
 
 def repack(path: Path, *, members=None, meta=None, method=zipfile.ZIP_STORED, double=()) -> Path:
     """Write a checkpoint anew, with other members or another description, all sums right."""
-    inside = dict(fuzz.members.__wrapped__(path))
+    inside = dict(mutations.members.__wrapped__(path))
     told = json.loads(inside["meta.json"])
     inside |= members or {}
     told |= {"arrays": [q.removesuffix(".npy") for q in inside if q != "meta.json"]}
@@ -414,7 +415,7 @@ def test_tensors_larger_than_their_file_are_not_touched(tmp_path):
             bring(tmp_path / "a.pt", tmp_path / "runs")
     # A tensor that reaches beyond its numbers would be given whatever lies in memory there.
     torch.save({"state_dict": {"output.bias": torch.zeros(9)}, "charlm": about}, tmp_path / "a.pt")
-    inside = fuzz.members.__wrapped__(tmp_path / "a.pt")
+    inside = mutations.members.__wrapped__(tmp_path / "a.pt")
     (name,) = [q for q in inside if q.endswith("data.pkl")]
     assert inside[name].count(b"K\x09\x85") == 1
     inside[name] = inside[name].replace(b"K\x09\x85", b"K\x0f\x85")

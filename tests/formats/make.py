@@ -1,6 +1,6 @@
 """Make the small files of the current format version, once, when there is a new one.
 
-    .venv/bin/python -m tests.formats.make
+    .venv/bin/python tests/formats/make.py
 
 They are never made again: what they hold is what that version wrote, and `tests/test_formats.py`
 reads it for ever. What is printed are the values to pin there.
