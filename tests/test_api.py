@@ -69,7 +69,7 @@ def test_importing_charlm_imports_no_numpy():
 def test_documentation_is_run(here, capsys):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 9
+    assert len(blocks) == 13
     names = {}
     for block in blocks:
         exec(block, names)

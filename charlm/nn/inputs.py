@@ -37,9 +37,11 @@ def folding_pays(V: int, D: int) -> bool:
 
 def write_one_hot(ids: Array, x: Array) -> None:
     """Write (T, B) ids as columns of the identity into (T, V, B) x."""
-    T, B = ids.shape
+    columns = np.arange(ids.shape[1])
     x.fill(0)
-    x[np.arange(T)[:, None], ids, np.arange(B)] = 1
+    # A step at a time: for all at once, NumPy would make a copy of the ids in three arrays.
+    for t, rows in enumerate(ids):
+        x[t, rows, columns] = 1
 
 
 class Input(Protocol):

@@ -154,7 +154,9 @@ class RecurrentLayer(ABC):
             np.copyto(work, given)
         dh_here = np.empty_like(tape.h[0])
         for t in reversed(range(len(tape.slots))):
-            np.add(dh[t], dh_next, out=dh_here)
+            # A sum of what is strided would go through a buffer of NumPy's own.
+            np.copyto(dh_here, dh[t])
+            dh_here += dh_next
             self.step_back(tape.slots[t], dh_here, tape.work)
             dh_next = tape.h[t]
         for product in self.products:
