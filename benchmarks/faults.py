@@ -27,7 +27,8 @@ TEXT = ROOT / "data" / "shakespeare.txt"
 sys.path.insert(0, str(ROOT))
 
 SMALL = [
-    "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--dropout", "0.2",
+    "--preset", "small", "--hidden", "12", "--batch-size", "4", "--seq-len", "8",
+    "--dropout", "0.2",
     "--set", "train.sample_length=20", "--set", "train.save_every_s=0.02",
 ]  # fmt: skip
 # What to train, to which step, and to which one the goal is moved then: between them they save at

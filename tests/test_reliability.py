@@ -410,7 +410,8 @@ def test_ctrl_c_while_the_program_is_imported(tmp_path, ignored):
         "import os, signal, sys\nos.kill(os.getpid(), signal.SIGINT)\nsys.exit('went on')\n"
     )
     code = "import signal, sys; sys.path.insert(0, sys.argv[1]); "
-    code += "signal.signal(signal.SIGINT, signal.SIG_IGN); " * ignored
+    answer = "SIG_IGN" if ignored else "default_int_handler"
+    code += f"signal.signal(signal.SIGINT, signal.{answer}); "
     code += "from charlm.__main__ import main; main()"
     process = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False,
@@ -423,7 +424,8 @@ def test_ctrl_c_while_the_program_is_imported(tmp_path, ignored):
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 def test_ctrl_c_that_was_held_back_is_answered(tmp_path):
     code = (
-        "import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); "
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]); "
         "os.kill(os.getpid(), signal.SIGINT); from charlm.__main__ import main; main()"
     )
     process = subprocess.run(
