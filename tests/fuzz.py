@@ -49,7 +49,7 @@ from charlm.training.recovery import Trouble
 from charlm.training.start import resume
 
 # Of the processor's time, and of a clock's, on a machine that is busy with something else.
-LONGEST_S, LATEST_S = 10, 300
+LONGEST_S, LATEST_S = 10, 3600
 MOST_BYTES = 2 << 30
 
 

@@ -144,7 +144,7 @@ def test_a_training_shows_no_text_raw(hostile):
 
 TEXT = f"{NAME}.txt"
 COMMANDS = [
-    ["info"], ["info", NAME], ["info", NAME, NAME], ["eval", NAME, TEXT],
+    ["info"], ["info", NAME], ["info", NAME, "--json"], ["info", NAME, NAME], ["eval", NAME, TEXT],
     ["eval", NAME, TEXT, "--json"], ["fetch"], ["export", NAME, "--to", "safetensors"],
     ["import", f"{NAME}.safetensors"], ["sample", NAME, "--length", "3"], ["info", "--json"],
 ]  # fmt: skip
@@ -177,6 +177,13 @@ def test_no_name_reaches_a_terminal_raw(hostile):
         assert "Traceback" not in part, (arguments, part)
         code = int(re.search(r"<exit (\d)>\n$", part)[1])
         assert (code == 0) == (arguments in COMMANDS), (arguments, part)
+
+
+def test_names_are_escaped_in_pipes_too(hostile):
+    for arguments in (["eval", NAME, TEXT], ["info", NAME], ["info"]):
+        done = into_a_pipe(hostile, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert RAW.findall(done.stdout.decode()) == [], arguments
 
 
 # What charlm itself colours with.
