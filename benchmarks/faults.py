@@ -37,7 +37,7 @@ SCENARIOS = {
     "lstm": (["--set", "train.validate_every=10"], 120, 150),
     "gru": (["--cell", "gru", "--set", "train.validate_every=7"], 120, 140),
     "explodes": (
-        ["--lr", "14", "--set", "train.validate_every=4", "--set", "train.warmup=8"], 150, 160,
+        ["--lr", "8", "--set", "train.validate_every=4", "--set", "train.warmup=8"], 150, 160,
     ),
 }  # fmt: skip
 # Longer than a life of one of these trainings.
@@ -205,7 +205,7 @@ def step_of(run: Path) -> int:
 
 
 def equal(one: Path, other: Path) -> None:
-    """Make sure that two runs are the same to the bit, and their histories but for clocks."""
+    """Make sure that two runs are the same to the bit, and their histories too."""
     import numpy as np
 
     from charlm.storage.history import read_history
@@ -221,8 +221,8 @@ def equal(one: Path, other: Path) -> None:
     told = [read_history(q / "history.jsonl") for q in (one, other)]
     for history in told:
         for entry in history.readings:
-            for clock in ("elapsed_s", "chars_per_s"):
-                entry.pop(clock, None)
+            entry.pop("elapsed_s")
+            entry.pop("chars_per_s", None)
     assert told[0].readings == told[1].readings
     assert told[0].rollbacks == told[1].rollbacks
 

@@ -68,7 +68,7 @@ def test_bench_refuses_what_does_not_fit(charlm, monkeypatch):
     code, _, err = charlm("bench", "large")
     assert code == 1
     assert err.splitlines()[-1] == (
-        "charlm: train: needs 579.7 MB of memory, got 1.0 MB that are free here; lower model.hidden "
+        "charlm: train: needs 580.1 MB of memory, got 1.0 MB that are free here; lower model.hidden "
         "(768) or model.layers (2)"
     )
 

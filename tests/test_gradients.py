@@ -55,7 +55,7 @@ BUGS = [
     ("gru", "step_back", "h += u", "pass", "the direct way of dh is missing"),
     ("gru", "step_back", "dax_r *= ah_n", "dax_r *= n", "dr takes n for Wh h"),
     ("rnn", "step_back", "np.subtract(_ONE, da, out=da)", "pass", "tanh' is h^2"),
-    ("lstm", "backward", "dh_here += dh_next", "pass", "dh of the step after is dropped"),
+    ("lstm", "backward", "np.add(dh[t], dh_next,", "np.add(dh[t], 0,", "dh of the step after is dropped"),
     ("rnn", "backward", "dh_next = tape.h[t]", "dh_next = tape.h[t + 1]", "dh is a step late"),
     ("gru", "backward", "tape.slots[t]", "tape.slots[0]", "every step uses the first one's tape"),
 ]  # fmt: skip

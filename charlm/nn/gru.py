@@ -95,7 +95,8 @@ class GRUTape(Tape):
             *(dax[k * H : (k + 1) * H] for k in range(3)),
             dah[2 * H :],
         )
-        self.arrays = [x1, h1, a, ah_n, ah, dax, dah, u]
+        self.dh = aligned_zeros(H * B, dtype).reshape(H, B)
+        self.arrays = [x1, h1, a, ah_n, ah, dax, dah, u, self.dh]
 
 
 class GRU(RecurrentLayer):

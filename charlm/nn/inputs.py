@@ -37,11 +37,10 @@ def folding_pays(V: int, D: int) -> bool:
 
 def write_one_hot(ids: Array, x: Array) -> None:
     """Write (T, B) ids as columns of the identity into (T, V, B) x."""
-    columns = np.arange(ids.shape[1])
+    streams = np.arange(ids.shape[1])
     x.fill(0)
-    # A step at a time: for all at once, NumPy would make a copy of the ids in three arrays.
-    for t, rows in enumerate(ids):
-        x[t, rows, columns] = 1
+    for x_t, ids_t in zip(x, ids, strict=True):
+        x_t[ids_t, streams] = 1
 
 
 class Input(Protocol):

@@ -88,7 +88,8 @@ class LSTMTape(Tape):
         dc, u = aligned_zeros(2 * H * B, dtype).reshape(2, H, B)
         da = aligned_zeros(4 * H * B, dtype).reshape(4 * H, B)
         self.work = dc, u, da, *(da[k * H : (k + 1) * H] for k in range(4)), da[: 3 * H]
-        self.arrays = [xh, a, c, tanh_c, dc, u, da]
+        self.dh = aligned_zeros(H * B, dtype).reshape(H, B)
+        self.arrays = [xh, a, c, tanh_c, dc, u, da, self.dh]
 
 
 class LSTM(RecurrentLayer):

@@ -91,7 +91,7 @@ class Output:
             y1, target = tape.y1[:, here], wanted[here]
             z = tape.logits[: self.V * target.size].reshape(self.V, -1)
             # 1a. z = [W b] @ [y; 1]
-            self.product.forward(y1, z)
+            self.product.forward_wide(y1, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target
             nats += float(cross_entropy(z, target).sum(dtype=np.float64))
             # 2a, 2b. dz = (p - [target]) / (T B)

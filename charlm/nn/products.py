@@ -82,12 +82,15 @@ class Product:
         """Write W @ x into a.
 
         Args:
-            x: (K, B) one column a stream.
-            a: (M, B) output, contiguous.
+            x: (K, B) one column a stream; contiguous, as is a.
+            a: (M, B) output.
         """
-        # dot has less to look at than matmul: for one stream that is a tenth of the product. But it
-        # copies columns that lie among others.
-        (np.dot if x.shape[1] == 1 else np.matmul)(self.W, x, out=a)
+        # dot has less to look at than matmul: for one stream that is a tenth of the product.
+        np.dot(self.W, x, out=a)
+
+    def forward_wide(self, x: Array, a: Array) -> None:
+        """Write W @ x into a, where x is some columns of a wider array, which dot would copy."""
+        np.matmul(self.W, x, out=a)
 
     def backward(self, da: Array, dx: Array) -> None:
         """Write W^T @ da into dx, for the wanted columns of W.
@@ -135,12 +138,6 @@ class Product:
         self.gradient(self.das[:, :width], self.xs[:, :width])
         self.gathered = 0
 
-    @property
-    def arrays(self) -> list[Array]:
-        """Return all copies and gathered columns."""
-        ours = [self.W, self.das, self.xs]
-        return ours if self.dW is None else [*ours, self.WT, self.partial]
-
 
 class FoldedProduct(Product):
     """Multiply by [Wx E, rest], where the block is [Wx, rest] and x is one-hot.
@@ -180,11 +177,6 @@ class FoldedProduct(Product):
         np.matmul(self.weights[:, : self.D].T, dP, out=self.dE_here)
         self.table.dE[...] += self.dE_here
         self.total.fill(0)
-
-    @property
-    def arrays(self) -> list[Array]:
-        ours = super().arrays
-        return ours if self.dW is None else [*ours, self.total, self.unfolded, self.dE_here]
 
 
 def _zeros(shape: tuple[int, int], like: Array) -> Array:

@@ -40,6 +40,7 @@ class Tape:
         leaving: the state after step T-1, as views.
         slots: one tuple of views a step, made for the cell's `step` and `step_back`.
         work: the cell's scratch arrays, shared by all steps.
+        dh: (H, B) the whole gradient of the h that left a step.
     """
 
     x: Array
@@ -48,6 +49,7 @@ class Tape:
     leaving: State
     slots: Sequence[Any]
     work: Sequence[Array]
+    dh: Array
     arrays: Sequence[Array]
 
     @property
@@ -152,12 +154,9 @@ class RecurrentLayer(ABC):
         dh_next, *others = dstate
         for work, given in zip(tape.work, others, strict=False):
             np.copyto(work, given)
-        dh_here = np.empty_like(tape.h[0])
         for t in reversed(range(len(tape.slots))):
-            # A sum of what is strided would go through a buffer of NumPy's own.
-            np.copyto(dh_here, dh[t])
-            dh_here += dh_next
-            self.step_back(tape.slots[t], dh_here, tape.work)
+            np.add(dh[t], dh_next, out=tape.dh)
+            self.step_back(tape.slots[t], tape.dh, tape.work)
             dh_next = tape.h[t]
         for product in self.products:
             product.finish()

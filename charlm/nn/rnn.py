@@ -49,7 +49,8 @@ class RNNTape(Tape):
         self.entering, self.leaving = (self.h[0],), (self.h[last],)
         self.slots = [Slot(xh[t], a[t], self.h[min(t + 1, last)], xh[t, wanted]) for t in range(T)]
         self.work = (aligned_zeros(H * B, dtype).reshape(H, B),)
-        self.arrays = [xh, a, *self.work]
+        self.dh = aligned_zeros(H * B, dtype).reshape(H, B)
+        self.arrays = [xh, a, *self.work, self.dh]
 
 
 class RNN(RecurrentLayer):

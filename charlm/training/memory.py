@@ -115,12 +115,12 @@ def _blocks(cell: str, D: int, X: int, H: int, dx: int) -> list[_Block]:
 def _tape(cell: str, T: int, B: int, X: int, H: int) -> int:
     """Return the numbers that a layer's tape holds, its scratch arrays included."""
     match cell:
-        case "lstm":  # [x; h; 1], gates, c, tanh c; dc, a scratch array, gates' gradients
-            return B * ((T + 1) * (X + 2 * H + 1) + T * 5 * H + 6 * H)
-        case "gru":  # [x; 1], [h; 1], gates, ah_n; the recurrent products, two gradients, scratch
-            return B * (T * (X + 1) + (T + 1) * (H + 1) + T * 4 * H + 10 * H)
-        case _:  # [x; h; 1], h'; its gradient
-            return B * ((T + 1) * (X + H + 1) + T * H + H)
+        case "lstm":  # [x; h; 1], gates, c, tanh c; dh, dc, scratch, gates' gradients
+            return B * ((T + 1) * (X + 2 * H + 1) + T * 5 * H + 7 * H)
+        case "gru":  # [x; 1], [h; 1], gates, ah_n; recurrent products, three gradients, scratch
+            return B * (T * (X + 1) + (T + 1) * (H + 1) + T * 4 * H + 11 * H)
+        case _:  # [x; h; 1], h'; the gradients of both
+            return B * ((T + 1) * (X + H + 1) + T * H + 2 * H)
 
 
 def check(needed: Need, free: int | None, config: Config) -> None:
