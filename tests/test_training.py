@@ -378,8 +378,7 @@ def test_update_allocates_nothing_that_grows(tmp_path):
             t.update()
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-            # Of it 47 kB are numbers a column of the output layer, of which there are 1,024.
-            assert peak < 80 << 10, (cell, B, T, H, peak)
+            assert peak < 64 << 10, (cell, B, T, H, peak)
 
 
 # The sizes that docs/performance.md tells of, and what else changes what is allocated.

@@ -35,7 +35,11 @@ def apply_mask(mask: Array | None, q: Array, out: Array) -> None:
         q: (T, H, B) hidden states on the way up, or their gradient on the way down.
         out: (T, H, B) output; may be q.
     """
-    if mask is not None:
+    if mask is not None and out is q and q.strides[0] < q.strides[1]:
+        # The output layer's, whose rows hold all steps: one after the other, in one buffer.
+        rows = q.transpose(1, 0, 2)
+        np.multiply(rows, mask[:, None], out=rows)
+    elif mask is not None:
         # Step by step: over (T, H, B) at once NumPy would go through buffers of its own.
         for q_t, out_t in zip(q, out, strict=True):
             np.multiply(q_t, mask, out=out_t)

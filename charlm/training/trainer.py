@@ -228,11 +228,11 @@ class Trainer:
             self.run.record({"resume": p.step})
         elif p.step == 0:
             yield from self._save()
-            if self.run and (length := self.config.train.sample_length):
-                # What it writes before it has learned anything.
-                self.shown.prepare()
-                text = self.sample(min(length, SAMPLE_KEPT))
-                self.run.record({"step": 0, "sample": text, "elapsed_s": 0.0})
+        if p.step == 0 and self.run and (length := self.config.train.sample_length):
+            # What it writes before it has learned anything.
+            self.shown.prepare()
+            text = self.sample(min(length, SAMPLE_KEPT))
+            self.run.record({"step": 0, "sample": text, "elapsed_s": 0.0})
         while p.step < self.steps and not self.stop_asked and not self.stale:
             try:
                 updated = self.update()
