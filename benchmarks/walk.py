@@ -12,7 +12,7 @@ from charlm.config import Layer, resolve
 from charlm.training.start import begin
 
 text, folder, updates = sys.argv[1:]
-config, given = resolve([Layer("walk", {"data.path": text, "train.steps": 45})])
+config, given = resolve([Layer("walk", {"preset": "small", "data.path": text, "train.steps": 45})])
 told = []
 began, began_cpu = time.perf_counter(), time.process_time()
 
