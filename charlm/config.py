@@ -517,12 +517,17 @@ def read_yaml(path: Path) -> Layer:
         )
     settings: dict[str, Any] = {}
     for section, values in content.items():
+        # A number of thousands of digits has no decimal form; no key is a number at all.
+        strange = [q for q in (section, *(values if isinstance(values, dict) else ()))
+                   if not isinstance(q, str)]  # fmt: skip
+        if strange:
+            raise ConfigError(f"{path}: unknown key {brief(strange[0])}{_FOREIGN}")
         if section == "preset":
             settings["preset"] = values
         elif section not in _SECTIONS:
             known = ["preset", *_SECTIONS]
             raise ConfigError(
-                f"{path}: unknown key {brief(str(section))}{nearest(str(section), known, _FOREIGN)}"
+                f"{path}: unknown key {brief(section)}{nearest(section, known, _FOREIGN)}"
             )
         elif isinstance(values, dict):
             settings |= {f"{section}.{name}": value for name, value in values.items()}

@@ -589,6 +589,14 @@ YAMLS = {
     "a switch of digits": (
         "train: {nesterov: 0x" + "f" * 5000 + "}", "train.nesterov must be true or false, got a huge number",
     ),
+    "a key of digits": (
+        "model: {0x" + "f" * 5000 + "}", "unknown key a huge number; where the file is not charlm's, name "
+        "another with --config",
+    ),
+    "a section of digits": (
+        "{0x" + "f" * 5000 + "}", "unknown key a huge number; where the file is not charlm's, name another "
+        "with --config",
+    ),
     "depth": ("[" * 3000, "is nested too deep"),
     "size": ("#" * 600_000, "is larger than settings are (524,288 bytes); where the file is not charlm's, "
              "name another with --config"),
