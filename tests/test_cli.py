@@ -478,7 +478,7 @@ def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
     """A bar tells how far it is, and neither a run nor a word is left."""
     text = tmp_path / "long.txt"
     with text.open("w") as file:
-        for _ in range(60):
+        for _ in range(300):
             file.write("the river rose before the bell was rung \n" * 25_000)
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
