@@ -8,6 +8,8 @@ from pathlib import Path
 
 # Small matrices gain nothing from threads; what runs as a process of its own has them all.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+# A shell that starts the tests in the background has them ignore SIGINT, and all they start as well.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis
 import pytest

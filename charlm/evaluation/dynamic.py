@@ -6,7 +6,7 @@ No character is learned from before it was scored, so this is a fair figure, but
 that of fixed weights: it says what the model and the text before are worth together. The text is
 read once, as one stream, with the state carried.
 
-Sources: Graves 2013, Generating sequences with recurrent neural networks, section 3.2; Krause,
+Sources: Graves 2013, Generating sequences with recurrent neural networks, section 3; Krause,
 Kahembwe, Murray & Renals 2018; see optim/adaptation.py for the rule.
 """
 

@@ -102,10 +102,10 @@ class GRUTape(Tape):
 class GRU(RecurrentLayer):
     """Run a GRU layer; the state is (h,)."""
 
-    SIGMOIDS: ClassVar = ("r", "z")
-    MEMORY = "h_next"
     STATES: ClassVar = ("h",)
     GATES: ClassVar = ("r", "z", "n")
+    SIGMOIDS: ClassVar = ("r", "z")
+    MEMORY = "h_next"
 
     def blocks(self) -> list[Block]:
         return [

@@ -95,10 +95,10 @@ class LSTMTape(Tape):
 class LSTM(RecurrentLayer):
     """Run an LSTM layer; the state is (h, c)."""
 
-    SIGMOIDS: ClassVar = ("i", "f", "o")
-    MEMORY = "tanh_c"
     STATES: ClassVar = ("h", "c")
     GATES: ClassVar = ("i", "f", "o", "g")
+    SIGMOIDS: ClassVar = ("i", "f", "o")
+    MEMORY = "tanh_c"
 
     def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 1):
         super().__init__(name, D, H, needs_dx=needs_dx)

@@ -70,15 +70,15 @@ class RecurrentLayer(ABC):
     Attributes:
         STATES: names of what is carried from step to step.
         GATES: names of the blocks of H rows that the recurrent weights are made of.
-        X: rows of the tape's x: D, or V where an embedding is folded into the weights.
         SIGMOIDS: the cell's gates between 0 and 1, by the names of a slot's views.
         MEMORY: a slot's view of what the cell carries on, between -1 and 1.
+        X: rows of the tape's x: D, or V where an embedding is folded into the weights.
     """
 
-    SIGMOIDS: ClassVar[tuple[str, ...]]
-    MEMORY: ClassVar[str]
     STATES: ClassVar[tuple[str, ...]]
     GATES: ClassVar[tuple[str, ...]]
+    SIGMOIDS: ClassVar[tuple[str, ...]]
+    MEMORY: ClassVar[str]
     dtype: np.dtype[Any]
     products: tuple[Product, ...]
     table: Table | None = None

@@ -56,10 +56,10 @@ class RNNTape(Tape):
 class RNN(RecurrentLayer):
     """Run a tanh RNN layer; the state is (h,)."""
 
-    SIGMOIDS: ClassVar = ()
-    MEMORY = "h_next"
     STATES: ClassVar = ("h",)
     GATES: ClassVar = ("h",)
+    SIGMOIDS: ClassVar = ()
+    MEMORY = "h_next"
 
     def blocks(self) -> list[Block]:
         return [Block(self.name, self.H, {"Wx": self.D, "Wh": self.H, "b": 1})]

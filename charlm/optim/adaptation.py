@@ -5,7 +5,7 @@
     p = p + min(1, decay s / mean(s)) (p_0 - p)
 
 Source: Krause, Kahembwe, Murray & Renals 2018, Dynamic evaluation of neural sequence models,
-equations 6 to 9; with an epsilon in units of s, so that it suits networks of any size.
+section 5; with an epsilon in units of s, so that it suits networks of any size.
 """
 
 import numpy as np
