@@ -1,5 +1,6 @@
 """From the shell to the first character: whole processes in turns, beside PyTorch's."""
 
+import os
 import statistics
 import subprocess
 import sys
@@ -8,6 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from turns import HERE, ROOT, Ended, finished, pytorch_is_here, spread
+
+# Compiled modules are kept from the first start on, as they are unless Python is told otherwise.
+ENVIRONMENT = {key: q for key, q in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(rounds: int) -> dict:
@@ -39,7 +43,9 @@ def run(rounds: int) -> dict:
 def first_character(command: list[str]) -> tuple[float, Ended]:
     """Return the seconds until a process writes its first character, and what it took in all."""
     began = time.perf_counter()
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     got = child.stdout.read(1)
     seconds = time.perf_counter() - began
     child.stdout.read()
