@@ -119,7 +119,7 @@ class TrainConfig:
     plateau: int = _setting(
         1, "plateau: validations in a row without a new best that are borne", at_least=0
     )
-    beta1: float = _setting(0.9, "adam: decay of the mean gradient", at_least=0, below=1)
+    beta1: float = _setting(0.6, "adam: decay of the mean gradient", at_least=0, below=1)
     beta2: float = _setting(0.99, "adam, rmsprop: decay of the mean square", at_least=0, below=1)
     epsilon: float = _setting(
         1e-8, "adam, rmsprop, adagrad: added to the root of the squares", above=0
@@ -193,7 +193,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "train.batch_size": 50,
         "train.steps": 1000,
         "train.dropout": 0.0,
-        "train.learning_rate": 0.01,
+        "train.learning_rate": 0.02,
     },
     "small": {},
     "medium": {

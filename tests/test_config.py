@@ -50,7 +50,7 @@ def test_an_optimizer_without_a_rate_has_its_own():
     assert rate(optimizer="sgd", learning_rate=0.3) == 0.3
     assert rate(optimizer="rmsprop", momentum=0.9) == rates["rmsprop"], "it has no momentum"
     tiny = resolve([Layer("x", {"preset": "tiny", "train.optimizer": "sgd"})])[0].train
-    assert tiny.learning_rate == pytest.approx(rates["sgd"] * 0.01 / 0.008)
+    assert tiny.learning_rate == pytest.approx(rates["sgd"] * 0.02 / 0.008)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -470,6 +470,8 @@ def all_weights_are_large(trainer):
 CHANGES = {
     "train__steps": 60, "train__validate_every": 12, "train__dropout": 0.2, "train__average": 0.9,
 }  # fmt: skip
+# Goes back at least twice, and not more often than is borne.
+EXPLODES = {"train__learning_rate": 6.0, "train__warmup": 3, "train__beta1": 0.9}
 
 
 @pytest.mark.parametrize("what", [a_weight_is_nan, all_weights_are_large])
@@ -500,7 +502,7 @@ def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monk
 
 def test_what_went_back_resumes_exactly(text_file, tmp_path):
     """Interrupted before, at and after going back, once and again: equal to the bit."""
-    changes = CHANGES | {"train__learning_rate": 6.0, "train__warmup": 3}
+    changes = CHANGES | EXPLODES
     whole = begin(*settings(text_file, **changes), tmp_path, "whole").trainer
     seen = finish_of(whole)
     backs = [(q.step, q.to) for q in seen if isinstance(q, RolledBack)]
@@ -531,7 +533,7 @@ def finish_of(trainer):
 
 def test_a_kill_while_going_back(text_file, tmp_path, monkeypatch):
     """Written down but not yet saved: the next process goes back again, and tells it once."""
-    changes = CHANGES | {"train__learning_rate": 6.0, "train__warmup": 3}
+    changes = CHANGES | EXPLODES
     whole = begin(*settings(text_file, **changes), tmp_path, "whole").trainer
     finish_of(whole)
     trainer = begin(*settings(text_file, **changes), tmp_path, "killed").trainer

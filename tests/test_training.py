@@ -269,7 +269,7 @@ def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
 def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
     """The update itself was finite; what it left is not, in the weights or the average."""
     for name, average in (("a", 0.99), ("b", 0.0)):
-        config, given = settings(text_file, train__learning_rate=1e39, train__warmup=0,
+        config, given = settings(text_file, train__learning_rate=1e40, train__warmup=0,
                                  train__validate_every=1, train__average=average)  # fmt: skip
         t = begin(config, given, tmp_path, name).trainer
         with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan, a"):
