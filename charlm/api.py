@@ -553,7 +553,7 @@ def gradients(
     *,
     lags: int = 64,
     scale: float = 1.0,
-    forget_bias: float = 1.0,
+    forget_bias: float = comparison.FORGET_BIAS,
     hidden: int = 64,
     layers: int = 1,
     seed: int = 0,
@@ -564,7 +564,7 @@ def gradients(
         cell: lstm, gru or rnn.
         lags: K, how many steps back; at least 2.
         scale: what the recurrent matrices, drawn orthogonal, are multiplied by.
-        forget_bias: the LSTM's.
+        forget_bias: the LSTM's; training begins with `model.forget_bias`.
         hidden: units a layer.
         layers: recurrent layers.
         seed: of the weights and symbols.

@@ -71,7 +71,7 @@ class ModelConfig:
         at_least=1, at_most=16384,
     )  # fmt: skip
     forget_bias: float = _setting(
-        1.0, "what the LSTM's forget bias starts at", at_least=-100, at_most=100
+        0.0, "what the LSTM's forget bias starts at", at_least=-100, at_most=100
     )
 
 

@@ -2,7 +2,8 @@
 
 Fresh cells answer what the architecture does before anything is learned. Their recurrent matrices
 are drawn orthogonal, times a scale: below 1 each step shortens the gradient, well above 1 it
-lengthens it. The LSTM comes again with several forget biases, at scale 1.
+lengthens it. The LSTM has the forget bias that is taught, 1 (Jozefowicz et al. 2015), and comes
+again with several, at scale 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from charlm.storage.weights import Trained
 
 CELLS = ("rnn", "gru", "lstm")
 STREAMS = 16
+FORGET_BIAS = 1.0
 _MARKS = "abcdefghijk"
 
 
@@ -66,12 +68,11 @@ def fresh_cells(
         config = ModelConfig(cell=cell, layers=1, hidden=hidden, forget_bias=forget_bias)  # type: ignore[arg-type]
         return measure(fresh(config, SYMBOLS, scale=scale, seed=seed), ids, lags)
 
-    usual = ModelConfig.forget_bias
     networks = []
     for scale in scales:
         for cell in CELLS:
-            settings = {"scale": scale} | ({"forget_bias": usual} if cell == "lstm" else {})
-            measured = gradients(cell, scale, usual)
+            settings = {"scale": scale} | ({"forget_bias": FORGET_BIAS} if cell == "lstm" else {})
+            measured = gradients(cell, scale, FORGET_BIAS)
             networks.append(Network(cell, f"scale {scale:g}", cell[0], settings, measured))
     for k, bias in enumerate(forget_biases):
         settings, mark = {"scale": 1.0, "forget_bias": bias}, _MARKS[k % len(_MARKS)]

@@ -24,6 +24,9 @@ from charlm.optim.clipping import global_norm
 
 # Symbols that fresh cells read where there is no text: drawn evenly.
 SYMBOLS = 64
+# Training begins with characters that look large to the first layer, which learns faster and keeps
+# many units where their slope is small. What is to be seen of fresh cells is their recurrence.
+_QUIET = 0.3
 
 
 class Gradients(NamedTuple):
@@ -64,7 +67,7 @@ def rate(norms: Array) -> float:
 
 
 def fresh(config: ModelConfig, V: int, *, scale: float = 1.0, seed: int = 0) -> Model:
-    """Make an untrained network in float64, as training would begin with it.
+    """Make an untrained network in float64, as training would begin with it but for quieter input.
 
     Args:
         config: cell, layers, hidden units, embedding and forget bias.
@@ -78,6 +81,8 @@ def fresh(config: ModelConfig, V: int, *, scale: float = 1.0, seed: int = 0) -> 
     for name, q in model.parameters.views.items():
         if name.endswith(".Wh"):
             q *= scale
+        elif name == "embedding.W":
+            q *= _QUIET
     model.prepare()
     return model
 

@@ -18,9 +18,9 @@ import numpy as np
 from charlm.nn.parameters import Array, Block, Parameters
 from charlm.nn.products import Table
 
-# Standard deviation of what a character looks like to the first layer at the beginning. With a
-# tenth of it the first hundreds of updates are spent on telling the characters apart.
-_SPREAD = 0.3
+# Standard deviation of what a character looks like to the first layer at the beginning. The less it
+# is, the more of the first updates are spent on telling the characters apart (docs/results.md).
+_SPREAD = 1.0
 
 # The gradient of a looked-up embedding is summed over this many of its rows at a time.
 ROWS = 16

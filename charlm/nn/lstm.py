@@ -14,7 +14,8 @@ sigmoid(a) is computed as (1 + tanh(a / 2)) / 2, so that one tanh serves all fou
 halving is folded into the product's copy of the weights.
 
 Sources: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 (forget gate); in the form
-of Graves 2013, equations 7 to 11, without peepholes. Forget bias: Jozefowicz et al. 2015.
+of Graves 2013, equations 7 to 11, without peepholes. Forget bias: Jozefowicz et al. 2015 advise 1;
+what it does here is measured in docs/results.md.
 """
 
 from collections.abc import Sequence
@@ -100,7 +101,7 @@ class LSTM(RecurrentLayer):
     SIGMOIDS: ClassVar = ("i", "f", "o")
     MEMORY = "tanh_c"
 
-    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 1):
+    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = 0):
         super().__init__(name, D, H, needs_dx=needs_dx)
         self.forget_bias = forget_bias
 
