@@ -71,7 +71,7 @@ class ModelConfig:
         at_least=1, at_most=16384,
     )  # fmt: skip
     forget_bias: float = _setting(
-        0.0, "what the LSTM's forget bias starts at", at_least=-100, at_most=100
+        -1.0, "what the LSTM's forget bias starts at", at_least=-100, at_most=100
     )
 
 
@@ -201,12 +201,14 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "train.steps": 2500,
         "train.dropout": 0.3,
         "train.learning_rate": 0.006,
+        "train.weight_decay": 0.3,
     },
     "large": {
         "model.hidden": 768,
         "train.steps": 3500,
         "train.dropout": 0.4,
         "train.learning_rate": 0.004,
+        "train.weight_decay": 0.3,
     },
 }
 
