@@ -279,20 +279,29 @@ def resolve(layers: Sequence[Layer]) -> tuple[Config, frozenset[str]]:
             named = dict.fromkeys(LENGTHS) | {q: v for q, v in named.items() if v is not None}
         values |= named
     given = frozenset(key for layer in layers for key in layer.settings)
-    config = Config(preset=preset, **_sections(values))
-    if "train.learning_rate" not in given:
-        config = config.replace(train__learning_rate=rate_for(config.train))
+    config = for_optimizer(Config(preset=preset, **_sections(values)), given)
     _check(config)
     return config, given
 
 
-def rate_for(train: TrainConfig) -> float:
-    """Return the peak that suits an optimizer, where the settings' own is Adam's."""
-    rate = train.learning_rate * _RATES[train.optimizer]
-    if train.optimizer == "sgd":
-        # A velocity adds up 1 / (1 - momentum) gradients.
-        rate *= 1 - train.momentum
-    return float(f"{rate:.3g}")
+def for_optimizer(config: Config, given: frozenset[str]) -> Config:
+    """Turn Adam's learning rate and weight decay into those that suit the optimizer.
+
+    Args:
+        config: with the defaults' and presets' values, which are Adam's.
+        given: the keys that somebody chose; they stay.
+    """
+    train = config.train
+    if "train.learning_rate" not in given:
+        rate = train.learning_rate * _RATES[train.optimizer]
+        if train.optimizer == "sgd":
+            # A velocity adds up 1 / (1 - momentum) gradients.
+            rate *= 1 - train.momentum
+        config = config.replace(train__learning_rate=float(f"{rate:.3g}"))
+    if "train.weight_decay" not in given and train.optimizer != "adam":
+        # The others add it to the gradient, where as much of it would drown what the text says.
+        config = config.replace(train__weight_decay=0.0)
+    return config
 
 
 def _check(config: Config) -> None:

@@ -53,6 +53,17 @@ def test_an_optimizer_without_a_rate_has_its_own():
     assert tiny.learning_rate == pytest.approx(rates["sgd"] * 0.02 / 0.008)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "sgd"])
+def test_a_presets_weight_decay_is_adams(optimizer):
+    settings = {"preset": "medium", "train.optimizer": optimizer}
+    decay = PRESETS["medium"]["train.weight_decay"]
+    assert decay > 0
+    found = resolve([Layer("x", settings)])[0].train.weight_decay
+    assert found == (decay if optimizer == "adam" else 0)
+    chosen = resolve([Layer("x", {**settings, "train.weight_decay": 0.01})])[0]
+    assert chosen.train.weight_decay == 0.01
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_and_yaml_round_trip(preset, tmp_path):
     config, _ = resolve([Layer("x", {"preset": preset})])

@@ -66,6 +66,9 @@ def test_another_optimizer_keeps_a_rate_that_suits_it():
     asked, _ = resolve([Layer("test", {"preset": "short", "train.optimizer": "sgd"})])
     assert config == asked
     assert config.train.learning_rate > 0.1
+    for optimizer in ("adam", "sgd"):
+        config, _ = suited(10_000_000, train__optimizer=optimizer)
+        assert (config.train.weight_decay > 0) == (optimizer == "adam")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ class LSTM(RecurrentLayer):
     SIGMOIDS: ClassVar = ("i", "f", "o")
     MEMORY = "tanh_c"
 
-    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = -1):
+    def __init__(
+        self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = -1
+    ):
         super().__init__(name, D, H, needs_dx=needs_dx)
         self.forget_bias = forget_bias
 

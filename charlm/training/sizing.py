@@ -12,7 +12,7 @@ What a short text needs is measured in docs/recipes.md. What somebody chose stay
 import dataclasses
 from typing import Any
 
-from charlm.config import AUTO, LENGTHS, PRESETS, Config, TrainConfig, rate_for
+from charlm.config import AUTO, FIELDS, LENGTHS, PRESETS, Config, for_optimizer
 
 SHORT = 300_000
 LONG = 10_000_000
@@ -47,15 +47,13 @@ def suit(config: Config, given: frozenset[str], characters: int) -> tuple[Config
         special = {"train.dropout": 0.0}
     note = f"preset {preset}: {characters:,} characters {why}; --preset chooses another"
 
-    settings = {**PRESETS[preset], **special}
-    if "train.learning_rate" not in given:
-        adams = settings.get("train.learning_rate", TrainConfig().learning_rate)
-        named = dataclasses.replace(config.train, learning_rate=adams)
-        settings["train.learning_rate"] = rate_for(named)
+    defaults = {key: FIELDS[key].default for key in ("train.learning_rate", "train.weight_decay")}
+    settings = {**defaults, **PRESETS[preset], **special}
     lengths = LENGTHS if any(key in given for key in LENGTHS) else ()
     free = {
         key.replace(".", "__"): value
         for key, value in settings.items()
         if key not in given and key not in lengths
     }
-    return dataclasses.replace(config.replace(**free), preset=preset), note
+    chosen = dataclasses.replace(config.replace(**free), preset=preset)
+    return for_optimizer(chosen, given), note
