@@ -127,7 +127,7 @@ class TrainConfig:
     momentum: float = _setting(0.9, "sgd: decay of the velocity", at_least=0, below=1)
     nesterov: bool = _setting(False, "sgd: look ahead along the velocity")
     weight_decay: float = _setting(
-        0.0, "adam: decoupled; the others: added to the gradient", at_least=0
+        0.1, "adam: decoupled; the others: 0 unless named, added to the gradient", at_least=0
     )
     clip_norm: float = _setting(1.0, "longest gradient, as a global norm; 0 for any", at_least=0)
     average: float = _setting(
@@ -184,9 +184,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "short": {
         "train.batch_size": 16,
         "train.steps": None,
-        "train.epochs": 17,
+        "train.epochs": 13,
         "train.dropout": 0.3,
         "train.learning_rate": 0.005,
+        "train.weight_decay": 1.0,
     },
     "tiny": {
         "model.hidden": 128,
@@ -205,7 +206,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
     "large": {
         "model.hidden": 768,
-        "train.steps": 3500,
+        "train.steps": 3000,
         "train.dropout": 0.4,
         "train.learning_rate": 0.004,
         "train.weight_decay": 0.3,
