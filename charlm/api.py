@@ -85,10 +85,9 @@ class LanguageModel:
 
     def __repr__(self) -> str:
         """Name the checkpoint and the network."""
-        model = self.config.model
         return (
-            f"<LanguageModel {self.path}: {model.cell}, {model.layers} layers of {model.hidden} "
-            f"units, {self.vocabulary.size} symbols>"
+            f"<LanguageModel {self.path}: {self.config.model.summary}, "
+            f"{self.vocabulary.size} symbols>"
         )
 
     def update(self) -> None:

@@ -74,6 +74,12 @@ class ModelConfig:
         -1.0, "what the LSTM's forget bias starts at", at_least=-100, at_most=100
     )
 
+    @property
+    def summary(self) -> str:
+        """Name cell and size in a few words."""
+        layers = "1 layer" if self.layers == 1 else f"{self.layers} layers"
+        return f"{self.cell}, {layers} of {self.hidden} units"
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -182,6 +188,8 @@ class Config:
 AUTO: Final = "auto"
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "short": {
+        "model.layers": 1,
+        "model.hidden": 384,
         "train.batch_size": 16,
         "train.steps": None,
         "train.epochs": 13,

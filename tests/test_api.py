@@ -14,7 +14,7 @@ import charlm
 from charlm.config import FIELDS
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 12}
+SMALL = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 12}
 
 
 @pytest.fixture
@@ -81,17 +81,9 @@ def test_documentation_is_run(here, capsys):
 def test_train_is_what_the_shell_does(here):
     model = charlm.train("my-text.txt", **SMALL, seed=3, name="api")
     options = [
-        "--hidden",
-        "12",
-        "--batch-size",
-        "4",
-        "--seq-len",
-        "8",
-        "--steps",
-        "12",
-        "--seed",
-        "3",
-    ]
+        "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "12",
+        "--seed", "3",
+    ]  # fmt: skip
     subprocess.run(
         [sys.executable, "-m", "charlm", "train", "my-text.txt", "-q", *options, "--name", "shell"],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True,

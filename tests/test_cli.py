@@ -25,7 +25,9 @@ from charlm.storage.checkpoint import load
 from charlm.training import start
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
+SMALL = [
+    "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -151,11 +153,11 @@ def test_config_file_and_set(charlm, text_file, tmp_path):
         f"data: {{path: {text_file.name}}}\nmodel: {{cell: gru, hidden: 9}}\ntrain: {{steps: 3}}\n"
     )
     _, _, err = charlm("train", "--set", "model.hidden=8", "--batch-size", "4")
-    assert "gru, 2 layers of 8 units" in err
+    assert "gru, 1 layer of 8 units" in err
     other = tmp_path / "other.yaml"
     other.write_text("train: {steps: 2, batch_size: 2}\n")
     _, _, err = charlm("train", text_file, "--config", other, "--hidden", 7)
-    assert "lstm, 2 layers of 7 units" in err
+    assert "lstm, 1 layer of 7 units" in err
     assert "plan    2 updates of 2 streams" in err
 
 

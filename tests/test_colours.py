@@ -18,7 +18,7 @@ from charlm.insight import cells
 from charlm.terminal import printable
 
 ROOT = Path(__file__).parent.parent
-SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}
+SMALL = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}
 ANSI = re.compile(r"\033\[[\d;]*m")
 
 

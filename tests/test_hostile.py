@@ -41,6 +41,8 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.parametrize("kind", list(fuzz.KINDS))
 def test_fuzzed(kind):
+    if kind == "import" and not fuzz.exports():
+        pytest.skip("neither PyTorch nor safetensors is installed: see .ci/run")
     assert fuzz.fuzz(kind, 40).total() >= 40
 
 

@@ -22,7 +22,9 @@ from charlm.storage.history import read_history
 from charlm.terminal import printable
 
 ROOT = Path(__file__).parent.parent
-SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
+SMALL = [
+    "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30",
+]  # fmt: skip
 
 
 @pytest.fixture

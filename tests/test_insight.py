@@ -385,7 +385,7 @@ def test_a_learned_cell_tells_the_speakers(learned):
 @pytest.fixture
 def run(tmp_path, text_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    return charlm.train(text_file, hidden=12, batch_size=4, seq_len=8, steps=12)
+    return charlm.train(text_file, layers=2, hidden=12, batch_size=4, seq_len=8, steps=12)
 
 
 def test_from_python(run):

@@ -21,7 +21,10 @@ from charlm.insight.gradients import fresh, measure, random_ids, rate
 from charlm.nn.functions import cross_entropy
 
 CELLS = ["rnn", "gru", "lstm"]
-SMALL = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "5", "--quiet"]
+SMALL = [
+    "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "5",
+    "--quiet",
+]  # fmt: skip
 
 
 def by_differences(model, ids, lag, k, kind):

@@ -46,8 +46,7 @@ def export(
 
     trained = load_model(path)
     write(trained, format_, out, force=force)
-    model = trained.config.model
     say(
-        f"{out}: {model.cell}, {model.layers} layers of {model.hidden} units, "
+        f"{out}: {trained.config.model.summary}, "
         f"{trained.model.parameters.size:,} parameters, from {path}"
     )

@@ -351,8 +351,7 @@ def _announce(beginning: Beginning) -> None:
     say(corpus, "corpus")
     way_in = "one-hot input" if model.one_hot else f"embedding of {model.input.D}"
     say(
-        f"{config.model.cell}, {config.model.layers} layers of "
-        f"{config.model.hidden} units, {way_in}: {model.parameters.size:,} parameters, "
+        f"{config.model.summary}, {way_in}: {model.parameters.size:,} parameters, "
         f"{size(need(config, model.V).total)} while training",
         "model",
     )
