@@ -256,7 +256,7 @@ def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
 @pytest.fixture
 def trained_run(charlm, text_file):
     """A run of a few updates, named verse."""
-    small = ["--hidden", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 3]
+    small = ["--layers", 2, "--hidden", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 3]
     code, _, err = charlm("train", text_file, *small, "--quiet")
     assert code == 0, err
     return charlm

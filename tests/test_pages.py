@@ -23,7 +23,9 @@ from charlm.pages.page import data, page, safe, write
 from charlm.storage.history import read_history
 from charlm.text.vocabulary import Vocabulary
 
-SMALL = {"hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30, "validate_every": 10}
+SMALL = {
+    "layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30, "validate_every": 10,
+}  # fmt: skip
 HOSTILE = "</script><script>window.taken=1</script><img src=x onerror=window.taken=1>'\"&amp;\x1b[31m\u202e"
 
 
