@@ -3,14 +3,14 @@
 import numpy as np
 from turns import kept, serve
 
-from charlm.config import ModelConfig, TrainConfig
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
+from charlm.nn.linear import GRADIENT_COLUMNS
 from charlm.nn.model import Model
 from charlm.nn.output import steps_abreast
-from charlm.nn.products import GRADIENT_COLUMNS
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
+from charlm.settings.schema import ModelConfig, TrainConfig
 from charlm.text.vocabulary import Vocabulary
 
 
@@ -25,15 +25,15 @@ def network(cell: str, L: int, H: int, V: int, embedding: str = "auto", training
 def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
     """Forward, backward, clipping, Adam, and the weights taken over."""
     model = network(cell, L, H, V, embedding)
-    tape, state = model.tape(T, B), [model.zero_state(B)]
+    cache, state = model.cache(T, B), [model.zero_state(B)]
     optimizer = make_optimizer(model.parameters.flat, model.gradient.flat, TrainConfig())
     ids = np.random.default_rng(0).integers(0, V, (T + 1, B))
 
     def work() -> None:
-        _, state[0] = model.loss_and_gradient(ids[:-1], ids[1:], state[0], tape)
+        _, state[0] = model.loss_and_gradient(ids[:-1], ids[1:], state[0], cache)
         clip(model.gradient.flat, global_norm(model.gradient.flat), 1.0)
         optimizer.step(1e-3)
-        model.prepare()
+        model.refresh()
 
     return work
 

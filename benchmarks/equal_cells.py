@@ -10,8 +10,9 @@ from pathlib import Path
 
 from presets import held_out, once, spread
 
-from charlm.config import Layer, ModelConfig, resolve
 from charlm.nn.model import Model
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import ModelConfig, Overrides
 from charlm.storage.history import read_history
 
 # Times the preset's learning rate: the best of those tried, see docs/results.md.
@@ -21,7 +22,7 @@ V = 65
 
 def run(text: str, preset: str, minutes: float, seeds: int, plot: str) -> dict:
     """Train every cell once a seed, print the table, and draw the curves."""
-    config, _ = resolve([Layer("benchmark", {"preset": preset})])
+    config, _ = resolve([Overrides("benchmark", {"preset": preset})])
     target = size("lstm", config.model.hidden)
     rows, curves = {}, {}
     print("| cell | units | parameters | updates | carried state | cold windows |")

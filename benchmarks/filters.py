@@ -17,10 +17,10 @@ import numpy as np
 from charlm.generation.copies import Learned
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
-from charlm.storage.learned import learned_text
-from charlm.storage.runs import weights
-from charlm.storage.weights import load_model
-from charlm.text.corpus import shares
+from charlm.runs.folder import find_checkpoint
+from charlm.runs.loading import load_model
+from charlm.runs.training_text import learned_text
+from charlm.text.corpus import split
 
 SETTINGS = [
     {"temperature": 0.0},
@@ -36,12 +36,12 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed: int) -> dict:
     """Write texts under each setting, measure them, and print the table."""
-    path = weights(checkpoint, Path(checkpoints))
+    path = find_checkpoint(checkpoint, Path(checkpoints))
     trained = load_model(path)
     model, vocabulary, config, _ = trained
     learned = Learned(learned_text(trained, path))
     whole = np.fromfile(path.parent / "ids.bin", vocabulary.dtype)
-    training, validation, _ = shares(whole.size, config.data.validation, config.data.test)
+    training, validation, _ = split(whole.size, config.data.validation, config.data.test)
     decoded = _decoded(whole[: training.end], vocabulary)
     known = set(words(decoded))
     rows = []

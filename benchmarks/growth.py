@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from turns import ROOT, Worker
 
-from charlm.config import Config
+from charlm.settings.schema import Config
 from charlm.training.memory import need
 
 DEFAULT = {"L": 2, "H": 256, "B": 64, "T": 64, "V": 65}

@@ -5,7 +5,7 @@ import sys
 import tracemalloc
 from pathlib import Path
 
-from charlm.config import Config
+from charlm.settings.schema import Config
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.memory import need

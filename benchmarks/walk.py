@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-from charlm.config import Layer, resolve
-from charlm.training.start import begin
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Overrides
+from charlm.training.prepare import prepare_run
 
 text, folder, updates = sys.argv[1:]
-config, given = resolve([Layer("walk", {"preset": "small", "data.path": text, "train.steps": 45})])
+config, given = resolve(
+    [Overrides("walk", {"preset": "small", "data.path": text, "train.steps": 45})]
+)
 told = []
 began, began_cpu = time.perf_counter(), time.process_time()
 
@@ -22,7 +25,7 @@ def reading(done: int, total: int) -> None:
         told.extend((time.perf_counter() - began, time.process_time() - began_cpu))
 
 
-trainer = begin(config, given, Path(folder) / "runs", reading=reading).trainer
+trainer = prepare_run(config, given, Path(folder) / "runs", reading=reading).trainer
 for _ in range(int(updates)):
     trainer.update()
 began = time.perf_counter()

@@ -8,8 +8,10 @@ print(model.sample(500, start="Once"))
 
 from __future__ import annotations
 
-# As typing has it. Nothing is imported here, for it would be before anything can answer a Ctrl-C.
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING
+
+from charlm._version import __version__
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
         Updated,
         Validated,
     )
-    from charlm.training.speed import Speed, bench
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "charlm.api": "Evaluation Finding LanguageModel Training check gradients load report resume "
@@ -59,7 +58,6 @@ _HOMES = {
     "RunError TextError UnknownCharacter",
     "charlm.insight.gradients": "Gradients",
     "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
-    "charlm.training.speed": "Speed bench",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -80,7 +78,6 @@ __all__ = [
     "RunError",
     "Sampled",
     "Saved",
-    "Speed",
     "Started",
     "TextError",
     "Training",
@@ -88,7 +85,6 @@ __all__ = [
     "Updated",
     "Validated",
     "__version__",
-    "bench",
     "check",
     "gradients",
     "load",

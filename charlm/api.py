@@ -19,13 +19,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from charlm.config import FIELDS, Config, Layer, coerce, read_yaml, resolve
 from charlm.evaluation import dynamic, score
 from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.insight import comparison
-from charlm.insight.cells import CHARACTERS, Told, find
+from charlm.insight.cells import CHARACTERS, UnitFinding, find_units
 from charlm.insight.characters import characters
 from charlm.insight.gates import Saturation, saturation
 from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
@@ -33,22 +32,25 @@ from charlm.insight.oddities import Oddity, Watch
 from charlm.insight.properties import properties
 from charlm.insight.surprise import Reader, Surprise, surprise
 from charlm.insight.trace import memory
-from charlm.nn.model import States
-from charlm.nn.parameters import Array
 from charlm.pages import texts
 from charlm.pages.report import report as report_of
-from charlm.storage import checking, runs
-from charlm.storage.checking import Finding as Finding
+from charlm.runs import check as checking
+from charlm.runs.check import Finding as Finding
+from charlm.runs.folder import find_checkpoint, named, newest
+from charlm.runs.loading import Trained, load_model
+from charlm.runs.training_text import learned_text
+from charlm.settings.files import read_yaml
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import FIELDS, Config, Overrides, coerce
 from charlm.storage.history import read_history
-from charlm.storage.learned import learned_text
-from charlm.storage.weights import Trained, load_model
-from charlm.text.corpus import IdFile, Share
+from charlm.text.corpus import IdFile, Split
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 from charlm.training.advice import advise
 from charlm.training.events import Event
-from charlm.training.finetuning import settle
-from charlm.training.start import Beginning, begin
-from charlm.training.start import resume as go_on
+from charlm.training.finetuning import resolve_with_checkpoint
+from charlm.training.prepare import PreparedRun, prepare_run
+from charlm.training.prepare import resume_run as go_on
+from charlm.types import Array, States
 
 PathLike: TypeAlias = str | Path
 _CHECKPOINTS = Path("checkpoints")
@@ -92,7 +94,7 @@ class LanguageModel:
 
     def update(self) -> None:
         """Take over what was written into `parameters`."""
-        self._model.prepare()
+        self._model.refresh()
 
     def sampler(
         self,
@@ -108,7 +110,7 @@ class LanguageModel:
         seed: int | None = None,
         scored: bool = False,
     ) -> Sampler:
-        """Make a sampler, which draws step by step and can be saved and continued.
+        """Make a sampler, which draws step by step.
 
         Args:
             start: what the model reads before it writes.
@@ -156,14 +158,6 @@ class LanguageModel:
             **options: those of `sampler`, but for `streams`.
         """
         return str(options.get("start", "")) + "".join(self.stream(length, **options))
-
-    def load_sampler(self, path: PathLike) -> Sampler:
-        """Go on with a sampler that was saved.
-
-        Raises:
-            CheckpointError: it is no saved sampler, or another model's.
-        """
-        return Sampler.load(Path(path), self._model, self.vocabulary)
 
     def evaluate(self, text: str) -> Evaluation:
         """Score a text.
@@ -271,7 +265,7 @@ class LanguageModel:
         """
         return saturation(self._model, self._encode(text), self.vocabulary.start_id)
 
-    def cells(self, text: str, count: int = 10) -> list[Told]:
+    def cells(self, text: str, count: int = 10) -> list[UnitFinding]:
         """Find the units that tell most of a text; raises as `surprise`.
 
         Args:
@@ -281,7 +275,7 @@ class LanguageModel:
         Returns:
             Each with its property and its correlation on the text's last third, strongest first.
         """
-        return find(*self._looked_at(text)[1:], count)
+        return find_units(*self._looked_at(text)[1:], count)
 
     def heat_page(self, text: str, title: str = "Surprise") -> str:
         """Make a page, as HTML, of a text coloured by surprise; raises as `surprise`."""
@@ -301,7 +295,7 @@ class LanguageModel:
         """
         spelled, states, told = self._looked_at(text)
         if unit is None:
-            return texts.best(title, spelled, states, told, find(states, told))
+            return texts.best(title, spelled, states, told, find_units(states, told))
         return texts.unit(title, spelled, states[(slice(None), *unit)], *unit)
 
     def _looked_at(self, text: str) -> tuple[str, Array, dict[str, Array]]:
@@ -332,9 +326,9 @@ class LanguageModel:
             raise ValueError(f"ids: must be from 0 to {self.vocabulary.size - 1}")
         ids = ids.astype(np.intp)
         T, B = ids.shape
-        tape = self._model.tape(T, B)
-        leaving = self._model.forward(ids, self.zero_state(B) if state is None else state, tape)
-        logits = np.stack([self._model.output.forward(tape.output, t).copy() for t in range(T)])
+        cache = self._model.cache(T, B)
+        leaving = self._model.forward(ids, self.zero_state(B) if state is None else state, cache)
+        logits = np.stack([self._model.output.forward(cache.output, t).copy() for t in range(T)])
         return logits, [tuple(q.copy() for q in layer) for layer in leaving]
 
     def gradients(self, text: str, *, lags: int = 64) -> Gradients:
@@ -360,14 +354,14 @@ class LanguageModel:
         return self._model.zero_state(B)
 
     @contextmanager
-    def _as_file(self, text: str) -> Iterator[tuple[IdFile, Share]]:
+    def _as_file(self, text: str) -> Iterator[tuple[IdFile, Split]]:
         ids = self._encode(text)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "ids.bin"
             path.write_bytes(ids.tobytes())
             flat = IdFile(path, ids.dtype)
             try:
-                yield flat, Share(0, ids.size)
+                yield flat, Split(0, ids.size)
             finally:
                 flat.close()
 
@@ -389,7 +383,7 @@ class Training:
         notes: what there is to say before it begins, one line each.
     """
 
-    def __init__(self, beginning: Beginning) -> None:
+    def __init__(self, beginning: PreparedRun) -> None:
         self._trainer = beginning.trainer
         assert beginning.trainer.run is not None
         self._run = beginning.trainer.run
@@ -484,10 +478,10 @@ def start(
     if text is not None:
         given["data.path"] = tuple(map(str, _several(text)))
     layers = [] if config is None else [read_yaml(Path(config))]
-    layers.append(Layer("charlm", given))
+    layers.append(Overrides("charlm", given))
     checkpoints = Path(checkpoints)
-    resolved, chosen = settle(layers, checkpoints)
-    return Training(begin(resolved, chosen, checkpoints, name, reading=reading))
+    resolved, chosen = resolve_with_checkpoint(layers, checkpoints)
+    return Training(prepare_run(resolved, chosen, checkpoints, name, reading=reading))
 
 
 def resume(
@@ -512,7 +506,7 @@ def resume(
         TextError: the text is not the one it began with.
     """
     folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
-    run = runs.newest(folder) if name is None else runs.named(folder, name)
+    run = newest(folder) if name is None else named(folder, name)
     return Training(go_on(run, [Path(q) for q in _several(text)], steps))
 
 
@@ -527,7 +521,7 @@ def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS)
         CheckpointError: there is no such checkpoint, or it is damaged.
         RunError: there is no run yet.
     """
-    path = runs.weights(None if where is None else str(where), Path(checkpoints))
+    path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
     return LanguageModel(load_model(path), path)
 
 
@@ -572,7 +566,7 @@ def gradients(
         ConfigError: a value is out of range.
     """
     settings = {"cell": cell, "hidden": hidden, "layers": layers, "forget_bias": forget_bias}
-    given = Layer("gradients", {f"model.{key}": value for key, value in settings.items()})
+    given = Overrides("gradients", {f"model.{key}": value for key, value in settings.items()})
     model = fresh(resolve([given])[0].model, SYMBOLS, scale=scale, seed=seed)
     return measure(model, random_ids(comparison.steps(lags) + 1, comparison.STREAMS, seed), lags)
 
@@ -596,7 +590,7 @@ def report(
         RunError: there is no run yet.
         TextError: the text cannot be read, or the model does not know one of its characters.
     """
-    path = runs.weights(None if where is None else str(where), Path(checkpoints))
+    path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
     return report_of(path, None if text is None else Path(text))
 
 

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from charlm import __version__
-from charlm.commands.bench import bench
+from charlm._version import __version__
 from charlm.commands.cells import cells
 from charlm.commands.console import say
 from charlm.commands.evaluate import evaluate
@@ -39,7 +38,6 @@ app = typer.Typer(
 # What typer raises where an option or an argument is wrong; it has no name of its own there.
 _UsageError: Any = typer.BadParameter.__mro__[1]
 _LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned", "Bring in and take away"
-_MACHINE = "Look at the machine"
 app.command(cls=Command, rich_help_panel=_LEARN)(train)
 app.command(cls=Command, rich_help_panel=_LEARN)(sample)
 app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
@@ -47,7 +45,6 @@ app.command(cls=Command, rich_help_panel=_LOOK)(info)
 app.command(cls=Command, rich_help_panel=_LOOK)(report)
 app.command(cls=Command, rich_help_panel=_LOOK)(cells)
 app.command(cls=Command, rich_help_panel=_LOOK)(gradients)
-app.command(cls=Command, rich_help_panel=_MACHINE)(bench)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
 app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
 app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)

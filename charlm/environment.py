@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from charlm import __version__
+from charlm._version import __version__
 
 _THREAD_VARIABLES: Final = (
     "OPENBLAS_NUM_THREADS",

@@ -10,52 +10,60 @@
     ├── DrawingError             a picture cannot be drawn, or its page not be written
     └── Diverged                 the loss, the gradient or a weight is no longer a finite number
 
-A message reads `<where>: <what is wrong>, got <value>; <what to do>`. The command line prints it
-as one line and exits with 1. `assert` is for what charlm itself guarantees, never for what it is
-given.
+An error prints as `<where>: <problem>; <advice>`, one line; the command line exits with 1. Errors
+about a value are `ValueError`s too. `assert` is for what charlm itself guarantees, never for what
+it is given.
 """
 
 from charlm.terminal import printable
 
 
 class CharlmError(Exception):
-    """Say what went wrong, where, and what to do about it, in one line.
+    """An error in one line; what does not print in it is written as an escape.
 
-    Args:
-        message: the line; of names and values in it, what does not print becomes escapes.
+    Attributes:
+        where: the file, setting or option that it is about; may be empty.
+        problem: what is wrong, with the value found.
+        advice: what to do; may be empty.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message))
+    def __init__(self, where: object, problem: str, advice: str = "") -> None:
+        self.where, self.problem, self.advice = map(printable, (str(where), problem, advice))
+        super().__init__(self.where, self.problem, self.advice)
+
+    def __str__(self) -> str:
+        """Return `<where>: <problem>; <advice>`."""
+        line = f"{self.where}: {self.problem}" if self.where else self.problem
+        return f"{line}; {self.advice}" if self.advice else line
 
 
-class ConfigError(CharlmError):
-    """Reject a setting."""
+class ConfigError(CharlmError, ValueError):
+    """A setting or argument is invalid."""
 
 
-class TextError(CharlmError):
-    """Reject a text."""
+class TextError(CharlmError, ValueError):
+    """A text is invalid."""
 
 
 class UnknownCharacter(TextError):
-    """Name a character that the vocabulary lacks, and its position."""
+    """A text holds a character that the vocabulary lacks."""
 
 
 class CheckpointError(CharlmError):
-    """Reject a checkpoint file."""
+    """A checkpoint file is invalid."""
 
 
 class RunError(CharlmError):
-    """Reject a run's folder, or what was asked of it."""
+    """A run's folder cannot be used as asked."""
 
 
 class ExchangeError(CharlmError):
-    """Reject an export or import, its file, or the lack of its library."""
+    """An export or import failed."""
 
 
 class DrawingError(CharlmError):
-    """Reject a picture's or a page's file, or the lack of the library that draws it."""
+    """A figure or page cannot be drawn or written."""
 
 
 class Diverged(CharlmError):
-    """Stop a training whose loss, gradient or weights became infinite or not a number."""
+    """The loss, the gradient or a weight is no longer finite."""

@@ -23,8 +23,9 @@ from cell_drawings import DRAWINGS
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from charlm.insight import comparison, gradient_figure
-from charlm.insight.gradient_figure import COLOURS, SETTINGS
+from charlm.insight import comparison
+from charlm.pages import gradient_figure
+from charlm.pages.gradient_figure import COLOURS, SETTINGS
 
 HERE = Path(__file__).parent / "figures"
 NUMBERS = HERE / "measured.json"

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 import charlm
-from charlm.config import ModelConfig
 from charlm.insight.comparison import CELLS, STREAMS, steps
 from charlm.insight.gradients import SYMBOLS, fresh, in_float64, measure, random_ids, rate
-from charlm.nn.model import Model, States
+from charlm.nn.model import Model
 from charlm.optim.clipping import clip, global_norm
+from charlm.settings.schema import ModelConfig
+from charlm.types import States
 
 TEXT = Path(__file__).parent.parent / "data" / "shakespeare.txt"
 BIASES = (-2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)

@@ -7,12 +7,12 @@ and more, stand well away from it.
 
 import numpy as np
 
-from charlm.config import ModelConfig
 from charlm.nn.gru import GRU
 from charlm.nn.lstm import LSTM
 from charlm.nn.model import Model
 from charlm.nn.parameters import Parameters
 from charlm.nn.rnn import RNN
+from charlm.settings.schema import ModelConfig
 
 GATE = 1e-7
 EPSILON = 1e-5
@@ -41,40 +41,40 @@ def random_layer(cell, D, H, rng, layer_class=None):
     """Return a float64 layer with random weights, biases included."""
     layer = (layer_class or LAYERS[cell])(f"{cell}.0", D, H)
     parameters = Parameters(layer.blocks(), np.float64)
-    gradient = parameters.twin()
+    gradient = parameters.zeros_like()
     layer.bind(0, parameters, gradient)
     parameters.flat[:] = rng.normal(0, 0.5, parameters.flat.size)
-    prepare(layer)
+    refresh(layer)
     return layer, parameters, gradient
 
 
-def prepare(layer):
+def refresh(layer):
     for product in layer.products:
-        product.prepare()
+        product.refresh()
 
 
 def layer_errors(cell, T, rng, layer_class=None, B=3, D=4, H=5):
     """Check one layer; the loss is on every h and on the final state. Returns name -> error."""
     layer, parameters, gradient = random_layer(cell, D, H, rng, layer_class)
-    tape = layer.tape(T, B)
+    cache = layer.cache(T, B)
     x = rng.normal(0, 1, (T, D, B))
     state = tuple(rng.normal(0, 0.5, (H, B)) for _ in layer.STATES)
     on_h = rng.normal(0, 1, (T, H, B))
     on_state = tuple(rng.normal(0, 1, (H, B)) for _ in layer.STATES)
 
     def run():
-        prepare(layer)
-        tape.x[...] = x
-        return layer.forward(state, tape)
+        refresh(layer)
+        cache.x[...] = x
+        return layer.forward(state, cache)
 
     def loss():
         leaving = run()
-        total = (tape.h[1:] * on_h).sum()
+        total = (cache.h[1:] * on_h).sum()
         return total + sum((q * w).sum() for q, w in zip(leaving, on_state, strict=True))
 
     run()
     gradient.flat[:] = 0
-    dx, dstate = layer.backward(on_h.copy(), on_state, tape)
+    dx, dstate = layer.backward(on_h.copy(), on_state, cache)
     analytic = {"dx": dx.copy()}
     analytic |= {f"dstate.{n}": q.copy() for n, q in zip(layer.STATES, dstate, strict=True)}
     analytic |= {name: dq.copy() for name, dq in gradient.views.items()}
@@ -91,14 +91,14 @@ def network_errors(cell, T, rng, embedding=4, masked_input=True, dropout=0.3, B=
     model = Model(config, V, np.float64, masked_input=masked_input)
     model.initialize(0)
     model.parameters.flat[:] += rng.normal(0, 0.3, model.parameters.flat.size)
-    tape = model.tape(T, B, [dropout if masked_input else 0.0] + [dropout] * L)
+    cache = model.cache(T, B, [dropout if masked_input else 0.0] + [dropout] * L)
     ids, targets = rng.integers(0, V, (2, T, B))
     state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in q) for q in model.zero_state(B)]
-    tape.draw_masks(rng)
+    cache.draw_masks(rng)
 
     def loss():
-        model.prepare()
-        return model.loss_and_gradient(ids, targets, state, tape)[0]
+        model.refresh()
+        return model.loss_and_gradient(ids, targets, state, cache)[0]
 
     loss()
     analytic = {name: dq.copy() for name, dq in model.gradient.views.items()}

@@ -15,7 +15,8 @@ import hypothesis
 import pytest
 
 from charlm import cli
-from charlm.config import Layer, resolve
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Overrides
 from charlm.text.corpus import IdFile, encode, scan
 from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
@@ -50,7 +51,7 @@ def settings(path: Path, **changes):
     """Return a small configuration for a text; keys as in `train__steps`."""
     given = SMALL | {"data.path": str(path)}
     given |= {key.replace("__", "."): value for key, value in changes.items()}
-    return resolve([Layer("test", given)])
+    return resolve([Overrides("test", given)])
 
 
 def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, IdFile]:

@@ -29,24 +29,25 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import charlm
-import charlm.config
 from charlm.commands import info
-from charlm.config import Layer, coerce, read_yaml, resolve, to_yaml
 from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, TextError
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import bring, export
-from charlm.storage.checking import check
-from charlm.storage.facts import find
+from charlm.runs.check import check
+from charlm.runs.folder import Run
+from charlm.runs.loading import load_model
+from charlm.runs.summary import find
+from charlm.settings.files import read_yaml, to_yaml
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import FIELDS, Overrides, coerce
 from charlm.storage.history import read_history
-from charlm.storage.runs import Run
-from charlm.storage.weights import load_model
 from charlm.terminal import printable, visible
 from charlm.text.corpus import IdFile, encode, scan
 from charlm.text.source import Source
 from charlm.training.events import Updated
 from charlm.training.memory import need
+from charlm.training.prepare import resume_run
 from charlm.training.recovery import Trouble
-from charlm.training.start import resume
 
 # Of the processor's time, and of a clock's, on a machine that is busy with something else.
 LONGEST_S, LATEST_S = 10, 3600
@@ -137,7 +138,7 @@ def run(content: bytes) -> str:
     assert all("\n" not in printable(q.text) for q in check(str(here), folder()))
     beginning = None
     try:
-        beginning = resume(Run(here))
+        beginning = resume_run(Run(here))
         trainer = beginning.trainer
         if need(trainer.config, trainer.vocabulary.size).total < 1 << 26:
             trainer.update()
@@ -206,7 +207,7 @@ def setting(given: tuple[str, Any]) -> str:
     """As `--set` and Python give it."""
     key, value = given
     try:
-        resolve([Layer("--set", {key: coerce("--set", key, value)})])
+        resolve([Overrides("--set", {key: coerce("--set", key, value)})])
     except ConfigError as error:
         return outcome(error)
     return "settings"
@@ -296,7 +297,7 @@ ENCODINGS = [
     *["utf-8"] * 6, "byte", "latin-1", "cp1252", "cp949", "utf-16", "utf-16-le", "utf-32", "utf-7",
     "ascii", "shift_jis", "iso2022_jp", "gb18030", "utf-8-sig", "big5hkscs",
 ]  # fmt: skip
-KEYS = [*charlm.config.FIELDS, "train.", "x", "", "train.lr", "a.b.c", "\x1b"]
+KEYS = [*FIELDS, "train.", "x", "", "train.lr", "a.b.c", "\x1b"]
 
 
 class Kind(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from conftest import VERSE
 
 import charlm
-from charlm.config import FIELDS
+from charlm.settings.schema import FIELDS
 
 ROOT = Path(__file__).parent.parent
 SMALL = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 12}

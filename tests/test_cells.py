@@ -1,13 +1,13 @@
 """The fast path against the naive one, chunks against the whole, steps against chunks."""
 
-import naive
 import numpy as np
 import pytest
-from checks import LAYERS, prepare, random_layer, relative_error
+from checks import LAYERS, random_layer, refresh, relative_error
 
-from charlm.config import ModelConfig
+from charlm.nn import reference
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
+from charlm.settings.schema import ModelConfig
 
 CELLS = list(LAYERS)
 ROUNDING = 1e-12
@@ -19,22 +19,22 @@ def weights(layer, parameters):
 
 @pytest.mark.parametrize("B", [1, 3, 200])  # 200: the gradient is gathered over two steps at a time
 @pytest.mark.parametrize("cell", CELLS)
-def test_fast_equals_naive(cell, B):
+def test_fast_equals_reference(cell, B):
     rng, T, D, H = np.random.default_rng(1), 7, 4, 6
     layer, parameters, gradient = random_layer(cell, D, H, rng)
-    tape = layer.tape(T, B)
+    cache = layer.cache(T, B)
     x, on_h = rng.normal(0, 1, (T, D, B)), rng.normal(0, 1, (T, H, B))
     state = tuple(rng.normal(0, 0.5, (H, B)) for _ in layer.STATES)
     on_state = tuple(rng.normal(0, 1, (H, B)) for _ in layer.STATES)
 
-    hs, leaving, backward = naive.CELLS[cell](x, *state, **weights(layer, parameters))
+    hs, leaving, backward = reference.CELLS[cell](x, *state, **weights(layer, parameters))
     dx, dstate, dweights = backward(on_h, *on_state)
 
-    tape.x[...] = x
-    fast_leaving = [q.copy() for q in layer.forward(state, tape)]
-    assert relative_error(tape.h[1:], hs) < ROUNDING
+    cache.x[...] = x
+    fast_leaving = [q.copy() for q in layer.forward(state, cache)]
+    assert relative_error(cache.h[1:], hs) < ROUNDING
     assert all(relative_error(a, b) < ROUNDING for a, b in zip(fast_leaving, leaving, strict=True))
-    fast_dx, fast_dstate = layer.backward(on_h.copy(), on_state, tape)
+    fast_dx, fast_dstate = layer.backward(on_h.copy(), on_state, cache)
     assert relative_error(fast_dx, dx) < ROUNDING
     assert all(relative_error(a, b) < ROUNDING for a, b in zip(fast_dstate, dstate, strict=True))
     for part, dq in dweights.items():
@@ -49,7 +49,7 @@ def test_chunks_equal_the_whole(cell):
     x, on_h = rng.normal(0, 1, (T, D, B)), rng.normal(0, 1, (T, H, B))
     state, zeros = layer.zero_state(B), layer.zero_state(B)
 
-    whole = layer.tape(T, B)
+    whole = layer.cache(T, B)
     whole.x[...] = x
     leaving = [q.copy() for q in layer.forward(state, whole)]
     hs = whole.h[1:].copy()
@@ -57,18 +57,18 @@ def test_chunks_equal_the_whole(cell):
     d_whole = gradient.flat.copy()
 
     gradient.flat[:] = 0
-    cuts, tapes, parts = [(0, 2), (2, 3), (3, 9)], [], []
+    cuts, caches, parts = [(0, 2), (2, 3), (3, 9)], [], []
     for begin, end in cuts:
-        tape = layer.tape(end - begin, B)
-        tape.x[...] = x[begin:end]
-        state = layer.forward(state, tape)
-        parts.append(tape.h[1:].copy())
-        tapes.append(tape)
+        cache = layer.cache(end - begin, B)
+        cache.x[...] = x[begin:end]
+        state = layer.forward(state, cache)
+        parts.append(cache.h[1:].copy())
+        caches.append(cache)
     assert relative_error(np.concatenate(parts), hs) < ROUNDING
     assert all(relative_error(a, b) < ROUNDING for a, b in zip(state, leaving, strict=True))
     dstate, dxs = zeros, []
-    for (begin, end), tape in zip(reversed(cuts), reversed(tapes), strict=True):
-        dx_part, dstate = layer.backward(on_h[begin:end].copy(), dstate, tape)
+    for (begin, end), cache in zip(reversed(cuts), reversed(caches), strict=True):
+        dx_part, dstate = layer.backward(on_h[begin:end].copy(), dstate, cache)
         dxs.insert(0, dx_part.copy())
     assert relative_error(np.concatenate(dxs), dx) < ROUNDING
     assert relative_error(gradient.flat, d_whole) < ROUNDING
@@ -77,17 +77,17 @@ def test_chunks_equal_the_whole(cell):
 @pytest.mark.parametrize("embedding", [3, 5, "one-hot"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_stepping_equals_chunks(cell, embedding):
-    """A rolling one-slot tape gives the probabilities that the training's tape gives."""
+    """A rolling one-slot cache gives the probabilities that the training's cache gives."""
     rng, T, B, V = np.random.default_rng(3), 6, 2, 7
     config = ModelConfig(cell=cell, layers=2, hidden=5, embedding=embedding)
     model = Model(config, V, np.float64)
     model.initialize(0)
     ids = rng.integers(0, V, (T, B))
-    tape, stepper = model.tape(T, B), Stepper(model, B)
-    leaving = model.forward(ids, model.zero_state(B), tape)
+    cache, stepper = model.cache(T, B), Stepper(model, B)
+    leaving = model.forward(ids, model.zero_state(B), cache)
     for t in range(T):
         stepped = stepper.step(ids[t]).copy()
-        assert relative_error(stepped, model.output.forward(tape.output, t)) < ROUNDING
+        assert relative_error(stepped, model.output.forward(cache.output, t)) < ROUNDING
     for layer, other in zip(leaving, stepper.state, strict=True):
         assert all(relative_error(a, b) < ROUNDING for a, b in zip(layer, other, strict=True))
     stepper.reset()
@@ -96,16 +96,16 @@ def test_stepping_equals_chunks(cell, embedding):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_tape_can_be_used_again(cell):
-    """A chunk leaves nothing behind on the tape that the next one could trip over."""
+    """A chunk leaves nothing behind on the cache that the next one could trip over."""
     rng, T, B, D, H = np.random.default_rng(4), 3, 2, 4, 5
     layer, _, gradient = random_layer(cell, D, H, rng)
     x, on_h, zeros = rng.normal(0, 1, (T, D, B)), rng.normal(0, 1, (T, H, B)), layer.zero_state(B)
-    tape, seen = layer.tape(T, B), []
+    cache, seen = layer.cache(T, B), []
     for _ in range(2):
         gradient.flat[:] = 0
-        tape.x[...] = x
-        layer.forward(zeros, tape)
-        dx, _ = layer.backward(on_h.copy(), zeros, tape)
+        cache.x[...] = x
+        layer.forward(zeros, cache)
+        dx, _ = layer.backward(on_h.copy(), zeros, cache)
         seen.append((dx.copy(), gradient.flat.copy()))
     assert np.array_equal(seen[0][0], seen[1][0])
     assert np.array_equal(seen[0][1], seen[1][1])
@@ -128,13 +128,13 @@ def test_lstm_starts_with_an_open_forget_gate():
 def test_prepare_is_what_takes_changed_weights_over():
     rng = np.random.default_rng(5)
     layer, parameters, _ = random_layer("lstm", 3, 4, rng)
-    tape = layer.tape(1, 2)
-    tape.x[...] = 1
-    before = layer.forward(layer.zero_state(2), tape)[0].copy()
+    cache = layer.cache(1, 2)
+    cache.x[...] = 1
+    before = layer.forward(layer.zero_state(2), cache)[0].copy()
     parameters.flat[:] *= 2
-    assert np.array_equal(layer.forward(layer.zero_state(2), tape)[0], before)
-    prepare(layer)
-    assert not np.array_equal(layer.forward(layer.zero_state(2), tape)[0], before)
+    assert np.array_equal(layer.forward(layer.zero_state(2), cache)[0], before)
+    refresh(layer)
+    assert not np.array_equal(layer.forward(layer.zero_state(2), cache)[0], before)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -147,9 +147,9 @@ def test_folded_embedding_equals_looked_up(cell):
     for masked_input in (True, False):
         model = Model(config, V, np.float64, masked_input=masked_input)
         model.initialize(0)
-        tape, state = model.tape(T, B), model.zero_state(B)
+        cache, state = model.cache(T, B), model.zero_state(B)
         for _ in range(2):
-            loss, state = model.loss_and_gradient(ids, targets, state, tape)
+            loss, state = model.loss_and_gradient(ids, targets, state, cache)
         results.append((model, loss, [q.copy() for layer in state for q in layer]))
     (one, loss, state), (other, other_loss, other_state) = results
     assert type(one.input) is not type(other.input)

@@ -22,7 +22,7 @@ from charlm.commands.train import _show_bar
 from charlm.evaluation import score
 from charlm.evaluation.dynamic import RATE
 from charlm.storage.checkpoint import load
-from charlm.training import start
+from charlm.training import prepare as start
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
@@ -573,7 +573,7 @@ def test_help_is_grouped(charlm):
 
 
 def test_version(charlm):
-    from charlm import __version__
+    from charlm._version import __version__
 
     assert charlm("--version") == (0, f"charlm {__version__}\n", "")
 

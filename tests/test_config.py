@@ -6,18 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from charlm.config import (
-    FIELDS,
-    PRESETS,
-    Config,
-    Layer,
-    coerce,
-    from_dict,
-    read_yaml,
-    resolve,
-    to_yaml,
-)
 from charlm.errors import ConfigError
+from charlm.settings.files import from_dict, read_yaml, to_yaml
+from charlm.settings.presets import PRESETS
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import FIELDS, Config, Overrides, coerce
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,14 +24,14 @@ def test_shipped_file_shows_every_key_with_its_default():
 
 
 def test_defaults_are_the_small_preset():
-    small = resolve([Layer("x", {"preset": "small"})])[0]
+    small = resolve([Overrides("x", {"preset": "small"})])[0]
     assert resolve([])[0] == Config() == dataclasses.replace(small, preset="auto")
-    assert resolve([Layer("x", {"preset": "auto"})])[0] == Config()
+    assert resolve([Overrides("x", {"preset": "auto"})])[0] == Config()
 
 
 def test_an_optimizer_without_a_rate_has_its_own():
     def rate(**given):
-        return resolve([Layer("x", {f"train.{k}": v for k, v in given.items()})])[
+        return resolve([Overrides("x", {f"train.{k}": v for k, v in given.items()})])[
             0
         ].train.learning_rate
 
@@ -49,7 +42,7 @@ def test_an_optimizer_without_a_rate_has_its_own():
     assert rate(optimizer="sgd", momentum=0.0) == pytest.approx(rates["sgd"] * 10)
     assert rate(optimizer="sgd", learning_rate=0.3) == 0.3
     assert rate(optimizer="rmsprop", momentum=0.9) == rates["rmsprop"], "it has no momentum"
-    tiny = resolve([Layer("x", {"preset": "tiny", "train.optimizer": "sgd"})])[0].train
+    tiny = resolve([Overrides("x", {"preset": "tiny", "train.optimizer": "sgd"})])[0].train
     assert tiny.learning_rate == pytest.approx(rates["sgd"] * 0.02 / 0.008)
 
 
@@ -58,15 +51,15 @@ def test_a_presets_weight_decay_is_adams(optimizer):
     settings = {"preset": "medium", "train.optimizer": optimizer}
     decay = PRESETS["medium"]["train.weight_decay"]
     assert decay > 0
-    found = resolve([Layer("x", settings)])[0].train.weight_decay
+    found = resolve([Overrides("x", settings)])[0].train.weight_decay
     assert found == (decay if optimizer == "adam" else 0)
-    chosen = resolve([Layer("x", {**settings, "train.weight_decay": 0.01})])[0]
+    chosen = resolve([Overrides("x", {**settings, "train.weight_decay": 0.01})])[0]
     assert chosen.train.weight_decay == 0.01
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_and_yaml_round_trip(preset, tmp_path):
-    config, _ = resolve([Layer("x", {"preset": preset})])
+    config, _ = resolve([Overrides("x", {"preset": preset})])
     path = tmp_path / "c.yaml"
     path.write_text(to_yaml(config), encoding="utf-8")
     assert resolve([read_yaml(path)])[0] == config
@@ -75,8 +68,8 @@ def test_presets_and_yaml_round_trip(preset, tmp_path):
 
 def test_later_layers_win():
     layers = [
-        Layer("file", {"preset": "tiny", "train.seed": 1, "model.layers": 3}),
-        Layer("--set", {"train.seed": "2"}),
+        Overrides("file", {"preset": "tiny", "train.seed": 1, "model.layers": 3}),
+        Overrides("--set", {"train.seed": "2"}),
     ]
     config, given = resolve(layers)
     assert (config.model.hidden, config.model.layers, config.train.seed) == (128, 3, 2)
@@ -85,15 +78,15 @@ def test_later_layers_win():
 
 def test_the_last_length_counts():
     config, _ = resolve(
-        [Layer("file", {"train.epochs": 3}), Layer("--minutes", {"train.minutes": 2})]
+        [Overrides("file", {"train.epochs": 3}), Overrides("--minutes", {"train.minutes": 2})]
     )
     assert (config.train.steps, config.train.epochs, config.train.minutes) == (None, None, 2)
-    config, _ = resolve([Layer("file", {"train.minutes": 3, "train.steps": None})])
+    config, _ = resolve([Overrides("file", {"train.minutes": 3, "train.steps": None})])
     assert (config.train.steps, config.train.minutes) == (None, 3)
     with pytest.raises(ConfigError, match=r"train.steps and train.epochs exclude each other"):
-        resolve([Layer("file", {"train.epochs": 3, "train.steps": 2})])
+        resolve([Overrides("file", {"train.epochs": 3, "train.steps": 2})])
     with pytest.raises(ConfigError, match="none is set"):
-        resolve([Layer("file", {"train.steps": None})])
+        resolve([Overrides("file", {"train.steps": None})])
 
 
 @pytest.mark.parametrize(

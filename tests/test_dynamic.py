@@ -5,14 +5,14 @@ import pytest
 from conftest import VERSE
 
 import charlm
-from charlm.config import ModelConfig
 from charlm.errors import CheckpointError, ConfigError, Diverged
 from charlm.evaluation import dynamic
 from charlm.evaluation.dynamic import CHUNK
 from charlm.evaluation.score import carried
 from charlm.nn.model import Model
-from charlm.storage.learned import learned_text
-from charlm.text.corpus import IdFile, Share
+from charlm.runs.training_text import learned_text
+from charlm.settings.schema import ModelConfig
+from charlm.text.corpus import IdFile, Split
 
 TEXT = VERSE * 12
 SETTINGS = {"hidden": 16, "batch_size": 4, "seq_len": 16, "steps": 60, "sample_length": 0}
@@ -35,8 +35,8 @@ def test_the_first_chunk_scores_as_fixed_weights_do(tmp_path, cell, embedding):
     network.initialize(1)
     before, learned = network.parameters.flat.copy(), np.arange(300, dtype=np.uint8) % 30
     for size, same in ((1, True), (CHUNK, True), (CHUNK + 1, False), (500, False)):
-        ours = dynamic.dynamic(network, learned, ids, Share(0, size), 3, 0.01)
-        fixed = carried(network, ids, Share(0, size), 3, pieces=1)
+        ours = dynamic.dynamic(network, learned, ids, Split(0, size), 3, 0.01)
+        fixed = carried(network, ids, Split(0, size), 3, pieces=1)
         assert ours.characters == size
         assert (ours.nats == pytest.approx(fixed.nats, abs=1e-6)) is same
     assert np.array_equal(network.parameters.flat, before), "the model itself stays as it is"
@@ -69,18 +69,18 @@ def scored_after(model, beginning, end):
     learner = Model(model.config.model, model.vocabulary.size)
     trained = np.array(model._model.parameters.flat)
     learner.parameters.flat[:] = trained
-    learner.prepare()
+    learner.refresh()
     ids = model.vocabulary.encode("\n" + beginning + end, "text").astype(np.intp).reshape(-1, 1)
-    tape, state = learner.tape(CHUNK, 1), learner.zero_state(1)
+    cache, state = learner.cache(CHUNK, 1), learner.zero_state(1)
     s = np.sqrt(dynamic._squares(learner, learned_text(model._trained, model.path)))
     pull = np.minimum(1, dynamic.DECAY * s / s.mean())
     for n in range(len(beginning) // CHUNK + 1):
         here = ids[n * CHUNK : (n + 1) * CHUNK + 1]
-        loss, state = learner.loss_and_gradient(here[:-1], here[1:], state, tape)
+        loss, state = learner.loss_and_gradient(here[:-1], here[1:], state, cache)
         p = learner.parameters.flat
         p -= 0.01 * learner.gradient.flat / (s + dynamic.EPSILON * s.mean())
         p += pull * (trained - p)
-        learner.prepare()
+        learner.refresh()
     return loss * CHUNK
 
 

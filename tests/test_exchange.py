@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from checks import relative_error
 
-from charlm.config import Config
 from charlm.errors import ExchangeError
 from charlm.exchange import formats, onnx_file, transfer
 from charlm.exchange.description import Description, to_text
@@ -18,8 +17,9 @@ from charlm.exchange.formats import Format
 from charlm.exchange.layout import shapes, to_state_dict
 from charlm.nn.functions import softmax
 from charlm.nn.model import Model
+from charlm.runs.loading import Trained, load_model
+from charlm.settings.schema import Config
 from charlm.storage.checkpoint import load
-from charlm.storage.weights import Trained, load_model
 from charlm.text.vocabulary import Vocabulary
 
 # float32 against float32: the worst error of 40 seeds over all networks below is 9.9e-7 in PyTorch
@@ -56,7 +56,7 @@ def network(cell, embedding, L, seed=0):
     rng = np.random.default_rng(seed)
     for view in model.parameters.views.values():
         view += rng.normal(0, 0.3, view.shape).astype(np.float32)
-    model.prepare()
+    model.refresh()
     return Trained(model, vocabulary, config, {})
 
 
@@ -73,12 +73,12 @@ def chunks(trained, seed=0):
 def ours(trained, ids, state):
     """Return charlm's log-probabilities (T, B, V) and the states that leave, (L, B, H) each."""
     model, (T, streams) = trained.model, ids.shape
-    tape = model.tape(T, streams)
+    cache = model.cache(T, streams)
     entering = [tuple(q[k].T for q in state) for k in range(len(model.layers))]
-    leaving = model.forward(ids, entering, tape)
+    leaving = model.forward(ids, entering, cache)
     log_probs = np.empty((T, streams, model.V), np.float32)
     for t in range(T):
-        z = model.output.forward(tape.output, t)
+        z = model.output.forward(cache.output, t)
         log_probs[t] = (z - softmax(z.copy())).T
     return log_probs, [np.stack([q.T for q in part]) for part in zip(*leaving, strict=True)]
 

@@ -17,7 +17,7 @@ import pytest
 from test_cli import in_a_terminal
 
 from charlm.errors import TextError
-from charlm.storage import fetching
+from charlm.storage import fetch as fetching
 from charlm.text.known import KNOWN, KnownText
 
 ROOT = Path(__file__).parent.parent

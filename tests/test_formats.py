@@ -15,10 +15,10 @@ import pytest
 import charlm
 from charlm.errors import CheckpointError
 from charlm.exchange.transfer import bring
+from charlm.runs.folder import Run
 from charlm.storage import archive
 from charlm.storage.checkpoint import load
-from charlm.storage.runs import Run
-from charlm.training.start import resume
+from charlm.training.prepare import resume_run
 
 FORMATS = Path(__file__).parent / "formats"
 TEXT = "ab, 한🙂"
@@ -62,7 +62,7 @@ def test_old_samplers_go_on(version):
 def test_old_runs_go_on(version, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(FORMATS / str(version) / "run", folder)
-    trainer = resume(Run(folder), steps=42).trainer
+    trainer = resume_run(Run(folder), steps=42).trainer
     checkpoint = load(FORMATS / str(version) / "run" / "last.npz")
     for name, view in trainer.model.parameters.views.items():
         assert (view == checkpoint.arrays[name]).all()

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm import randomness
-from charlm.config import ModelConfig
 from charlm.errors import CheckpointError, ConfigError, UnknownCharacter
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler, sample
 from charlm.nn.model import Model
+from charlm.settings.schema import ModelConfig
 from charlm.storage.checkpoint import save
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
@@ -162,7 +162,7 @@ def make(config: ModelConfig, vocabulary: Vocabulary, scale: float = 5, seed: in
     model = Model(config, vocabulary.size, training=False)
     model.initialize(seed)
     model.parameters.flat[:] *= scale
-    model.prepare()
+    model.refresh()
     return model, vocabulary
 
 
@@ -186,7 +186,7 @@ def byte_chain():
     for k, byte in enumerate(BYTES):
         views["output.W"][BYTES[(k + 1) % len(BYTES)], byte] = 6
     views["output.W"][BYTES[0], ord("\n")] = 20
-    model.prepare()
+    model.refresh()
     return model, vocabulary
 
 
@@ -201,9 +201,9 @@ def sampler_of(small, filters=None, **options):
 
 def probabilities(model: Model, ids: list[int]) -> np.ndarray:
     """What the model says comes after each of the ids, (T, V), by its training forward."""
-    tape = model.tape(len(ids), 1)
-    model.forward(np.array(ids)[:, None], model.zero_state(1), tape)
-    z = [model.output.forward(tape.output, t)[:, 0].astype(float) for t in range(len(ids))]
+    cache = model.cache(len(ids), 1)
+    model.forward(np.array(ids)[:, None], model.zero_state(1), cache)
+    z = [model.output.forward(cache.output, t)[:, 0].astype(float) for t in range(len(ids))]
     e = np.exp(np.array(z) - np.max(z, axis=1, keepdims=True))
     return e / e.sum(axis=1, keepdims=True)
 
@@ -340,7 +340,7 @@ def test_what_is_filtered_out_is_never_drawn(small):
 def test_a_weight_of_nothing_is_not_drawn_even_by_zero(small, B, monkeypatch):
     sampler = sampler_of(small, Filters(1, top_k=1), streams=B)
     small[0].parameters.views["output.b"][2] = 90
-    small[0].prepare()
+    small[0].refresh()
 
     class Zero:
         def random(self, *size):
@@ -357,7 +357,7 @@ def test_a_weight_of_nothing_is_not_drawn_even_by_zero(small, B, monkeypatch):
 def test_the_unknown_symbol_is_never_drawn(B, options):
     model, vocabulary = make(ModelConfig(layers=1, hidden=6), Vocabulary("abc", "a", unknown=True))
     model.parameters.views["output.b"][vocabulary.unknown_id] = 9
-    model.prepare()
+    model.refresh()
     filters = Filters(**{"temperature": 5.0} | options)
     sampler = Sampler(model, vocabulary, filters, streams=B, seed=1, scored=True)
     texts = sampler.write(200)
@@ -391,7 +391,7 @@ def test_damaged_weights_are_refused(small):
     for bad in (np.nan, np.inf, -np.inf, 3e38):
         small[0].parameters.flat[7] = bad
         with np.errstate(all="ignore"):
-            small[0].prepare()
+            small[0].refresh()
         with pytest.raises(CheckpointError, match="model: its weights are not finite numbers"):
             draw(small)
 

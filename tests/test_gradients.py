@@ -43,21 +43,21 @@ def test_output_takes_some_steps_at_a_time(columns, monkeypatch):
 
 # A line of the way back, and a mistake in its place. Several keep the loss falling.
 BUGS = [
-    ("lstm", "step_back", "u *= o", "pass", "the output gate is forgotten in dc"),
-    ("lstm", "step_back", "dc += u", "dc[...] = u", "dc of the step after is dropped"),
-    ("lstm", "step_back", "dc *= f", "pass", "dc passes the forget gate unchanged"),
-    ("lstm", "step_back", "da_f *= c\n", "da_f *= c_next\n", "the forget gate sees the new c"),
-    ("lstm", "step_back", "da_i *= g", "da_i *= i", "the input gate's factor is wrong"),
-    ("lstm", "step_back", "da_o *= tanh_c", "da_o *= c_next", "tanh is missing in do"),
-    ("lstm", "step_back", "np.subtract(_ONE, da_g, out=da_g)", "pass", "tanh' is g^2"),
-    ("lstm", "step_back", "da_sigmoids *= sigmoids", "pass", "sigmoid' is 1 - s"),
-    ("gru", "step_back", "np.multiply(r, dax_n, out=dah_n)", "dah_n[...] = dax_n", "r is missing"),
-    ("gru", "step_back", "h += u", "pass", "the direct way of dh is missing"),
-    ("gru", "step_back", "dax_r *= ah_n", "dax_r *= n", "dr takes n for Wh h"),
-    ("rnn", "step_back", "np.subtract(_ONE, da, out=da)", "pass", "tanh' is h^2"),
+    ("lstm", "step_backward", "u *= o", "pass", "the output gate is forgotten in dc"),
+    ("lstm", "step_backward", "dc += u", "dc[...] = u", "dc of the step after is dropped"),
+    ("lstm", "step_backward", "dc *= f", "pass", "dc passes the forget gate unchanged"),
+    ("lstm", "step_backward", "da_f *= c\n", "da_f *= c_next\n", "the forget gate sees the new c"),
+    ("lstm", "step_backward", "da_i *= g", "da_i *= i", "the input gate's factor is wrong"),
+    ("lstm", "step_backward", "da_o *= tanh_c", "da_o *= c_next", "tanh is missing in do"),
+    ("lstm", "step_backward", "np.subtract(_ONE, da_g, out=da_g)", "pass", "tanh' is g^2"),
+    ("lstm", "step_backward", "da_sigmoids *= sigmoids", "pass", "sigmoid' is 1 - s"),
+    ("gru", "step_backward", "np.multiply(r, dax_n, out=dah_n)", "dah_n[...] = dax_n", "r is missing"),
+    ("gru", "step_backward", "h += u", "pass", "the direct way of dh is missing"),
+    ("gru", "step_backward", "dax_r *= ah_n", "dax_r *= n", "dr takes n for Wh h"),
+    ("rnn", "step_backward", "np.subtract(_ONE, da, out=da)", "pass", "tanh' is h^2"),
     ("lstm", "backward", "np.add(dh[t], dh_next,", "np.add(dh[t], 0,", "dh of the step after is dropped"),
-    ("rnn", "backward", "dh_next = tape.h[t]", "dh_next = tape.h[t + 1]", "dh is a step late"),
-    ("gru", "backward", "tape.slots[t]", "tape.slots[0]", "every step uses the first one's tape"),
+    ("rnn", "backward", "dh_next = cache.h[t]", "dh_next = cache.h[t + 1]", "dh is a step late"),
+    ("gru", "backward", "cache.slots[t]", "cache.slots[0]", "every step uses the first one's cache"),
 ]  # fmt: skip
 
 

@@ -22,19 +22,21 @@ import pytest
 from test_sample_command import VOCABULARY, finish, write_checkpoint
 
 import charlm as library
-from charlm.config import Config, read_yaml, resolve
 from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError, TextError
 from charlm.exchange import pytorch_file
 from charlm.exchange.transfer import bring
+from charlm.runs.folder import Run
+from charlm.settings.files import read_yaml
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Config
 from charlm.storage.archive import MOST_BYTES, read_meta
 from charlm.storage.checkpoint import load, save
 from charlm.storage.history import read_history
-from charlm.storage.runs import Run
 from charlm.terminal import argument, brief, printable, visible
 from charlm.text.corpus import encode, file_sha256, scan
 from charlm.text.source import Source
+from charlm.training.prepare import resume_run
 from charlm.training.recovery import Trouble
-from charlm.training.start import resume
 
 ROOT = Path(__file__).parent.parent
 
@@ -281,8 +283,8 @@ import sys
 from pathlib import Path
 from charlm.errors import CheckpointError
 from charlm.storage.archive import read_meta
-from charlm.storage.runs import Run
-from charlm.storage.weights import load_model
+from charlm.runs.folder import Run
+from charlm.runs.loading import load_model
 try:
     read_meta(Path(sys.argv[1]))
     trained = load_model(Path(sys.argv[1]))
@@ -423,7 +425,7 @@ def resumed(folder: Path, meta: dict, arrays: dict) -> None:
     shutil.copy(fuzz.folder() / "good" / "ids.bin", here / "ids.bin")
     save(here / "last.npz", arrays, without(meta, "arrays"))
     try:
-        resume(Run(here))
+        resume_run(Run(here))
     finally:
         assert not (here / "lock").exists()
 
@@ -454,7 +456,7 @@ def test_runs_of_unknown_ids_are_not_resumed(tmp_path):
     meta["text"]["ids_sha256"] = file_sha256(here / "ids.bin")
     save(here / "last.npz", arrays, without(meta, "arrays"))
     with pytest.raises(CheckpointError, match="its text has symbols that it does not know"):
-        resume(Run(here))
+        resume_run(Run(here))
 
 
 # Imports

@@ -15,9 +15,9 @@ import pytest
 
 from charlm.commands.tables import shorten, symbols, table, width
 from charlm.errors import CheckpointError, RunError
+from charlm.runs.summary import every, find
 from charlm.storage.archive import read_meta, read_shapes
 from charlm.storage.checkpoint import load, save
-from charlm.storage.facts import every, find
 from charlm.storage.history import read_history
 from charlm.terminal import printable
 

@@ -2,13 +2,11 @@
 
 import math
 
-import naive
 import numpy as np
 import pytest
 from conftest import VERSE, open_ids, settings
 
 import charlm
-from charlm.config import Config
 from charlm.errors import CheckpointError, TextError, UnknownCharacter
 from charlm.insight import cells, oddities
 from charlm.insight.characters import characters, names
@@ -18,9 +16,11 @@ from charlm.insight.oddities import Watch, pieces
 from charlm.insight.properties import PROPERTIES, properties
 from charlm.insight.surprise import Reader, surprise
 from charlm.insight.trace import memory
+from charlm.nn import reference
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
-from charlm.storage.weights import load_model
+from charlm.runs.loading import load_model
+from charlm.settings.schema import Config
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 from charlm.training.trainer import Trainer
@@ -37,7 +37,7 @@ def network(cell, layers=1, seed=0):
     model = Model(config.model, V, np.float64, training=False)
     rng = np.random.default_rng(seed)
     model.parameters.flat[:] = rng.normal(0, 1.5, model.parameters.flat.shape)
-    model.prepare()
+    model.refresh()
     return model
 
 
@@ -49,23 +49,23 @@ def by_hand(model, cell, ids):
     x, zero = [np.eye(V)[:, [k]] for k in read], np.zeros((H, 1))
     if cell == "gru":
         bx, bh = weights["bx"].ravel(), weights["bh"].ravel()
-        hs = naive.gru(x, zero, weights["Wx"], bx, weights["Wh"], bh)[0]
+        hs = reference.gru(x, zero, weights["Wx"], bx, weights["Wh"], bh)[0]
         before = [zero, *hs][:-1]
         a = [weights["Wx"] @ q + weights["Wh"] @ h + (bx + bh)[:, None]
              for q, h in zip(x, before, strict=True)]  # fmt: skip
         order = "rz"
     elif cell == "lstm":
         b = weights["b"].ravel()
-        hs = naive.lstm(x, zero, zero, weights["Wx"], weights["Wh"], b)[0]
+        hs = reference.lstm(x, zero, zero, weights["Wx"], weights["Wh"], b)[0]
         before = [zero, *hs][:-1]
         a = [weights["Wx"] @ q + weights["Wh"] @ h + b[:, None]
              for q, h in zip(x, before, strict=True)]  # fmt: skip
         order = "ifo"
     else:
-        hs = naive.rnn(x, zero, weights["Wx"], weights["Wh"], weights["b"].ravel())[0]
+        hs = reference.rnn(x, zero, weights["Wx"], weights["Wh"], weights["b"].ravel())[0]
         a, order = [], ""
     gates = {
-        gate: np.array([naive.sigmoid(q[k * H : (k + 1) * H, 0]) for q in a[1:]])
+        gate: np.array([reference.sigmoid(q[k * H : (k + 1) * H, 0]) for q in a[1:]])
         for k, gate in enumerate(order)
     }
     hidden = np.array([h[:, 0] for h in hs[1:]])
@@ -112,10 +112,10 @@ def test_no_text_has_no_share_of_time():
 def test_surprise_by_hand(top):
     model, ids = network("gru", 2), np.random.default_rng(3).integers(0, V, 60).astype(np.uint8)
     seen = surprise(model, ids, START, top)
-    tape = model.tape(60, 1)
-    model.forward(np.concatenate([[START], ids[:-1]])[:, None], model.zero_state(1), tape)
+    cache = model.cache(60, 1)
+    model.forward(np.concatenate([[START], ids[:-1]])[:, None], model.zero_state(1), cache)
     for t in range(60):
-        z = model.output.forward(tape.output, t)[:, 0].copy()
+        z = model.output.forward(cache.output, t)[:, 0].copy()
         p = np.exp(z) / np.exp(z).sum()
         assert seen.bits[t] == pytest.approx(-math.log2(p[ids[t]]), abs=1e-9)
         assert seen.likeliest[t].tolist() == np.argsort(-p)[:top].tolist()

@@ -1,24 +1,22 @@
 """The gradient through time: the numbers against differences, the course's claims, the pictures."""
 
-import io
 import json
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
-import naive
 import numpy as np
 import pytest
 from checks import relative_error
 
 import charlm as library
-from charlm.commands.chart import charts
-from charlm.config import ModelConfig
 from charlm.errors import ConfigError, DrawingError, TextError
-from charlm.insight import comparison, gradient_figure
-from charlm.insight.comparison import Curve, Panel
+from charlm.insight import comparison
 from charlm.insight.gradients import fresh, measure, random_ids, rate
+from charlm.nn import reference
 from charlm.nn.functions import cross_entropy
+from charlm.pages import gradient_figure
+from charlm.settings.schema import ModelConfig
 
 CELLS = ["rnn", "gru", "lstm"]
 SMALL = [
@@ -34,17 +32,17 @@ def by_differences(model, ids, lag, k, kind):
     def losses(nudge):
         state = model.zero_state(B)
         for t in range(T):
-            tape = model.tape(1, B)
+            cache = model.cache(1, B)
             # The top layer's h of the last step feeds the output alone, and is nudged there.
             state = [
                 tuple(q.copy() for q in layer)
-                for layer in model.forward(ids[t : t + 1], state, tape)
+                for layer in model.forward(ids[t : t + 1], state, cache)
             ]
             if t == T - 1 - lag:
                 state[k][kind][...] += nudge
                 if lag == 0:
-                    tape.inputs[-1][0] += nudge
-        z = model.output.forward(tape.output, 0).copy()
+                    cache.inputs[-1][0] += nudge
+        z = model.output.forward(cache.output, 0).copy()
         return cross_entropy(z, ids[-1])
 
     H, epsilon = model.layers[k].H, 1e-6
@@ -73,26 +71,26 @@ def test_norms_are_the_derivatives(cell):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_chunk_gives_the_same(cell):
-    """The top layer's dh is what a single `backward` over all steps leaves on its tape."""
+    """The top layer's dh is what a single `backward` over all steps leaves on its cache."""
     model = fresh(ModelConfig(cell=cell, layers=2, hidden=6), 64, seed=2)
     ids = random_ids(11, 4)
     T, B = 10, 4
-    tape = model.tape(T, B)
-    model.forward(ids[:-1], model.zero_state(B), tape)
-    last = model.output.tape(1, B)
-    last.y[...] = tape.output.y[-1]
+    cache = model.cache(T, B)
+    model.forward(ids[:-1], model.zero_state(B), cache)
+    last = model.output.cache(1, B)
+    last.y[...] = cache.output.y[-1]
     model.output.loss_and_gradient(ids[-1:], last)
     dh = np.zeros((T, 6, B))
     dh[-1] = last.y[0] * B
     at_once = [np.linalg.norm(dh[-1], axis=0).mean()]
-    model.layers[1].backward(dh, model.layers[1].zero_state(B), tape.layers[1])
-    at_once += [np.linalg.norm(q, axis=0).mean() for q in tape.layers[1].h[1:T][::-1]]
+    model.layers[1].backward(dh, model.layers[1].zero_state(B), cache.layers[1])
+    at_once += [np.linalg.norm(q, axis=0).mean() for q in cache.layers[1].h[1:T][::-1]]
     found = measure(model, ids, lags=T - 1)
     assert relative_error(found.dh[:, 1], np.array(at_once)) < 1e-12
 
 
 @pytest.mark.parametrize("along_c", [True, False])
-def test_naive_loop_gives_the_same_with_and_without_c(along_c):
+def test_reference_loop_gives_the_same_with_and_without_c(along_c):
     config = ModelConfig(cell="lstm", layers=1, hidden=5, embedding="one-hot")
     model, ids = fresh(config, 64, scale=1.5), random_ids(8, 3)
     views = model.parameters.views
@@ -100,7 +98,7 @@ def test_naive_loop_gives_the_same_with_and_without_c(along_c):
     h = c = np.zeros((5, 3))
     backwards = []
     for row in ids[:-1]:
-        _, (h, c), backward = naive.lstm(np.eye(64)[row].T[None], h, c, *weights)
+        _, (h, c), backward = reference.lstm(np.eye(64)[row].T[None], h, c, *weights)
         backwards.append(backward)
     z = views["output.W"] @ h + views["output.b"][:, None]
     p = np.exp(z) / np.exp(z).sum(axis=0)
@@ -122,7 +120,7 @@ def test_lower_layers_have_both_ways():
     views = model.parameters.views
     views["gru.0.Wh"][...] = 0
     views["gru.0.bh"][8:] = 0
-    model.prepare()
+    model.refresh()
     closed = measure(model, ids, lags=3).dh
     assert (closed[1:, 0] > 0).all()
     assert relative_error(closed[1:, 0], dh[1:, 0]) > 1e-3
@@ -132,8 +130,8 @@ def test_update_norm_is_what_training_would_clip():
     model = fresh(ModelConfig(cell="rnn", layers=1, hidden=8), 64, scale=2)
     ids = random_ids(7, 3)
     norm = measure(model, ids, lags=4).update_norm
-    settled = model.forward(ids[:1], model.zero_state(3), model.tape(1, 3))
-    model.loss_and_gradient(ids[1:-1], ids[2:], settled, model.tape(5, 3))
+    settled = model.forward(ids[:1], model.zero_state(3), model.cache(1, 3))
+    model.loss_and_gradient(ids[1:-1], ids[2:], settled, model.cache(5, 3))
     assert relative_error(norm, np.linalg.norm(model.gradient.flat)) < 1e-12
 
 
@@ -150,7 +148,7 @@ def test_radius_is_the_largest_eigenvalue():
         # A triangular matrix shows its eigenvalues on the diagonal, whatever stands above it.
         W = model.parameters.views["gru.0.Wh"][3 * block : 3 * block + 3]
         W[...] = np.triu(np.full((3, 3), 5.0), 1) + np.diag([0.1, -largest, 0.2])
-    model.prepare()
+    model.refresh()
     radius = measure(model, random_ids(4, 2), lags=2).radius
     assert radius == pytest.approx({"gru.0.r": 0.9, "gru.0.z": 0.3, "gru.0.n": 2.0})
 
@@ -296,49 +294,6 @@ def test_json_holds_every_number(charlm):
     expected = library.gradients("lstm", lags=4, scale=1.5)
     assert np.array_equal(document["networks"][2]["dc"], expected.dc.T)
     assert document["networks"][0]["dc"] is None
-
-
-def slope():
-    norms = 10.0 ** -np.arange(0, 11)
-    return [Panel("one", [Curve("r", "r", norms)]), Panel("two", [Curve("g", "g", 0 * norms)])]
-
-
-def test_a_chart_is_what_it_says(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
-    lines = charts(slope(), 30)
-    assert lines[0] == "        one"
-    assert [line[:8] for line in lines[1:12]] == [
-        "   1e0 |", *["       |"] * 2, "  1e-3 |", *["       |"] * 2, "  1e-6 |", *["       |"] * 2,
-        "  1e-9 |", "       |",
-    ]  # fmt: skip
-    assert lines[12] == "       +" + "-" * 22
-    assert lines[13] == "        0" + "10".rjust(21)
-    # Lag k stands at 10^-k, and in the column that is k tenths of the way.
-    for k in range(11):
-        assert lines[1 + k][8 + round(k * 2.1)] == "r", k
-    # What is zero has no logarithm, and is not drawn.
-    assert all("g" not in line for line in lines[15:])
-    beside = charts(slope(), 60)
-    assert len(beside) == 15
-    assert max(map(len, beside)) <= 60
-
-
-def test_a_row_is_as_many_decades_as_it_must_be():
-    def rows(highest):
-        lines = charts(
-            [Panel("one", [Curve("r", "r", np.array([1.0, highest, np.nan, np.inf]))])], 40
-        )
-        return [line[:6].strip() for line in lines[1:-3]]
-
-    assert rows(1) == ["1e0", ""]
-    assert rows(100) == ["1e2", *[""] * 3, "1e1", *[""] * 3, "1e0"]  # a quarter of a decade a row
-    assert rows(1e5) == ["1e5", *[""] * 5, "1e2", *[""] * 4]
-    assert rows(1e11) == ["1e11", "", "", "1e5", "", "", "1e-1"]
-
-
-def test_a_chart_uses_unicode_where_it_can(monkeypatch):
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-    assert charts(slope(), 30)[12].startswith("       └──")
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".png"])

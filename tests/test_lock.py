@@ -9,9 +9,9 @@ import sys
 import pytest
 
 from charlm.errors import RunError
+from charlm.runs.folder import Run
 from charlm.storage import lock
 from charlm.storage.lock import Lock
-from charlm.storage.runs import Run
 
 HERE = platform.node()
 

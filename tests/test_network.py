@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig
 from charlm.nn.dropout import draw_mask
+from charlm.nn.embedding import Embedding
 from charlm.nn.functions import cross_entropy, cross_entropy_backward, softmax
-from charlm.nn.inputs import Embedding
+from charlm.nn.linear import GRADIENT_COLUMNS, Linear
 from charlm.nn.model import Model
 from charlm.nn.output import steps_abreast
 from charlm.nn.parameters import Block, Parameters
-from charlm.nn.products import GRADIENT_COLUMNS, Product
+from charlm.settings.schema import ModelConfig
 
 BLOCKS = [Block("embedding", 3, {"W": 5}), Block("lstm.0", 8, {"Wx": 3, "Wh": 2, "b": 1})]
 
@@ -29,7 +29,7 @@ def test_names_are_views_of_one_buffer():
     assert sorted(set(parameters.flat.tolist())) == [0, 1, 2, 3, 4], "0 is the padding"
     assert all(block.ctypes.data % 64 == 0 for block in parameters.blocks)
     assert all(q.flags.c_contiguous for q in parameters.copies().values())
-    other = parameters.over(parameters.flat.copy())
+    other = parameters.view_of(parameters.flat.copy())
     other.views["lstm.0.b"][...] = 9
     assert parameters.views["lstm.0.b"][0] == 4
 
@@ -39,8 +39,8 @@ def test_products(B):
     rng = np.random.default_rng(0)
     W, dW = rng.normal(size=(6, 4)), np.zeros((6, 4))
     scale = np.array([0.5, 0.5, 1, 1, 1, 1])
-    product = Product(W, dW, slice(1, 3), halved=2)
-    product.prepare()
+    product = Linear(W, dW, slice(1, 3), halved=2)
+    product.refresh()
     a, dx, expected = np.empty((6, B)), np.empty((2, B)), np.zeros((6, 4))
     for _ in range(7):
         x, da = rng.normal(size=(4, B)), rng.normal(size=(6, B))
@@ -61,7 +61,7 @@ def test_embedding_gradient(V, T, B):
     rng, D = np.random.default_rng(0), 3
     embedding = Embedding(V, D)
     parameters = Parameters(embedding.blocks(), np.float64)
-    gradient = parameters.twin()
+    gradient = parameters.zeros_like()
     embedding.bind(0, parameters, gradient)
     ids, dx = rng.integers(0, V, (T, B)), rng.normal(size=(T, D, B))
     embedding.backward(ids, dx)
@@ -110,7 +110,7 @@ def test_dropout_is_locked_and_spares_the_carried_state():
     model.initialize(0)
     T, B = 4, 3
     ids = np.random.default_rng(0).integers(0, 7, (T, B))
-    bare, masked = model.tape(T, B), model.tape(T, B, [0, 0.5, 0.5])
+    bare, masked = model.cache(T, B), model.cache(T, B, [0, 0.5, 0.5])
     masked.draw_masks(np.random.default_rng(1))
     zeros = model.zero_state(B)
     model.forward(ids, zeros, bare)
@@ -132,7 +132,7 @@ def test_first_loss_is_that_of_guessing(cell, embedding, V):
         model = Model(config, V)
         model.initialize(seed)
         ids, targets = rng.integers(0, V, (2, 20, 32))
-        loss, _ = model.loss_and_gradient(ids, targets, model.zero_state(32), model.tape(20, 32))
+        loss, _ = model.loss_and_gradient(ids, targets, model.zero_state(32), model.cache(20, 32))
         losses.append(loss)
     # The output weights are drawn for what learns fastest. A tanh RNN's units, unlike the others',
     # are near 1 from the start, which costs it up to 1.9 % here.

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config import TrainConfig
 from charlm.optim.averaging import Average
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import BLOCK, SGD, Adagrad, Adam, RMSprop
 from charlm.optim.schedules import Plateau, learning_rate
+from charlm.settings.schema import TrainConfig
 
 
 def test_clip_keeps_the_direction():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from checks import LAYERS, relative_error
 
-from charlm.config import ModelConfig, TrainConfig
 from charlm.nn.model import Model
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import SGD, Adagrad, Adam, RMSprop
 from charlm.optim.schedules import Plateau, learning_rate
+from charlm.settings.schema import ModelConfig, TrainConfig
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
 
@@ -60,7 +60,7 @@ def make(cell, seed=0):
     model = Model(ModelConfig(cell=cell, layers=L, hidden=H, embedding=4), V, np.float64)
     model.initialize(seed)
     model.parameters.flat[:] += rng.normal(0, 0.1, model.parameters.flat.size)
-    model.prepare()
+    model.refresh()
     return model, Peer(cell, model), rng
 
 
@@ -81,14 +81,14 @@ def test_outputs_and_gradients(cell):
     )
     loss.backward()
 
-    tape = model.tape(T, B)
-    ours = model.forward(ids, state, tape)
+    cache = model.cache(T, B)
+    ours = model.forward(ids, state, cache)
     for t in range(T):
-        z = model.output.forward(tape.output, t)
+        z = model.output.forward(cache.output, t)
         assert relative_error(z, logits[t].detach().numpy().T) < CLOSE
     for mine, theirs in zip(torch_state(ours), leaving, strict=True):
         assert relative_error(mine.numpy(), theirs.detach().numpy()) < CLOSE
-    our_loss, _ = model.loss_and_gradient(ids, targets, state, tape)
+    our_loss, _ = model.loss_and_gradient(ids, targets, state, cache)
     assert abs(our_loss - loss.item()) < CLOSE
     for name, dq in peer.pairs(model.gradient):
         assert relative_error(dq, peer.get_parameter(name).grad.numpy()) < CLOSE, name
@@ -128,16 +128,16 @@ def test_ten_updates_with_clipping(cell, optimizer):
     mine = ours(model.parameters.flat, model.gradient.flat)
     trainable = [q for q in peer.parameters() if q.requires_grad]
     other = theirs(trainable)
-    tape, state, peer_state = model.tape(T, B), model.zero_state(B), None
+    cache, state, peer_state = model.cache(T, B), model.zero_state(B), None
     clipped = 0
     for _ in range(10):
         ids, targets = rng.integers(0, V, (2, T, B))
-        _, state = model.loss_and_gradient(ids, targets, state, tape)
+        _, state = model.loss_and_gradient(ids, targets, state, cache)
         norm = global_norm(model.gradient.flat)
         clipped += norm > 0.1
         clip(model.gradient.flat, norm, 0.1)
         mine.step(0.1)
-        model.prepare()
+        model.refresh()
 
         logits, peer_state = peer(torch.from_numpy(ids), peer_state)
         carried = peer_state if isinstance(peer_state, tuple) else (peer_state,)

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from conftest import shown_on
 
-from charlm.config import Layer, resolve
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler, sample
 from charlm.nn.model import Model
+from charlm.runs.loading import load_model, pack
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Overrides
 from charlm.storage.checkpoint import save
-from charlm.storage.weights import load_model, pack
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +29,7 @@ VOCABULARY = Vocabulary("\n .abcdeé", "\n")
 
 def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=None) -> Path:
     """Save a model as a training would; it was never trained."""
-    config, _ = resolve([Layer("test", {"model.hidden": 8, "model.embedding": 6})])
+    config, _ = resolve([Overrides("test", {"model.hidden": 8, "model.embedding": 6})])
     model = Model(config.model, vocabulary.size, training=False)
     model.initialize(3)
     model.parameters.flat[:] *= 4
@@ -147,11 +148,11 @@ def log_probability(model, start: str, text: str) -> float:
     """Score what was written after a start, by the training forward."""
     network, vocabulary = model
     ids = vocabulary.encode(start + text, "test").astype(int)
-    tape = network.tape(ids.size, 1)
-    network.forward(ids[:, None], network.zero_state(1), tape)
+    cache = network.cache(ids.size, 1)
+    network.forward(ids[:, None], network.zero_state(1), cache)
     total = 0.0
     for t in range(len(start) - 1, ids.size - 1):
-        z = network.output.forward(tape.output, t)[:, 0].astype(float)
+        z = network.output.forward(cache.output, t)[:, 0].astype(float)
         total += z[ids[t + 1]] - z.max() - np.log(np.exp(z - z.max()).sum())
     return total
 

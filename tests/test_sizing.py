@@ -4,14 +4,15 @@ import pytest
 from conftest import VERSE
 
 import charlm
-from charlm.config import PRESETS, Layer, resolve
-from charlm.training.sizing import suit
+from charlm.settings.presets import PRESETS, choose_preset
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Overrides
 
 
 def suited(characters, **settings):
     given = {key.replace("__", "."): value for key, value in settings.items()}
-    config, keys = resolve([Layer("test", given)])
-    return suit(config, keys, characters)
+    config, keys = resolve([Overrides("test", given)])
+    return choose_preset(config, keys, characters)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_choice(characters, minutes, preset, why):
     assert config.preset == preset
     assert note.startswith(f"preset {preset}: {why}")
     assert note.endswith("; --preset chooses another")
-    asked, _ = resolve([Layer("test", {"preset": preset})])
+    asked, _ = resolve([Overrides("test", {"preset": preset})])
     assert config.model == asked.model
     dropout = 0.0 if characters == 10_000_000 and minutes is None else asked.train.dropout
     assert config.train.dropout == dropout
@@ -63,7 +64,7 @@ def test_what_somebody_chose_stays():
 
 def test_another_optimizer_keeps_a_rate_that_suits_it():
     config, _ = suited(20_000, train__optimizer="sgd")
-    asked, _ = resolve([Layer("test", {"preset": "short", "train.optimizer": "sgd"})])
+    asked, _ = resolve([Overrides("test", {"preset": "short", "train.optimizer": "sgd"})])
     assert config == asked
     assert config.train.learning_rate > 0.1
     for optimizer in ("adam", "sgd"):
@@ -97,7 +98,7 @@ def test_every_optimizer_learns_out_of_the_box(tmp_path, monkeypatch, settings):
 def test_a_named_preset_wins(preset):
     config, note = suited(20_000, preset=preset)
     assert note is None
-    assert config == resolve([Layer("test", {"preset": preset})])[0]
+    assert config == resolve([Overrides("test", {"preset": preset})])[0]
 
 
 def test_the_choice_is_told_and_kept(tmp_path, monkeypatch):

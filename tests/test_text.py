@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from charlm.errors import ConfigError, TextError, UnknownCharacter
 from charlm.text import source
-from charlm.text.corpus import IdFile, Share, encode, scan, shares
+from charlm.text.batches import Streams, fit
+from charlm.text.corpus import IdFile, Split, encode, scan, split
 from charlm.text.source import Source, find
-from charlm.text.streams import Streams, fit
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary, code_points
 
 anything = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=60)
@@ -259,7 +259,7 @@ def test_a_big_text_is_never_in_memory(tmp_path):
     test=st.sampled_from([0, 0.2]),
 )
 def test_shares_cover_the_text(n, validation, test):
-    parts = shares(n, validation, test)
+    parts = split(n, validation, test)
     assert parts[0].begin == 0
     assert parts[0].end == parts[1].begin
     assert parts[1].end == parts[2].begin
@@ -274,7 +274,7 @@ def ramp(folder, n, dtype=np.uint16):
     return IdFile(folder / "ramp.bin", np.dtype(dtype))
 
 
-@pytest.mark.parametrize("share", [Share(0, 100), Share(7, 107)])
+@pytest.mark.parametrize("share", [Split(0, 100), Split(7, 107)])
 def test_streams(tmp_path, share):
     B, T = 3, 8
     streams = Streams(ramp(tmp_path, 200), share, B, T, seed=5)
@@ -303,12 +303,12 @@ def test_streams(tmp_path, share):
 
 def test_chunks_are_a_function_of_seed_and_n(tmp_path):
     ids = ramp(tmp_path, 500)
-    one, other = (Streams(ids, Share(0, 500), 4, 16, seed=1) for _ in range(2))
+    one, other = (Streams(ids, Split(0, 500), 4, 16, seed=1) for _ in range(2))
     for n in (0, 11, 3, 11, 7):
         assert np.array_equal(one.chunk(n).inputs, other.chunk(n).inputs)
         other.chunk(n + 2)
     assert not np.array_equal(
-        Streams(ids, Share(0, 500), 4, 16, seed=2).chunk(0).inputs, one.chunk(0).inputs
+        Streams(ids, Split(0, 500), 4, 16, seed=2).chunk(0).inputs, one.chunk(0).inputs
     )
 
 

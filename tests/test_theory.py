@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checks import prepare
+from checks import refresh
 
 import charlm
 from charlm.insight.gradients import rate
@@ -144,24 +144,24 @@ def test_worked_example(page):
     """One unit, three steps, through charlm's own layer."""
     layer = RNN("rnn.0", 1, 1)
     parameters = Parameters(layer.blocks(), np.float64)
-    gradient = parameters.twin()
+    gradient = parameters.zeros_like()
     layer.bind(0, parameters, gradient)
     parameters.views["rnn.0.Wx"][...] = 1
     parameters.views["rnn.0.Wh"][...] = 0.5
-    prepare(layer)
-    hs, tapes, state = [0.0], [], layer.zero_state(1)
+    refresh(layer)
+    hs, caches, state = [0.0], [], layer.zero_state(1)
     for x in (1.0, 0.0, 0.0):
-        tape = layer.tape(1, 1)
-        tape.x[...] = x
-        state = tuple(q.copy() for q in layer.forward(state, tape))
-        tapes.append(tape)
+        cache = layer.cache(1, 1)
+        cache.x[...] = x
+        state = tuple(q.copy() for q in layer.forward(state, cache))
+        caches.append(cache)
         hs.append(state[0].item())
     dhs, das, shares, dstate = [], [], [], layer.zero_state(1)
     for t in (3, 2, 1):
         gradient.flat[:] = 0
         dh = np.full((1, 1, 1), float(t == 3))
         dhs.insert(0, (dh[0] + dstate[0]).item())
-        _, dstate = layer.backward(dh, dstate, tapes[t - 1])
+        _, dstate = layer.backward(dh, dstate, caches[t - 1])
         das.insert(0, gradient.views["rnn.0.b"].item())
         shares.insert(0, gradient.views["rnn.0.Wh"].item())
     lines = PAGES[page].splitlines()

@@ -15,23 +15,24 @@ import pytest
 from conftest import VERSE, open_ids, settings
 
 from charlm import environment, randomness
-from charlm.config import to_yaml
 from charlm.errors import CheckpointError, ConfigError, Diverged, RunError, TextError
 from charlm.nn.dropout import draw_mask
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
-from charlm.storage import runs
+from charlm.runs import folder as runs
+from charlm.runs.folder import Run
+from charlm.runs.loading import load_model
+from charlm.settings.files import to_yaml
 from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
-from charlm.storage.runs import Run
-from charlm.storage.weights import load_model
 from charlm.text import source
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
-from charlm.training import memory, planning, start, trainer
+from charlm.training import memory, planning, trainer
+from charlm.training import prepare as start
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
 from charlm.training.planning import Pace, measure, plan
-from charlm.training.start import begin, resume
+from charlm.training.prepare import prepare_run, resume_run
 from charlm.training.trainer import Trainer
 
 EXACT = {
@@ -49,7 +50,7 @@ def new_trainer(path, folder, **changes):
 
 
 def train(path, checkpoints, name, **changes):
-    beginning = begin(*settings(path, **changes), checkpoints, name)
+    beginning = prepare_run(*settings(path, **changes), checkpoints, name)
     return beginning.trainer, list(beginning.trainer.events())
 
 
@@ -121,12 +122,12 @@ def test_best_holds_the_averaged_weights_of_the_best_validation(text_file, tmp_p
     model, vocabulary, config, meta = load_model(t.run.best)
     assert meta["progress"]["best_loss"] == min(scores.values())
     assert meta["progress"]["step"] == min(scores, key=scores.get) == 30
-    assert np.array_equal(model.parameters.flat, t.shown.parameters.flat)
+    assert np.array_equal(model.parameters.flat, t.ema_model.parameters.flat)
     assert not np.array_equal(model.parameters.flat, t.model.parameters.flat)
     assert vocabulary.symbols == t.vocabulary.symbols
     assert config == t.config
     last = load_model(t.run.last).model
-    assert np.array_equal(last.parameters.flat, t.shown.parameters.flat)
+    assert np.array_equal(last.parameters.flat, t.ema_model.parameters.flat)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -138,7 +139,7 @@ def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
     assert whole.streams.chunks == 7
     losses = {event.step: event.loss for event in events if isinstance(event, Updated)}
 
-    stopped = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    stopped = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
     resumed_losses = {}
     for event in stopped.events():
         if isinstance(event, Updated):
@@ -146,7 +147,7 @@ def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
             if event.step == stop_at:
                 stopped.ask_to_stop()
     assert stopped.progress.step == stop_at
-    again = resume(Run(tmp_path / "stopped")).trainer
+    again = resume_run(Run(tmp_path / "stopped")).trainer
     for event in again.events():
         if isinstance(event, Updated):
             resumed_losses[event.step] = event.loss
@@ -175,11 +176,11 @@ def test_plateau_and_patience_resume_too(text_file, tmp_path, stop_at):
     assert events[-1].early
     assert len(set(rates)) > 2
     assert stop_at < len(rates) < 400
-    stopped = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    stopped = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
     for event in stopped.events():
         if isinstance(event, Updated) and event.step == stop_at:
             stopped.ask_to_stop()
-    again = resume(Run(tmp_path / "stopped")).trainer
+    again = resume_run(Run(tmp_path / "stopped")).trainer
     later = [event for event in again.events() if isinstance(event, Updated)]
     assert [event.learning_rate for event in later] == rates[stop_at:]
     assert again.progress.step == whole.progress.step
@@ -190,25 +191,25 @@ def test_plateau_and_patience_resume_too(text_file, tmp_path, stop_at):
 def test_optimizer_with_momentum_resumes_too(text_file, tmp_path):
     changes = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__average": 0.0}
     whole, _ = train(text_file, tmp_path, "whole", **changes)
-    stopped = begin(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    stopped = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
     for event in stopped.events():
         if isinstance(event, Updated) and event.step == 4:
             stopped.ask_to_stop()
-    again = resume(Run(tmp_path / "stopped")).trainer
+    again = resume_run(Run(tmp_path / "stopped")).trainer
     list(again.events())
     assert np.array_equal(again.model.parameters.flat, whole.model.parameters.flat)
 
 
 def test_a_moved_goal_is_said(text_file, tmp_path):
     train(text_file, tmp_path, "a")
-    beginning = resume(Run(tmp_path / "a"), steps=20)
+    beginning = resume_run(Run(tmp_path / "a"), steps=20)
     assert any("the goal moved from 12 to 20" in note for note in beginning.notes)
     del beginning
-    beginning = resume(Run(tmp_path / "a"))
+    beginning = resume_run(Run(tmp_path / "a"))
     assert beginning.trainer.steps == 20, "it moved for good, before an update was made"
     list(beginning.trainer.events())
     assert beginning.trainer.progress.step == 20
-    assert resume(Run(tmp_path / "a")).trainer.steps == 20
+    assert resume_run(Run(tmp_path / "a")).trainer.steps == 20
     assert "steps: 20 " in (tmp_path / "a" / "config.yaml").read_text()
 
 
@@ -219,23 +220,23 @@ def test_a_text_that_changed_is_refused(text_file, tmp_path):
     shutil.copy(text_file, moved)
     text_file.write_text(text_file.read_text() + "x")
     with pytest.raises(TextError, match=rf"is not the text that {run.folder} learns"):
-        resume(run)
-    assert resume(run, [moved]).trainer.text.path == str(moved)
+        resume_run(run)
+    assert resume_run(run, [moved]).trainer.text.path == str(moved)
     text_file.unlink()
-    assert any("going on with the run's own copy" in note for note in resume(run).notes)
+    assert any("going on with the run's own copy" in note for note in resume_run(run).notes)
     run.ids.write_bytes(b"damaged")
     with pytest.raises(TextError, match="damaged or missing; name where the text is now"):
-        resume(run)
-    beginning = resume(run, [moved])
+        resume_run(run)
+    beginning = resume_run(run, [moved])
     assert any("made again from the text" in note for note in beginning.notes)
     with pytest.raises(TextError, match="no such file"):
-        resume(run, [tmp_path / "nowhere.txt"])
+        resume_run(run, [tmp_path / "nowhere.txt"])
 
 
 def test_other_versions_are_said(text_file, tmp_path, monkeypatch):
     train(text_file, tmp_path, "a")
     monkeypatch.setattr(start.environment, "threads", lambda: 77)
-    (note,) = resume(Run(tmp_path / "a")).notes
+    (note,) = resume_run(Run(tmp_path / "a")).notes
     assert "threads" in note
     assert "-> 77" in note
 
@@ -251,13 +252,13 @@ def test_checkpoint_of_another_shape_is_refused(text_file, tmp_path):
 
 
 def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
-    t = begin(*settings(text_file), tmp_path, "a").trainer
+    t = prepare_run(*settings(text_file), tmp_path, "a").trainer
     events = t.events()
     for event in events:
         if isinstance(event, Updated) and event.step == 3:
             break
     t.model.parameters.views["lstm.1.b"][0] = np.nan
-    t.model.prepare()
+    t.model.refresh()
     before, moments = t.model.parameters.flat.copy(), t.optimizer.state["m"].copy()
     with pytest.raises(Diverged, match=r"the loss is no longer finite, got nan, at update 4 .* l"):
         t.update()
@@ -271,13 +272,13 @@ def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
     for name, average in (("a", 0.99), ("b", 0.0)):
         config, given = settings(text_file, train__learning_rate=1e40, train__warmup=0,
                                  train__validate_every=1, train__average=average)  # fmt: skip
-        t = begin(config, given, tmp_path, name).trainer
+        t = prepare_run(config, given, tmp_path, name).trainer
         with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan, a"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
         assert not t.run.best.exists()
         config = config.replace(data__validation=0.0)
-        t = begin(config, given, tmp_path, f"{name}-unseen").trainer
+        t = prepare_run(config, given, tmp_path, f"{name}-unseen").trainer
         with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite, and 3 times back"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
@@ -288,7 +289,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
     t.run.take()
     whole = t.run.last.read_bytes()
     for name, q in (("optimizer.v/lstm.0.Wx", t.optimizer.state["v"]),
-                    ("average/lstm.0.Wx", t.shown.parameters.flat),
+                    ("average/lstm.0.Wx", t.ema_model.parameters.flat),
                     ("state/1.c", t.state[1][1].reshape(-1))):  # fmt: skip
         for bad in (np.inf, -np.inf, np.nan):
             q, kept = q[-600:], q[-600:].copy()
@@ -301,7 +302,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
 
 
 def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
-    t = begin(*settings(text_file), tmp_path, "a").trainer
+    t = prepare_run(*settings(text_file), tmp_path, "a").trainer
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -316,7 +317,7 @@ def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
             list(t.events())
     assert not t.run.folder.exists(), "a run without a checkpoint is none"
 
-    t = begin(*settings(text_file), tmp_path, "b").trainer
+    t = prepare_run(*settings(text_file), tmp_path, "b").trainer
     message = (
         r"cannot be saved \(.*\); the checkpoint before is whole, go on from it with: charlm train "
         f"--resume --checkpoints {tmp_path}$"
@@ -330,7 +331,7 @@ def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
     t.run.history.unlink()
     t.run.history.mkdir()
     with pytest.raises(RunError, match=r"history.jsonl: " + message):
-        list(resume(Run(t.run.folder)).trainer.events())
+        list(resume_run(Run(t.run.folder)).trainer.events())
     assert t.run.last.exists()
 
 
@@ -339,8 +340,8 @@ def test_masks_are_those_of_the_rates_and_the_update(text_file, tmp_path):
     for n in range(3):
         t.update()
         rng = randomness.generator(0, randomness.DROPOUT_MASKS, n)
-        assert len(t.tape.masks) == 3
-        for rate, mask in zip((0.2, 0.4, 0.4), t.tape.masks, strict=True):
+        assert len(t.cache.masks) == 3
+        for rate, mask in zip((0.2, 0.4, 0.4), t.cache.masks, strict=True):
             expected = np.empty_like(mask)
             draw_mask(rate, expected, rng)
             assert np.array_equal(mask, expected)
@@ -418,12 +419,12 @@ def test_memory_is_known_before(tmp_path, text_file, changes):
 
 def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
-    began = begin(*settings(text_file), tmp_path / "runs", "a")
+    began = prepare_run(*settings(text_file), tmp_path / "runs", "a")
     list(began.trainer.events())
     monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
     wide = settings(text_file, model__hidden=16384)
     with pytest.raises(ConfigError) as error:
-        begin(*wide, tmp_path / "runs", "b")
+        prepare_run(*wide, tmp_path / "runs", "b")
     assert re.fullmatch(
         r"train: needs 1\d\d\.\d GB of memory, got 1\.0 MB that are free here; lower model\.hidden "
         r"\(16384\) or model\.layers \(2\)", str(error.value),
@@ -432,13 +433,13 @@ def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     with pytest.raises(
         ConfigError, match=r"lower train.batch_size \(3\) or train.seq_len \(1000\)"
     ):
-        begin(*long, tmp_path / "runs", "b")
+        prepare_run(*long, tmp_path / "runs", "b")
     assert [q.name for q in (tmp_path / "runs").iterdir()] == ["a"]
     monkeypatch.setattr(environment, "free_memory", lambda: 1000)
     with pytest.raises(ConfigError, match="of memory"):
-        resume(Run(tmp_path / "runs" / "a"))
+        resume_run(Run(tmp_path / "runs" / "a"))
     monkeypatch.setattr(environment, "free_memory", lambda: None)
-    resume(Run(tmp_path / "runs" / "a")).trainer.run.release()
+    resume_run(Run(tmp_path / "runs" / "a")).trainer.run.release()
 
 
 def test_reading_is_told_and_leaves_nothing_when_it_is_stopped(tmp_path, text_file, monkeypatch):
@@ -446,7 +447,9 @@ def test_reading_is_told_and_leaves_nothing_when_it_is_stopped(tmp_path, text_fi
     monkeypatch.setattr(source, "PIECE_BYTES", 1000)
     told = []
     config, given = settings(text_file)
-    begin(config, given, tmp_path / "runs", reading=lambda *q: told.append(q)).trainer.run.discard()
+    prepare_run(
+        config, given, tmp_path / "runs", reading=lambda *q: told.append(q)
+    ).trainer.run.discard()
     assert told == [(k * 500, 4000) for k in range(1, 9)]
 
     def stop(goal, done, _):
@@ -455,7 +458,7 @@ def test_reading_is_told_and_leaves_nothing_when_it_is_stopped(tmp_path, text_fi
 
     for goal in (1000, 3000):
         with pytest.raises(KeyboardInterrupt):
-            begin(config, given, tmp_path / "runs", reading=functools.partial(stop, goal))
+            prepare_run(config, given, tmp_path / "runs", reading=functools.partial(stop, goal))
         assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -465,7 +468,7 @@ def test_short_text_shrinks_streams_then_steps(tmp_path):
     config, _ = settings(path, train__steps=3)
     untouched = dataclasses.replace(config.train, batch_size=64, seq_len=64)
     config = dataclasses.replace(config, train=untouched)
-    beginning = begin(config, frozenset(), tmp_path, "a")
+    beginning = prepare_run(config, frozenset(), tmp_path, "a")
     t = beginning.trainer
     assert (t.streams.B, t.streams.T) == (4, 64)
     assert beginning.notes == ["the text is short: 4 streams of 64 steps instead of 64 of 64"]
@@ -473,13 +476,13 @@ def test_short_text_shrinks_streams_then_steps(tmp_path):
     with pytest.raises(
         TextError, match=r"2,030 characters is too short, batch_size=64 x seq_len=64"
     ):
-        begin(config, frozenset({"train.batch_size", "train.seq_len"}), tmp_path, "b")
+        prepare_run(config, frozenset({"train.batch_size", "train.seq_len"}), tmp_path, "b")
     assert not (tmp_path / "b").exists()
 
 
 def test_full_backpropagation(text_file, tmp_path):
     config, given = settings(text_file, train__seq_len="full", train__steps=2)
-    t = begin(config, given, tmp_path, "a").trainer
+    t = prepare_run(config, given, tmp_path, "a").trainer
     assert t.streams.T == 3600 // 4
     assert t.streams.chunks == 1
     list(t.events())
@@ -487,7 +490,7 @@ def test_full_backpropagation(text_file, tmp_path):
 
 def test_epochs_become_steps(text_file, tmp_path):
     config, given = settings(text_file, train__steps=None, train__epochs=1.5)
-    t = begin(config, given, tmp_path, "a").trainer
+    t = prepare_run(config, given, tmp_path, "a").trainer
     assert t.steps == round(1.5 * (3600 // 4 // 8))
     assert t.config.train.epochs is None
 
@@ -495,7 +498,7 @@ def test_epochs_become_steps(text_file, tmp_path):
 def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
     monkeypatch.setattr(start, "measure", lambda *_: Pace(update_s=0.5, validation_s=1.0))
     config, given = settings(text_file, train__steps=None, train__minutes=1.0)
-    beginning = begin(config, given, tmp_path, "a")
+    beginning = prepare_run(config, given, tmp_path, "a")
     steps = beginning.trainer.steps
     assert steps == pytest.approx((60 - 1 - 8) / 0.5, abs=4)
     assert any(f"the same with --steps {steps}" in note for note in beginning.notes)
@@ -554,7 +557,7 @@ def test_failed_beginning_leaves_no_folder(text_file, tmp_path, monkeypatch):
 
     monkeypatch.setattr(start, "encode", fail)
     with pytest.raises(KeyboardInterrupt):
-        begin(*settings(text_file), tmp_path / "runs", "a")
+        prepare_run(*settings(text_file), tmp_path / "runs", "a")
     assert list((tmp_path / "runs").iterdir()) == []
 
 

@@ -11,7 +11,7 @@ from charlm.commands.console import say, show
 
 if TYPE_CHECKING:
     from charlm.commands.paint import Depth
-    from charlm.nn.parameters import Array
+    from charlm.types import Array
 
 # Of a text: what is drawn of each unit that was found.
 _EXCERPT = 240
@@ -59,13 +59,13 @@ def cells(
     """
     import sys
 
-    from charlm.storage.runs import weights
+    from charlm.runs.folder import find_checkpoint
 
     if len(arguments) > 2:
         raise typer.BadParameter(f"expected [RUN] TEXT, got {len(arguments)} arguments")
     if (unit is None) == (not find):
         raise typer.BadParameter("give either --unit LAYER.UNIT or --find")
-    path = weights(arguments[0] if len(arguments) == 2 else None, checkpoints)
+    path = find_checkpoint(arguments[0] if len(arguments) == 2 else None, checkpoints)
 
     from charlm.commands.paint import depth
     from charlm.insight import cells as room
@@ -75,7 +75,7 @@ def cells(
     from charlm.insight.trace import memory
     from charlm.pages import texts
     from charlm.pages.page import write
-    from charlm.storage.weights import load_model
+    from charlm.runs.loading import load_model
 
     trained = load_model(path)
     layer, number = _numbers(unit, trained.config.model.layers, trained.config.model.hidden)
@@ -95,7 +95,7 @@ def cells(
         write(out, texts.unit(title, spelled.text, mine, layer, number))
     else:
         told = properties(spelled.text)
-        found = room.find(states, told)
+        found = room.find_units(states, told)
         if not found:
             say(f"{text}: nothing can be measured in it; name a longer text, or one less uniform")
             raise typer.Exit(1)

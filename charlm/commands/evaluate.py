@@ -14,7 +14,7 @@ from charlm.terminal import printable
 
 if TYPE_CHECKING:
     from charlm.evaluation.score import Score
-    from charlm.storage.weights import Trained
+    from charlm.runs.loading import Trained
     from charlm.text.corpus import IdFile
 
 
@@ -62,7 +62,7 @@ def evaluate(
     """
     import tempfile
 
-    from charlm.storage.runs import weights
+    from charlm.runs.folder import find_checkpoint
 
     if len(arguments) > 2:
         raise typer.BadParameter(f"expected [CHECKPOINT] TEXT, got {len(arguments)} arguments")
@@ -71,15 +71,15 @@ def evaluate(
     if lr is not None and not dynamic:
         raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
     text = Path(arguments[-1])
-    path = weights(arguments[0] if len(arguments) == 2 else None, checkpoints)
+    path = find_checkpoint(arguments[0] if len(arguments) == 2 else None, checkpoints)
 
     from charlm.errors import TextError
     from charlm.evaluation.dynamic import RATE
     from charlm.evaluation.dynamic import dynamic as learning
     from charlm.evaluation.score import carried, cold
-    from charlm.storage.learned import learned_text
-    from charlm.storage.weights import load_model
-    from charlm.text.corpus import IdFile, Share, encode
+    from charlm.runs.loading import load_model
+    from charlm.runs.training_text import learned_text
+    from charlm.text.corpus import IdFile, Split, encode
     from charlm.text.source import Source, find
 
     trained = load_model(path)
@@ -90,9 +90,9 @@ def evaluate(
         source = Source(find([text], "*.txt"), config.data.encoding, config.data.level)
         info = encode(source, vocabulary, flat)
         if not info.characters:
-            raise TextError(f"{text}: is empty; name a text to score")
+            raise TextError(text, "is empty", "name a text to score")
         ids = IdFile(flat, vocabulary.dtype)
-        share = Share(0, info.characters)
+        share = Split(0, info.characters)
         scores = {
             "carried": carried(model, ids, share, vocabulary.start_id),
             "cold": cold(model, ids, share, vocabulary.start_id),

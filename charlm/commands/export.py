@@ -27,7 +27,7 @@ def export(
 
     Example: charlm export shakespeare --to safetensors
     """
-    from charlm.storage.runs import Run, weights
+    from charlm.runs.folder import Run, find_checkpoint
 
     format_ = to or (of(out) if out else None)
     if format_ is None:
@@ -35,14 +35,14 @@ def export(
             "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors "
             "or .onnx"
         )
-    path = weights(checkpoint, checkpoints)
+    path = find_checkpoint(checkpoint, checkpoints)
     if out is None:
         run = Run(path.resolve().parent)
         stem = run.folder.name if path.name in (run.best.name, run.last.name) else path.stem
         out = Path(stem + format_.suffix)
 
     from charlm.exchange.transfer import export as write
-    from charlm.storage.weights import load_model
+    from charlm.runs.loading import load_model
 
     trained = load_model(path)
     write(trained, format_, out, force=force)

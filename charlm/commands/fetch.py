@@ -40,8 +40,8 @@ def fetch(
 
     from tqdm import tqdm
 
-    from charlm.storage.fetching import fetch as download
-    from charlm.storage.fetching import is_there, known
+    from charlm.storage.fetch import fetch as download
+    from charlm.storage.fetch import is_there, known
 
     # Ends by way of what cleans up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from charlm.insight.comparison import Network, Panel
-    from charlm.nn.parameters import Array
+    from charlm.types import Array
 
 # The table leaves its last columns out below this.
 _NARROW = 60
@@ -71,7 +71,8 @@ def gradients(
         raise typer.BadParameter(
             "--text is for runs, and none is named; fresh cells read symbols drawn at random"
         )
-    from charlm.insight import comparison, gradient_figure
+    from charlm.insight import comparison
+    from charlm.pages import gradient_figure
 
     if out:
         gradient_figure.check(out)
@@ -102,13 +103,13 @@ def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Net
 
     from charlm.errors import CheckpointError, TextError
     from charlm.insight import comparison
-    from charlm.storage.learned import whole_text
-    from charlm.storage.runs import Run, weights
-    from charlm.storage.weights import load_model
-    from charlm.text.corpus import IdFile, Share, encode, shares
+    from charlm.runs.folder import Run, find_checkpoint
+    from charlm.runs.loading import load_model
+    from charlm.runs.training_text import whole_text
+    from charlm.text.corpus import IdFile, Split, encode, split
     from charlm.text.source import Source, find
 
-    path = weights(where, checkpoints)
+    path = find_checkpoint(where, checkpoints)
     found = load_model(path)
     data, own = found.config.data, Run(path.parent).ids
     with tempfile.TemporaryDirectory() as folder:
@@ -117,17 +118,17 @@ def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Net
             size = encode(
                 Source(find([text], "*.txt"), data.encoding, data.level), found.vocabulary, flat
             ).characters
-            share = Share(0, size)
+            share = Split(0, size)
         else:
             try:
                 flat, size = own, whole_text(found, path).size
             except CheckpointError:
                 raise TextError(
-                    f"{where}: the text that it learned is not beside it; name one with --text"
+                    where, "the text that it learned is not beside it", "name one with --text"
                 ) from None
-            share = shares(size, data.validation, data.test)[1]
+            share = split(size, data.validation, data.test)[1]
         if not text and share.size <= comparison.steps(lags):
-            share = Share(0, size)
+            share = Split(0, size)
         begins = comparison.places(str(text or where), share.size, lags)
         rows = np.empty((len(begins), comparison.steps(lags) + 1), found.vocabulary.dtype)
         file = IdFile(flat, rows.dtype)
@@ -141,10 +142,9 @@ def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> l
     import shutil
     import textwrap
 
-    from charlm.commands.chart import charts
     from charlm.commands.tables import table
-    from charlm.config import TrainConfig
     from charlm.insight.comparison import STREAMS, closed_curve
+    from charlm.settings.schema import TrainConfig
 
     columns, clip = shutil.get_terminal_size((80, 24)).columns, TrainConfig.clip_norm
     heading = (
@@ -183,7 +183,6 @@ def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> l
     return [
         *textwrap.wrap(heading, columns),
         "",
-        *charts(panels, columns),
         *table(rows, "lLrrrrr"[: len(rows[1])], columns)[1:],
         "",
         *textwrap.wrap(notes, columns),

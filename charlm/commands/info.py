@@ -14,7 +14,7 @@ from charlm.commands.tables import shorten, symbols, table
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
-    from charlm.storage.facts import Facts
+    from charlm.runs.summary import RunSummary
     from charlm.storage.history import History
 
 # What is wrapped is wrapped here where there is no terminal.
@@ -45,7 +45,7 @@ def info(
 
     Example: charlm info shakespeare shakespeare-2
     """
-    from charlm.storage.facts import every, find
+    from charlm.runs.summary import every, find
 
     if check:
         _check(runs or [str(q.folder) for q in every(checkpoints)], checkpoints, json)
@@ -69,7 +69,7 @@ def info(
 
 def _check(runs: list[str], checkpoints: Path, json: bool) -> None:
     """Show what was found; the exit code is 1 where something is wrong."""
-    from charlm.storage.checking import check
+    from charlm.runs.check import check
 
     found = {where: check(where, checkpoints) for where in runs}
     if json:
@@ -84,7 +84,7 @@ def _check(runs: list[str], checkpoints: Path, json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _entry(facts: Facts) -> dict[str, Any]:
+def _entry(facts: RunSummary) -> dict[str, Any]:
     """Return what is known at a glance, for JSON."""
     from datetime import UTC, datetime
 
@@ -104,7 +104,7 @@ def _entry(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _listed(facts: list[Facts]) -> list[str]:
+def _listed(facts: list[RunSummary]) -> list[str]:
     rows = [["run", "model", "updates", "best", "age", "size", "text"]]
     for q in facts:
         if q.problems:
@@ -125,7 +125,7 @@ def _listed(facts: list[Facts]) -> list[str]:
     return table(rows, "LllllrL", _terminal())
 
 
-def _described(facts: Facts) -> tuple[dict[str, Any], list[str]]:
+def _described(facts: RunSummary) -> tuple[dict[str, Any], list[str]]:
     """Tell everything about a run, for JSON and in lines."""
     from charlm.storage.history import History, read_history
 
@@ -152,7 +152,7 @@ def _described(facts: Facts) -> tuple[dict[str, Any], list[str]]:
     return document, lines
 
 
-def _outline(facts: Facts, room: int) -> list[str]:
+def _outline(facts: RunSummary, room: int) -> list[str]:
     """Say what a run is and how far it has come, a line each."""
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.saved))
     elapsed, best = facts.number("progress", "elapsed_s"), "-"
@@ -187,7 +187,7 @@ def _outline(facts: Facts, room: int) -> list[str]:
     ]
 
 
-def _level(facts: Facts) -> str:
+def _level(facts: RunSummary) -> str:
     return "256 bytes" if facts.word("vocabulary", "level") == "byte" else "-"
 
 
@@ -209,8 +209,8 @@ def _changed(settings: dict[str, Any]) -> dict[str, str]:
     """Return the settings that are not as by default, each with what it would be."""
     import json
 
-    from charlm.config import Config
-    from charlm.storage.facts import flat
+    from charlm.runs.summary import flat
+    from charlm.settings.schema import Config
 
     # As a checkpoint holds them: JSON knows no tuples.
     defaults = flat(json.loads(json.dumps(Config().as_dict())))
@@ -255,7 +255,7 @@ def _losses(history: History) -> list[str]:
     return lines
 
 
-def _differences(facts: list[Facts]) -> dict[str, list[Any]]:
+def _differences(facts: list[RunSummary]) -> dict[str, list[Any]]:
     """Return what is not the same for all, by its name in the checkpoints."""
     told = [_told(q) for q in facts]
     shared = set.intersection(*(set(q.symbols or "") for q in facts))
@@ -266,7 +266,7 @@ def _differences(facts: list[Facts]) -> dict[str, list[Any]]:
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
 
 
-def _told(facts: Facts) -> dict[str, Any]:
+def _told(facts: RunSummary) -> dict[str, Any]:
     text, learned = facts.section("text"), facts.symbols
     progress = {f"progress.{key}": facts.number("progress", key) for key in ("step", "elapsed_s")}
     versions = {f"versions.{key}": value for key, value in facts.section("versions").items()}
@@ -351,7 +351,7 @@ def _wrapped(parts: list[str], columns: int) -> list[str]:
     return lines
 
 
-def _model(facts: Facts) -> str:
+def _model(facts: RunSummary) -> str:
     cell, model = facts.word("config", "model", "cell"), ("config", "model")
     if cell is None:
         return "-"
@@ -359,7 +359,7 @@ def _model(facts: Facts) -> str:
     return f"{printable(cell)} {layers or '?'}x{hidden or '?'}"
 
 
-def _goal(facts: Facts) -> int | float | None:
+def _goal(facts: RunSummary) -> int | float | None:
     return facts.number("config", "train", "steps")
 
 

@@ -34,9 +34,9 @@ def report(
     """
     from charlm.pages.page import write
     from charlm.pages.report import report as make
-    from charlm.storage.runs import weights
+    from charlm.runs.folder import find_checkpoint
 
-    path = weights(run, checkpoints)
+    path = find_checkpoint(run, checkpoints)
     page = make(path, text)
     of_run = path.name in ("best.npz", "last.npz")
     out = out or (path.parent / "report.html" if of_run else path.with_suffix(".html"))

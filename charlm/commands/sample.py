@@ -172,14 +172,14 @@ def sample(
     import secrets
 
     from charlm import environment
-    from charlm.storage.runs import weights
+    from charlm.runs.folder import find_checkpoint
 
     if color and (json or count > 1 or best_of > 1):
         raise typer.BadParameter("--color is for one text that is shown while it is drawn")
     # Before anything imports NumPy. One step's products are too small to be worth a second thread's
     # waking up, and on a busy machine it is waited for.
     environment.set_threads(threads or environment.chosen_threads() or 1)
-    path = weights(checkpoint, checkpoints)
+    path = find_checkpoint(checkpoint, checkpoints)
     out = _stdout()
     colours = depth(out) if color else Depth.NONE
     if out.isatty() and not colours:
@@ -192,14 +192,13 @@ def sample(
     from charlm.generation.copies import Learned
     from charlm.generation.filters import Filters
     from charlm.generation.sampler import Sampler
-    from charlm.storage.learned import learned_text
-    from charlm.storage.weights import load_model
+    from charlm.runs.loading import load_model
+    from charlm.runs.training_text import learned_text
 
     try:
         filters = Filters(temp, top_k, top_p, min_p)
     except ConfigError as error:
-        key, _, what = str(error).partition(":")
-        raise ConfigError(f"{_OPTIONS[key]}:{what}") from None
+        raise ConfigError(_OPTIONS[error.where], error.problem, error.advice) from None
     trained = load_model(path)
     model, vocabulary = trained.model, trained.vocabulary
     learned = Learned(learned_text(trained, path)) if check_copy else None
@@ -225,9 +224,10 @@ def sample(
     try:
         first = sampler(next(_groups(count, best_of)), 0)
     except UnknownCharacter as error:
-        what, _, _ = str(error).rpartition("; ")
         raise UnknownCharacter(
-            f"{what}; leave it out, or pass --on-unknown skip or --on-unknown replace"
+            error.where,
+            error.problem,
+            "leave it out, or pass --on-unknown skip or --on-unknown replace",
         ) from None
     _note_unknown(begins_with, vocabulary, on_unknown)
     written: list[str] = []
@@ -367,12 +367,15 @@ def _note_unknown(start: str, vocabulary: Vocabulary, on_unknown: OnUnknown) -> 
 
 def _stdin() -> bytes:
     if sys.stdin is None:
-        raise ConfigError("--start: stdin is closed; pipe a text into it, or give it in place of -")
+        raise ConfigError(
+            "--start", "stdin is closed", "pipe a text into it, or give it in place of -"
+        )
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         raise ConfigError(
-            f"--start: stdin gives more than {_MOST_BYTES:,} bytes; pass the end of it alone, such "
-            "as with tail -c 10000"
+            "--start",
+            f"stdin gives more than {_MOST_BYTES:,} bytes",
+            "pass the end of it alone, such as with tail -c 10000",
         )
     return content
 
@@ -390,7 +393,7 @@ def _text(content: bytes, vocabulary: Vocabulary) -> str:
 def _stdout() -> TextIO:
     """Return stdout, made to take any character."""
     if sys.stdout is None:
-        raise ConfigError("stdout: is closed; let the text go to a terminal, a file or a pipe")
+        raise ConfigError("stdout", "is closed", "let the text go to a terminal, a file or a pipe")
     if isinstance(sys.stdout, io.TextIOWrapper):
         codecs.register_error("charlm", _replace)
         sys.stdout.reconfigure(errors="charlm", newline="\n")

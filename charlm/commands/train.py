@@ -18,8 +18,8 @@ from charlm.commands.console import dim, duration, say, size, stderr
 from charlm.terminal import argument, visible
 
 if TYPE_CHECKING:
-    from charlm.config import Config
-    from charlm.training.start import Beginning
+    from charlm.settings.schema import Config
+    from charlm.training.prepare import PreparedRun
     from charlm.training.trainer import Trainer
 
 _BEGAN = time.perf_counter()
@@ -191,11 +191,11 @@ def train(
         # Before anything imports NumPy.
         _use_threads(threads)
         resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
-        from charlm.training.start import begin
+        from charlm.training.prepare import prepare_run
 
         with _reading_bar(quiet) as reading:
             spent_s = time.perf_counter() - _BEGAN
-            beginning = begin(resolved, chosen, checkpoints, name, spent_s, reading)
+            beginning = prepare_run(resolved, chosen, checkpoints, name, spent_s, reading)
     stop.save(beginning.trainer)
     if not quiet:
         _announce(beginning)
@@ -254,9 +254,10 @@ def _resolve(
     file: Path | None,
     checkpoints: Path,
 ) -> tuple[Config, frozenset[str]]:
-    from charlm.config import Layer, read_yaml
     from charlm.errors import ConfigError
-    from charlm.training.finetuning import settle
+    from charlm.settings.files import read_yaml
+    from charlm.settings.schema import Overrides
+    from charlm.training.finetuning import resolve_with_checkpoint
 
     layers = []
     if file is not None or Path("config.yaml").exists():
@@ -264,18 +265,18 @@ def _resolve(
     for setting in sets:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise ConfigError(f"--set: must be KEY=VALUE, got {setting!r}")
-        layers.append(Layer("--set", {key: value}))
+            raise ConfigError("--set", f"must be KEY=VALUE, got {setting!r}")
+        layers.append(Overrides("--set", {key: value}))
     for option, value in options.items():
-        layers.append(Layer(f"--{option.replace('_', '-')}", {_SETTINGS[option]: value}))
+        layers.append(Overrides(f"--{option.replace('_', '-')}", {_SETTINGS[option]: value}))
     lengths = [f"--{key}" for key in ("steps", "epochs", "minutes") if key in options]
     if len(lengths) > 1:
         raise typer.BadParameter(f"{' and '.join(lengths)} exclude each other; give one of them")
     if preset is not None:
-        layers.append(Layer("--preset", {"preset": preset}))
+        layers.append(Overrides("--preset", {"preset": preset}))
     if text:
-        layers.append(Layer("TEXT", {"data.path": tuple(map(str, text))}))
-    return settle(layers, checkpoints)
+        layers.append(Overrides("TEXT", {"data.path": tuple(map(str, text))}))
+    return resolve_with_checkpoint(layers, checkpoints)
 
 
 def _use_threads(count: int | None) -> None:
@@ -290,17 +291,17 @@ def _resume(
     checkpoints: Path,
     steps: int | None,
     threads: int | None,
-) -> Beginning:
+) -> PreparedRun:
+    from charlm.runs.folder import named, newest
     from charlm.storage.archive import read_meta
-    from charlm.storage.runs import named, newest
 
     run = newest(checkpoints) if name is None else named(checkpoints, name)
     recorded = read_meta(run.last).get("threads")
     kept = recorded if isinstance(recorded, int) and 0 < recorded <= _MOST_THREADS else None
     _use_threads(threads or kept)
-    from charlm.training.start import resume
+    from charlm.training.prepare import resume_run
 
-    return resume(run, texts or [], steps)
+    return resume_run(run, texts or [], steps)
 
 
 @contextmanager
@@ -331,14 +332,14 @@ def _reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
         yield show
 
 
-def _announce(beginning: Beginning) -> None:
+def _announce(beginning: PreparedRun) -> None:
     """Say what is about to happen."""
-    from charlm.text.corpus import shares
+    from charlm.text.corpus import split
     from charlm.training.memory import need
 
     trainer = beginning.trainer
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
-    training, validation, test = shares(ids.size, config.data.validation, config.data.test)
+    training, validation, test = split(ids.size, config.data.validation, config.data.test)
     corpus = (
         f"{trainer.text.path}: {ids.size:,} characters, "
         f"{trainer.vocabulary.size} distinct; {training.size:,} to learn from, "

@@ -17,10 +17,9 @@ import numpy as np
 from charlm.errors import ConfigError, Diverged
 from charlm.evaluation.score import Score
 from charlm.nn.model import Model
-from charlm.nn.parameters import Array
 from charlm.optim.adaptation import Adaptation
-from charlm.text.corpus import IdFile, Share
-from charlm.text.vocabulary import Ids
+from charlm.text.corpus import IdFile, Split
+from charlm.types import Array, Ids
 
 # Measured; see docs/results.md.
 RATE = 0.001
@@ -37,7 +36,7 @@ def dynamic(
     model: Model,
     learned: Ids,
     ids: IdFile,
-    share: Share,
+    share: Split,
     start_id: int,
     learning_rate: float = RATE,
 ) -> Score:
@@ -56,31 +55,33 @@ def dynamic(
         Diverged: the loss is no longer finite.
     """
     if not 0 <= learning_rate < math.inf:
-        raise ConfigError(f"learning rate: must be at least 0, got {learning_rate}")
+        raise ConfigError("learning rate", f"must be at least 0, got {learning_rate}")
     learner = Model(model.config, model.V, model.parameters.flat.dtype)
     assert learner.gradient is not None
     weights, gradient = learner.parameters.flat, learner.gradient.flat
     np.copyto(weights, model.parameters.flat)
-    learner.prepare()
+    learner.refresh()
     optimizer = Adaptation(weights, gradient, _squares(learner, learned), DECAY, EPSILON)
-    tape, state, total = learner.tape(CHUNK, 1), learner.zero_state(1), 0.0
+    cache, state, total = learner.cache(CHUNK, 1), learner.zero_state(1), 0.0
     row = np.full(CHUNK + 1, start_id, ids.dtype)
     for begin in range(0, share.size, CHUNK):
         T = min(CHUNK, share.size - begin)
         if T < CHUNK:
-            tape = learner.tape(T, 1)
+            cache = learner.cache(T, 1)
         row[0] = row[-1]
         ids.read_into(share.begin + begin, row[1 : T + 1])
         columns = row[: T + 1].astype(np.intp).reshape(-1, 1)
-        loss, state = learner.loss_and_gradient(columns[:-1], columns[1:], state, tape)
+        loss, state = learner.loss_and_gradient(columns[:-1], columns[1:], state, cache)
         if not math.isfinite(loss):
             raise Diverged(
-                f"eval: the loss is no longer finite at character {begin + 1:,}, got {loss:.4g} at "
-                f"learning rate {learning_rate:g}; use a lower --lr"
+                "eval",
+                f"the loss is no longer finite at character {begin + 1:,}, got {loss:.4g} at "
+                f"learning rate {learning_rate:g}",
+                "use a lower --lr",
             )
         total += loss * T
         optimizer.step(learning_rate)
-        learner.prepare()
+        learner.refresh()
     return Score(total / share.size, share.size)
 
 
@@ -89,11 +90,11 @@ def _squares(model: Model, learned: Ids) -> Array:
     assert model.gradient is not None
     gradient = model.gradient.flat
     squares, T = np.zeros_like(gradient), min(CHUNK, learned.size - 1)
-    tape, zero = model.tape(T, 1), model.zero_state(1)
+    cache, zero = model.cache(T, 1), model.zero_state(1)
     count = min(_STATISTICS, learned.size // (T + 1))
     for n in range(count):
         begin = n * (learned.size - T - 1) // max(1, count - 1)
         columns = np.asarray(learned[begin : begin + T + 1]).astype(np.intp).reshape(-1, 1)
-        model.loss_and_gradient(columns[:-1], columns[1:], zero, tape)
+        model.loss_and_gradient(columns[:-1], columns[1:], zero, cache)
         squares += gradient * gradient / np.float32(count)
     return squares

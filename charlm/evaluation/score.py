@@ -19,8 +19,8 @@ import numpy as np
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
-from charlm.text.corpus import IdFile, Share
-from charlm.text.vocabulary import Ids
+from charlm.text.corpus import IdFile, Split
+from charlm.types import Ids
 
 PIECES = 16
 WARM = 300
@@ -67,7 +67,7 @@ def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
     return pieces, WARM + math.ceil(size / pieces)
 
 
-def carried(model: Model, ids: IdFile, share: Share, start_id: int, pieces: int = PIECES) -> Score:
+def carried(model: Model, ids: IdFile, share: Split, start_id: int, pieces: int = PIECES) -> Score:
     """Score a text with the state carried.
 
     Args:
@@ -91,7 +91,7 @@ def carried(model: Model, ids: IdFile, share: Share, start_id: int, pieces: int 
     return Score(nats / share.size, share.size)
 
 
-def cold(model: Model, ids: IdFile, share: Share, start_id: int) -> Score:
+def cold(model: Model, ids: IdFile, share: Split, start_id: int) -> Score:
     """Score a text window by window, each from the zero state; arguments as in `carried`."""
     begins = np.arange(0, share.size, WINDOW)
     stepper, nats = Stepper(model, _WINDOWS_AT_ONCE), 0.0
@@ -105,7 +105,7 @@ def cold(model: Model, ids: IdFile, share: Share, start_id: int) -> Score:
 
 
 def _read(
-    stepper: Stepper, ids: IdFile, share: Share, start_id: int, begins: Ids, ends: Ids
+    stepper: Stepper, ids: IdFile, share: Split, start_id: int, begins: Ids, ends: Ids
 ) -> float:
     """Read from begins to ends side by side, and return the nats of all characters together."""
     B, steps = begins.size, int((ends - begins).max())

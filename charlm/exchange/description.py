@@ -8,8 +8,9 @@ Of the settings only the model's go along. Which text was learned, and how, is t
 import json
 from typing import Any, NamedTuple
 
-from charlm.config import Config, from_dict
 from charlm.errors import ExchangeError
+from charlm.settings.files import from_dict
+from charlm.settings.schema import Config
 from charlm.storage.archive import parse_json
 from charlm.terminal import brief
 from charlm.text.vocabulary import Vocabulary
@@ -50,8 +51,9 @@ def from_text(text: object, where: str) -> Description:
     """
     if text is None:
         raise ExchangeError(
-            f"{where}: has no entry '{KEY}', so its vocabulary and layout are unknown; keep that "
-            "entry of the exported file beside the state dict, as docs/exchange.md shows"
+            where,
+            f"has no entry '{KEY}', so its vocabulary and layout are unknown",
+            "keep that entry of the exported file beside the state dict, as docs/exchange.md shows",
         )
     try:
         content = parse_json(text.encode(), KEY) if isinstance(text, str) else None
@@ -61,12 +63,14 @@ def from_text(text: object, where: str) -> Description:
     model = settings.get("model") if isinstance(settings, dict) else None
     if not isinstance(content, dict) or not isinstance(model, dict):
         raise ExchangeError(
-            f"{where}: its entry '{KEY}' cannot be read; copy that of the exported file unchanged"
+            where, f"its entry '{KEY}' cannot be read", "copy that of the exported file unchanged"
         )
     if content.get("format") != FORMAT:
         raise ExchangeError(
-            f"{where}: its entry '{KEY}' has format {brief(content.get('format'))}, this charlm "
-            f"reads {FORMAT}; update charlm"
+            where,
+            f"its entry '{KEY}' has format {brief(content.get('format'))}, this charlm reads "
+            f"{FORMAT}",
+            "update charlm",
         )
     vocabulary = content.get("vocabulary")
     return Description(

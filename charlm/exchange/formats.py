@@ -55,6 +55,7 @@ def library(format_: Format, where: str, part: str = "") -> Any:
         first_line = str(error).partition("\n")[0]
         state = "is not installed" if absent else f"cannot be imported ({first_line})"
         raise ExchangeError(
-            f"{where}: needs {name}, which {state}; pip install {name}, or '.[{format_}]' in a "
-            "checkout of charlm"
+            where,
+            f"needs {name}, which {state}",
+            f"pip install {name}, or '.[{format_}]' in a checkout of charlm",
         ) from None

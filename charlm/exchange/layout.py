@@ -19,8 +19,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from charlm.config import ModelConfig
-from charlm.nn.parameters import Array
+from charlm.settings.schema import ModelConfig
+from charlm.types import Array
 
 # Where each of their gate blocks lies among ours; every one of these is its own inverse.
 _ORDER = {"lstm": [0, 1, 3, 2], "gru": [0, 1, 2], "rnn": [0]}

@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from charlm import __version__
-from charlm.config import ModelConfig
+from charlm._version import __version__
 from charlm.errors import ExchangeError
 from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format, library
 from charlm.exchange.layout import reorder
-from charlm.nn.parameters import Array
+from charlm.settings.schema import ModelConfig
+from charlm.types import Array
 
 # Old enough for any runtime of the last years: the graph needs nothing newer.
 _OPSET, _IR = 17, 8
@@ -49,8 +49,9 @@ def encode(config: ModelConfig, tensors: Mapping[str, Array], about: str) -> byt
     count = sum(q.size for q in tensors.values())
     if count * 4 > _MOST_BYTES:
         raise ExchangeError(
-            f"--to onnx: the format ends at 2 GiB, got {count:,} numbers of 4 bytes; export to "
-            "safetensors"
+            "--to onnx",
+            f"the format ends at 2 GiB, got {count:,} numbers of 4 bytes",
+            "export to safetensors",
         )
     file = onnx.helper.make_model(
         _build(_Graph(onnx), config, tensors),

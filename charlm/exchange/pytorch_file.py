@@ -22,8 +22,8 @@ from charlm.errors import CheckpointError, ExchangeError
 from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format, library
 from charlm.exchange.tensors import Stored, Tensor
-from charlm.nn.parameters import Array
 from charlm.storage.archive import OpenArchive
+from charlm.types import Array
 
 # What torch.save calls for tensors in plain containers.
 _CALLED = re.compile(
@@ -81,7 +81,7 @@ def read(path: Path) -> Stored:
             # What its unpickler trips over can be of any kind.
             raise ValueError(str(error).partition("\n")[0]) from None
     if not isinstance(content, dict):
-        raise ExchangeError(f"{path}: must hold a state dict, got {type(content).__name__}")
+        raise ExchangeError(path, f"must hold a state dict, got {type(content).__name__}")
     state_dict = content.get("state_dict")
     if not isinstance(state_dict, dict):
         # A bare state dict has no description either, which is what the user will be told.
@@ -93,8 +93,7 @@ def read(path: Path) -> Stored:
 
 def _objects(path: Path) -> ExchangeError:
     return ExchangeError(
-        f"{path}: holds Python objects besides tensors, and loading those could run any code; "
-        f"{_ADVICE}"
+        path, "holds Python objects besides tensors, and loading those could run any code", _ADVICE
     )
 
 
@@ -140,7 +139,7 @@ def _weigh(torch: Any, path: Path, tensors: Iterable[Any], sizes: set[int]) -> N
             if q.untyped_storage().nbytes() not in sizes:
                 total = _MOST_SHARED * path.stat().st_size + 1
     if total > _MOST_SHARED * path.stat().st_size:
-        raise CheckpointError(f"{path}: its tensors are larger than the file; it is damaged")
+        raise CheckpointError(path, "its tensors are larger than the file", "it is damaged")
 
 
 def _tensor(torch: Any, q: Any) -> Tensor:

@@ -13,8 +13,8 @@ from charlm.errors import ExchangeError
 from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format, library
 from charlm.exchange.tensors import Stored, Tensor
-from charlm.nn.parameters import Array
 from charlm.storage.archive import MOST_BYTES
+from charlm.types import Array
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -45,7 +45,7 @@ def read(path: Path) -> Stored:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
         if MOST_BYTES < header < path.stat().st_size:
-            raise ExchangeError(f"{path}: cannot be read (its header is too large)")
+            raise ExchangeError(path, "cannot be read (its header is too large)")
     content = path.read_bytes()
     try:
         # Its NumPy side knows no bfloat16, so the bytes are taken as they are.
@@ -54,7 +54,7 @@ def read(path: Path) -> Stored:
             about = (file.metadata() or {}).get(KEY)
     except safetensors.SafetensorError as error:
         raise ExchangeError(
-            f"{path}: cannot be read ({error}); the file is damaged or no safetensors file"
+            path, f"cannot be read ({error})", "the file is damaged or no safetensors file"
         ) from None
     return Stored({name: _tensor(entry) for name, entry in stored}, about)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.errors import ExchangeError
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 ACCEPTED = "float32, float64, float16 or bfloat16"
 _MOST_NAMES = 3
@@ -58,23 +58,26 @@ def check(
         found = [f"lacks {_listed(missing)}"] if missing else []
         found += [f"has {_listed(besides)} besides"] if besides else []
         raise ExchangeError(
-            f"{where}: {len(expected)} tensors expected, {len(tensors)} on disk: it "
-            f"{' and '.join(found)}; keep the exported file's names"
+            where,
+            f"{len(expected)} tensors expected, {len(tensors)} on disk: it {' and '.join(found)}",
+            "keep the exported file's names",
         )
     arrays = {}
     for name, shape in expected.items():
         dtype, found_shape, values = tensors[name]
         if values is None:
-            raise ExchangeError(f"{where}: '{name}' must be {ACCEPTED}, got {dtype}; convert it")
+            raise ExchangeError(where, f"'{name}' must be {ACCEPTED}, got {dtype}", "convert it")
         if found_shape != shape:
             raise ExchangeError(
-                f"{where}: '{name}' is {found_shape} on disk, {shape} expected; keep the exported "
-                "file's sizes, or train the other model here"
+                where,
+                f"'{name}' is {found_shape} on disk, {shape} expected",
+                "keep the exported file's sizes, or train the other model here",
             )
         if not np.isfinite(values).all():
             raise ExchangeError(
-                f"{where}: '{name}' holds numbers that are not finite in float32; take weights "
-                "from before the training diverged"
+                where,
+                f"'{name}' holds numbers that are not finite in float32",
+                "take weights from before the training diverged",
             )
         arrays[name] = values
     return arrays

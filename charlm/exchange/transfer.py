@@ -15,10 +15,10 @@ from charlm.exchange.description import Description, from_text, to_text
 from charlm.exchange.formats import Format, of
 from charlm.exchange.layout import from_state_dict, shapes, to_state_dict
 from charlm.exchange.tensors import check
-from charlm.storage import runs
+from charlm.runs.folder import Run, create
+from charlm.runs.loading import Trained, usable
 from charlm.storage.atomic import replacing
 from charlm.storage.checkpoint import save
-from charlm.storage.weights import Trained, usable
 
 
 def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
@@ -34,9 +34,9 @@ def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> N
         ExchangeError: the file is there, or cannot be written; or the format's library is missing.
     """
     if out.is_dir():
-        raise ExchangeError(f"{out}: is a folder; name a file in it")
+        raise ExchangeError(out, "is a folder", "name a file in it")
     if out.exists() and not force:
-        raise ExchangeError(f"{out}: exists; replace it with --force, or name another with --out")
+        raise ExchangeError(out, "exists", "replace it with --force, or name another with --out")
     model = trained.config.model
     tensors = to_state_dict(model, trained.model.parameters.copies())
     about = to_text(Description(trained.config, trained.vocabulary))
@@ -52,11 +52,11 @@ def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> N
             file.write(content)
     except OSError as error:
         raise ExchangeError(
-            f"{out}: cannot be written ({error.strerror or error}); name another with --out"
+            out, f"cannot be written ({error.strerror or error})", "name another with --out"
         ) from None
 
 
-def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
+def bring(path: Path, checkpoints: Path, name: str | None = None) -> Run:
     """Make a run of a file that was exported, and perhaps trained further since.
 
     Args:
@@ -81,22 +81,23 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
             read = safetensors_file.read
         case Format.ONNX:
             raise ExchangeError(
-                f"{where}: ONNX files cannot be imported, they are for running a model; export it "
-                "to pytorch or safetensors where it came from, and import that"
+                where,
+                "ONNX files cannot be imported, they are for running a model",
+                "export it to pytorch or safetensors where it came from, and import that",
             )
         case None if path.suffix == ".npz":
             raise ExchangeError(
-                f"{where}: is no file from elsewhere; sample, eval and export take an .npz as it is"
+                where, "is no file from elsewhere", "sample, eval and export take an .npz as it is"
             )
         case None:
             raise ExchangeError(
-                f"{where}: must end in .pt, .pth or .safetensors, got {path.suffix!r}; name such a "
-                "file"
+                where,
+                f"must end in .pt, .pth or .safetensors, got {path.suffix!r}",
+                "name such a file",
             )
     if not path.is_file():
         raise ExchangeError(
-            f"{where}: {'is a folder' if path.is_dir() else 'no such file'}; name one that was "
-            "exported"
+            where, "is a folder" if path.is_dir() else "no such file", "name one that was exported"
         )
     stored = read(path)
     description = from_text(stored.about, where)
@@ -107,8 +108,9 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
         arrays = from_state_dict(model, check(stored.tensors, expected, where))
     if not all(usable(q.ravel()) for q in arrays.values()):
         raise ExchangeError(
-            f"{where}: its weights are too large to compute with in float32; take weights from "
-            "before the training diverged"
+            where,
+            "its weights are too large to compute with in float32",
+            "take weights from before the training diverged",
         )
     meta = {
         "kind": "best",
@@ -116,12 +118,12 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> runs.Run:
         "imported": path.name,
         "versions": environment.versions(),
     }
-    run = runs.create(checkpoints, path.stem if name is None else name)
+    run = create(checkpoints, path.stem if name is None else name)
     try:
         save(run.best, arrays, meta)
     except OSError as error:
         run.discard()
-        raise RunError(f"{run.best}: cannot be saved ({error.strerror or error})") from None
+        raise RunError(run.best, f"cannot be saved ({error.strerror or error})") from None
     except BaseException:
         run.discard()
         raise

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.errors import ConfigError
-from charlm.text.vocabulary import Ids
+from charlm.types import Ids
 
 # Held-out text of the same author agrees with the learned text over 31 characters at the most, in
 # each of two texts; see docs/results.md.
@@ -65,7 +65,7 @@ class Learned:
             ConfigError: `at_least` is below 1.
         """
         if at_least < 1:
-            raise ConfigError(f"at_least: must be at least 1, got {at_least}")
+            raise ConfigError("at_least", f"must be at least 1, got {at_least}")
         k = at_least
         windows = [_hashes(text, k) for text in texts]
         wanted = np.concatenate([np.empty(0, np.uint64), *windows])

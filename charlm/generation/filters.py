@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.errors import CheckpointError, ConfigError
-from charlm.nn.parameters import Array
 from charlm.terminal import brief
+from charlm.types import Array
 
 # Below this, float32 overflows when logits are divided, and has long rounded all but the likeliest
 # character to 0: it is greedy.
@@ -48,22 +48,23 @@ class Filters:
         t, k, p, least = self.temperature, self.top_k, self.top_p, self.min_p
         for name, value in (("temperature", t), ("top_p", p), ("min_p", least)):
             if not _is_number(value) and not (value is None and name != "temperature"):
-                raise ConfigError(f"{name}: must be a number, got {brief(value)}")
+                raise ConfigError(name, f"must be a number, got {brief(value)}")
         if not t >= 0:
-            raise ConfigError(f"temperature: must be at least 0, got {t}")
+            raise ConfigError("temperature", f"must be at least 0, got {t}")
         if t > _HOTTEST:
             raise ConfigError(
-                f"temperature: must be at most {_HOTTEST}, where all characters are about equally "
-                f"likely, got {brief(t)}"
+                "temperature",
+                f"must be at most {_HOTTEST}, where all characters are about equally likely, got "
+                f"{brief(t)}",
             )
         if k is not None and not _is_whole(k):
-            raise ConfigError(f"top_k: must be a whole number, got {brief(k)}")
+            raise ConfigError("top_k", f"must be a whole number, got {brief(k)}")
         if k is not None and k < 1:
-            raise ConfigError(f"top_k: must be at least 1, got {brief(k)}")
+            raise ConfigError("top_k", f"must be at least 1, got {brief(k)}")
         if p is not None and not 0 < p <= 1:
-            raise ConfigError(f"top_p: must be above 0 and at most 1, got {brief(p)}")
+            raise ConfigError("top_p", f"must be above 0 and at most 1, got {brief(p)}")
         if least is not None and not 0 <= least <= 1:
-            raise ConfigError(f"min_p: must be from 0 to 1, got {brief(least)}")
+            raise ConfigError("min_p", f"must be from 0 to 1, got {brief(least)}")
 
     def weigh(self, z: Array) -> Array:
         """Turn logits into weights to draw by.
@@ -81,8 +82,9 @@ class Filters:
         top = z[z.argmax()] if z.ndim == 1 else np.maximum.reduce(z, axis=0)
         if not (math.isfinite(top) if z.ndim == 1 else np.isfinite(top).all()):
             raise CheckpointError(
-                "model: cannot tell what comes next, its logits are not finite numbers; its "
-                "weights are damaged, use another checkpoint"
+                "model",
+                "cannot tell what comes next, its logits are not finite numbers",
+                "its weights are damaged, use another checkpoint",
             )
         if self.temperature < _COLDEST:
             likeliest = np.expand_dims(z.argmax(axis=0), 0)

@@ -7,13 +7,8 @@ So a sampler that was saved and continued draws what the uninterrupted one would
 for bit: of the generator nothing is stored but how often it was asked.
 """
 
-import hashlib
-import json
 from bisect import bisect
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -22,16 +17,10 @@ from charlm.errors import CheckpointError, ConfigError
 from charlm.generation.filters import Filters
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
-from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
-from charlm.storage.archive import parse_json
-from charlm.storage.checkpoint import Checkpoint, load, save
-from charlm.storage.weights import SAMPLER, array, expect, usable
+from charlm.runs.loading import usable
 from charlm.terminal import brief
 from charlm.text.vocabulary import OnUnknown, Vocabulary
-
-# A decoder's pending bytes are among the last three drawn: the fourth completes a character.
-_PENDING = 3
 
 
 class Sampler:
@@ -82,15 +71,17 @@ class Sampler:
     ) -> None:
         for name, value, least in (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0)):
             if not isinstance(value, int | np.integer):
-                raise ConfigError(f"{name}: must be a whole number, got {brief(value)}")
+                raise ConfigError(name, f"must be a whole number, got {brief(value)}")
             if value < least:
-                raise ConfigError(f"{name}: must be at least {least}, got {brief(value)}")
+                raise ConfigError(name, f"must be at least {least}, got {brief(value)}")
         stop = [stop] if isinstance(stop, str) else list(stop)
         if not isinstance(start, str) or not all(isinstance(q, str) for q in stop):
-            raise ConfigError("start, stop: must be texts")
+            raise ConfigError("start, stop", "must be texts")
         if not usable(model.parameters.flat):
             raise CheckpointError(
-                "model: its weights are not finite numbers; it is damaged, use another checkpoint"
+                "model",
+                "its weights are not finite numbers",
+                "it is damaged, use another checkpoint",
             )
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
         self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
@@ -105,7 +96,6 @@ class Sampler:
         # What is still to be read: first this by all streams alike, then its own id by each.
         self._lead = ids[:-1]
         self._last = np.full(streams, ids[-1])
-        self._recent = [[0] * streams] * _PENDING
         self._tails = [""] * streams
         self._longest = max(map(len, self.stop), default=0)
         self._decoders = [vocabulary.decoder() for _ in range(streams)]
@@ -148,7 +138,7 @@ class Sampler:
         """
         if self.B != 1:
             raise ConfigError(
-                f"streams: must be 1 to write character by character, got {self.B}; use write"
+                "streams", f"must be 1 to write character by character, got {self.B}", "use write"
             )
         return self._characters(length)
 
@@ -178,7 +168,6 @@ class Sampler:
         else:
             np.sum(ladder <= self._rng.random(self.B) * ladder[-1], axis=0, out=self._last)
             drawn = self._last.tolist()
-        self._recent[self.draws % _PENDING] = drawn
         self.draws += 1
         if logits is not None:
             nats = cross_entropy(logits, self._last)
@@ -207,160 +196,6 @@ class Sampler:
                     self.ended[b] = True
                     return text[:k]
         return text
-
-    def state(self) -> Checkpoint:
-        """Return everything that `resume` needs, the weights apart."""
-        recent = min(self.draws, _PENDING)
-        rows = [(self.draws - recent + k) % _PENDING for k in range(recent)]
-        arrays = {
-            "lead": self._lead.copy(),
-            "last": self._last.copy(),
-            "recent": np.array([self._recent[k] for k in rows], np.intp).reshape(-1, self.B),
-            "log_probs": self.log_probs.copy(),
-        }
-        for name, q in self._states():
-            arrays[name] = q.copy()
-        meta = {
-            "kind": SAMPLER,
-            "weights": _digest(self.model),
-            "vocabulary": self.vocabulary.as_dict(),
-            "filters": asdict(self.filters),
-            # As JSON, which can hold the bytes of a command line that are no UTF-8.
-            "start": json.dumps(self.start),
-            "stop": json.dumps(self.stop),
-            "seed": self.seed,
-            "n": self.n,
-            "scored": self.scored,
-            "draws": self.draws,
-            "counts": self.counts.copy(),
-            "ended": self.ended.copy(),
-            "tails": self._tails.copy(),
-        }
-        return Checkpoint(Path("sampler"), arrays, meta)
-
-    def save(self, path: str | Path) -> None:
-        """Write the state to a file, in the form of a checkpoint.
-
-        Raises:
-            OSError: it cannot be written; the file that was there is untouched.
-        """
-        _, arrays, meta = self.state()
-        save(Path(path), arrays, meta)
-
-    @classmethod
-    def resume(cls, state: Checkpoint, model: Model, vocabulary: Vocabulary) -> "Sampler":
-        """Make the sampler that a state was taken of.
-
-        Raises:
-            CheckpointError: it is no sampler's state, damaged, or of another model.
-        """
-        where, meta = state.path, state.meta
-        if meta.get("kind") != SAMPLER:
-            raise CheckpointError(
-                f"{where}: is no saved sampler; name a file that one was saved to"
-            )
-        if meta.get("vocabulary") != vocabulary.as_dict() or meta.get("weights") != _digest(model):
-            what = "weights" if meta.get("vocabulary") == vocabulary.as_dict() else "vocabulary"
-            raise CheckpointError(
-                f"{where}: was drawn with another model, its {what} differs; go on with the "
-                "checkpoint that it began with"
-            )
-        try:
-            return cls._restored(state, model, vocabulary)
-        except (ConfigError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise CheckpointError(
-                f"{where}: holds no whole sampler ({error}); the file is damaged"
-            ) from None
-
-    @classmethod
-    def load(cls, path: str | Path, model: Model, vocabulary: Vocabulary) -> "Sampler":
-        """Make the sampler that was saved to a file; raises as `resume`."""
-        return cls.resume(load(Path(path)), model, vocabulary)
-
-    @classmethod
-    def _restored(cls, state: Checkpoint, model: Model, vocabulary: Vocabulary) -> "Sampler":
-        meta, B = state.meta, state.arrays["last"].size
-        _check(meta, B)
-        # Before there is a sampler: the state may be of any width.
-        for k, layer in enumerate(model.layers):
-            for name in layer.STATES:
-                expect(state, f"state/{k}.{name}", (layer.H, B), model.parameters.flat.dtype)
-        draws = meta["draws"]
-        sampler = cls(
-            model,
-            vocabulary,
-            Filters(**meta["filters"]),
-            streams=B,
-            stop=_words(meta["stop"]),
-            seed=meta["seed"],
-            n=meta["n"],
-            scored=meta["scored"],
-        )
-        sampler.start, sampler.draws = _word(meta["start"]), draws
-        sampler.counts, sampler.ended = list(meta["counts"]), list(meta["ended"])
-        sampler._tails = list(meta["tails"])
-        sampler._lead = np.empty(state.arrays["lead"].size, np.intp)
-        recent = np.empty((min(draws, _PENDING), sampler.B), np.intp)
-        array(state, "lead", sampler._lead)
-        array(state, "last", sampler._last)
-        array(state, "recent", recent)
-        array(state, "log_probs", sampler.log_probs)
-        for name, q in sampler._states():
-            array(state, name, q)
-        for ids in (sampler._lead, sampler._last, recent):
-            if np.any((ids < 0) | (ids >= vocabulary.size)):
-                raise ValueError("it names symbols that there are none of")
-        for k, drawn in enumerate(recent.tolist(), draws - len(recent)):
-            sampler._recent[k % _PENDING] = drawn
-            for decoder, one in zip(sampler._decoders, drawn, strict=True):
-                decoder(one)
-        bits: Any = sampler._rng.bit_generator
-        bits.advance(draws * sampler.B)
-        return sampler
-
-    def _states(self) -> Iterator[tuple[str, Array]]:
-        """Yield the recurrent state by the names of a checkpoint."""
-        for k, (layer, state) in enumerate(
-            zip(self.model.layers, self._stepper.state, strict=True)
-        ):
-            for name, q in zip(layer.STATES, state, strict=True):
-                yield f"state/{k}.{name}", q
-
-
-def _check(meta: Mapping[str, Any], B: int) -> None:
-    """Refuse a description whose counters are none; raises ValueError, or KeyError."""
-    one: dict[str, type] = {"draws": int, "seed": int, "n": int, "scored": bool}
-    each: dict[str, type] = {"counts": int, "ended": bool, "tails": str}
-    for key, kind in one.items():
-        if not _is(kind, meta[key]):
-            raise ValueError(f"its {key} is {brief(meta[key])}")
-    for key, kind in each.items():
-        values = meta[key]
-        if not isinstance(values, list) or len(values) != B:
-            raise ValueError(f"its {key} are not those of {B} streams")
-        if not all(_is(kind, value) for value in values):
-            raise ValueError(f"its {key} hold something else")
-
-
-def _is(kind: type, value: Any) -> bool:
-    if kind is int:
-        return type(value) is int and value >= 0
-    return type(value) is kind
-
-
-def _word(text: str) -> str:
-    """Return a text that was stored as JSON inside JSON."""
-    word = parse_json(text.encode(), "start")
-    if not isinstance(word, str):
-        raise ValueError("its start text is none")
-    return word
-
-
-def _words(text: str) -> list[str]:
-    words = parse_json(text.encode(), "stop")
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ValueError("its stop texts are none")
-    return words
 
 
 def sample(
@@ -393,7 +228,3 @@ def sample(
         n=n,
     )
     return sampler.characters(length)
-
-
-def _digest(model: Model) -> str:
-    return hashlib.sha256(model.parameters.flat.data).hexdigest()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 # The text's characters that are looked at, at the most: enough for hundreds of lines.
 CHARACTERS = 20_000
@@ -23,7 +23,7 @@ _CHOOSING = 2 / 3
 _LEAST = 300
 
 
-class Told(NamedTuple):
+class UnitFinding(NamedTuple):
     """Tell of the unit and the property that it tells.
 
     Attributes:
@@ -67,7 +67,7 @@ def _standard(q: Array) -> Array:
     return standard.astype(np.float32)
 
 
-def find(states: Array, told: Mapping[str, Array], count: int = 10) -> list[Told]:
+def find_units(states: Array, told: Mapping[str, Array], count: int = 10) -> list[UnitFinding]:
     """Find the units that tell most.
 
     Each unit is named once. Each property has its best unit among them, then its second best,
@@ -107,7 +107,9 @@ def find(states: Array, told: Mapping[str, Array], count: int = 10) -> list[Told
                     break
         share += 1
     pairs = sorted(picked.items(), key=lambda q: -abs(measured[q]))
-    return [Told(names[k], unit // H, unit % H, float(measured[unit, k])) for unit, k in pairs]
+    return [
+        UnitFinding(names[k], unit // H, unit % H, float(measured[unit, k])) for unit, k in pairs
+    ]
 
 
 def telling(text: str, values: Array, size: int) -> tuple[int, int]:

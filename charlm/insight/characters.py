@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.nn.parameters import Array
 from charlm.terminal import symbol
-from charlm.text.vocabulary import UNKNOWN, ByteVocabulary, Ids, Vocabulary
+from charlm.text.vocabulary import UNKNOWN, ByteVocabulary, Vocabulary
+from charlm.types import Array, Ids
 
 
 class Characters(NamedTuple):

@@ -9,11 +9,11 @@ again with several, at scale 1.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from charlm.config import ModelConfig
 from charlm.errors import ConfigError, TextError
 from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
-from charlm.nn.parameters import Array
-from charlm.storage.weights import Trained
+from charlm.runs.loading import Trained
+from charlm.settings.schema import ModelConfig
+from charlm.types import Array
 
 CELLS = ("rnn", "gru", "lstm")
 STREAMS = 16
@@ -88,7 +88,7 @@ def steps(lags: int) -> int:
         ConfigError: there are too few lags for a curve.
     """
     if lags < 2:
-        raise ConfigError(f"lags: must be at least 2, got {lags}")
+        raise ConfigError("lags", f"must be at least 2, got {lags}")
     return 2 * lags + 1
 
 
@@ -107,8 +107,9 @@ def places(where: str, characters: int, lags: int) -> list[int]:
     need = steps(lags) + 1
     if characters < need:
         raise TextError(
-            f"{where}: {characters:,} characters is too short, {lags} lags need {need:,}; lower "
-            "the lags or name a longer text"
+            where,
+            f"{characters:,} characters is too short, {lags} lags need {need:,}",
+            "lower the lags or name a longer text",
         )
     return [k * (characters - need) // (STREAMS - 1) for k in range(STREAMS)]
 

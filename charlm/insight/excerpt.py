@@ -8,12 +8,13 @@ import numpy as np
 
 from charlm.errors import CheckpointError, TextError
 from charlm.insight.cells import CHARACTERS
-from charlm.storage.facts import at
-from charlm.storage.runs import Run
-from charlm.storage.weights import Trained
-from charlm.text.corpus import IdFile, shares
+from charlm.runs.folder import Run
+from charlm.runs.loading import Trained
+from charlm.runs.summary import at
+from charlm.text.corpus import IdFile, split
 from charlm.text.source import Source, find
-from charlm.text.vocabulary import Ids, OnUnknown
+from charlm.text.vocabulary import OnUnknown
+from charlm.types import Ids
 
 
 class Excerpt(NamedTuple):
@@ -50,7 +51,7 @@ def of_file(path: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt:
         if ids.size == most:
             break
     if not ids.size:
-        raise TextError(f"{path}: is empty; name a text to read")
+        raise TextError(path, "is empty", "name a text to read")
     return Excerpt(source.name, ids)
 
 
@@ -73,7 +74,7 @@ def of_run(folder: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt | 
         return None
     file = IdFile(run.ids, trained.vocabulary.dtype)
     try:
-        training, validation, _ = shares(file.size, data.validation, data.test)
+        training, validation, _ = split(file.size, data.validation, data.test)
         begin, end = validation if validation.size else (max(0, training.end - most), training.end)
         ids = np.empty(min(end - begin, most), trained.vocabulary.dtype)
         file.read_into(begin, ids)
@@ -81,6 +82,6 @@ def of_run(folder: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt | 
         file.close()
     size = at(trained.meta, "text", "characters")
     if file.size != size or (ids.size and ids.max() >= trained.vocabulary.size):
-        raise CheckpointError(f"{run.ids}: is not the text that the run learned; name one instead")
+        raise CheckpointError(run.ids, "is not the text that the run learned", "name one instead")
     name = "Validation text" if validation.size else "The end of what it learned"
     return Excerpt(name, ids) if ids.size else None

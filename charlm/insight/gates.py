@@ -15,8 +15,7 @@ import numpy as np
 
 from charlm.insight.trace import pieces
 from charlm.nn.model import Model
-from charlm.nn.parameters import Array
-from charlm.text.vocabulary import Ids
+from charlm.types import Array, Ids
 
 SHUT, OPEN = 0.1, 0.9
 
@@ -58,9 +57,9 @@ def saturation(model: Model, ids: Ids, start_id: int) -> list[Saturation]:
         for k, layer in enumerate(model.layers)
         for gate in layer.SIGMOIDS
     }
-    for _, steps, tapes in pieces(model, ids, start_id) if counts else ():
+    for _, steps, caches in pieces(model, ids, start_id) if counts else ():
         for (k, gate), (below, above) in counts.items():
-            for slot in tapes[k].slots[:steps]:
+            for slot in caches[k].slots[:steps]:
                 s = getattr(slot, gate)[:, 0]
                 below += s < SHUT
                 above += s > OPEN

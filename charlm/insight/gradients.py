@@ -2,7 +2,7 @@
 
     L_t  ->  h_t  ->  h_{t-1}  ->  ...  ->  h_{t-K}         ||dL_t / dh_{t-k}|| against the lag k
 
-Every step has a tape of its own, so `backward` undoes one step at a time: what it hands back as
+Every step has a cache of its own, so `backward` undoes one step at a time: what it hands back as
 `dstate` is what the step before takes in. That is truncated BPTT's chain, with every link in sight.
 
 An LSTM's state is (h, c), and the gradient has two ways back. Handing on zeros for c at every
@@ -17,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm import randomness
-from charlm.config import ModelConfig
-from charlm.nn.model import Model, States
-from charlm.nn.parameters import Array, Parameters
+from charlm.nn.model import Model
+from charlm.nn.parameters import Parameters
 from charlm.optim.clipping import global_norm
+from charlm.settings.schema import ModelConfig
+from charlm.types import Array, States
 
 # Symbols that fresh cells read where there is no text: drawn evenly.
 SYMBOLS = 64
@@ -83,7 +84,7 @@ def fresh(config: ModelConfig, V: int, *, scale: float = 1.0, seed: int = 0) -> 
             q *= scale
         elif name == "embedding.W":
             q *= _QUIET
-    model.prepare()
+    model.refresh()
     return model
 
 
@@ -92,7 +93,7 @@ def in_float64(config: ModelConfig, V: int, parameters: Parameters) -> Model:
     model = Model(config, V, np.float64)
     for name, q in model.parameters.views.items():
         q[...] = parameters.views[name]
-    model.prepare()
+    model.refresh()
     return model
 
 
@@ -115,7 +116,7 @@ def measure(model: Model, ids: Array, lags: int) -> Gradients:
     assert 1 <= lags < T
     state = model.zero_state(B)
     if lags + 1 < T:
-        settling = model.tape(T - lags - 1, B)
+        settling = model.cache(T - lags - 1, B)
         state = _copy(model.forward(ids[: T - lags - 1], state, settling))
     here = ids[T - lags - 1 :]
     two_ways = "c" in model.layers[0].STATES
@@ -129,19 +130,19 @@ def measure(model: Model, ids: Array, lags: int) -> Gradients:
 def _chain(
     model: Model, ids: Array, state: States, *, along_c: bool = True
 ) -> tuple[Array, Array | None]:
-    """Run forward and back with a tape a step; returns the norms, lag 0 first."""
+    """Run forward and back with a cache a step; returns the norms, lag 0 first."""
     T, B = len(ids) - 1, ids.shape[1]
     L = len(model.layers)
-    tapes = [model.tape(1, B) for _ in range(T)]
-    for t, tape in enumerate(tapes):
-        state = model.forward(ids[t : t + 1], state, tape)
-    model.output.loss_and_gradient(ids[-1:], tapes[-1].output)
+    caches = [model.cache(1, B) for _ in range(T)]
+    for t, cache in enumerate(caches):
+        state = model.forward(ids[t : t + 1], state, cache)
+    model.output.loss_and_gradient(ids[-1:], caches[-1].output)
     # The loss is the mean over the streams; each stream's own is wanted.
-    from_output = tapes[-1].output.y * B
+    from_output = caches[-1].output.y * B
     zeros = np.zeros_like(from_output)
     dstates = model.zero_state(B)
     norms = np.zeros((T, 2, L))
-    for lag, tape in enumerate(reversed(tapes)):
+    for lag, cache in enumerate(reversed(caches)):
         dh = from_output if lag == 0 else zeros
         for k in reversed(range(L)):
             dh_next, *dc = dstates[k]
@@ -150,13 +151,13 @@ def _chain(
             if dc:
                 norms[lag, 1, k] = _mean_norm(dc[0])
             norms[lag, 0, k] = _mean_norm(dh[0] + dh_next)
-            dh, dstates[k] = model.layers[k].backward(dh, (dh_next, *dc), tape.layers[k])
+            dh, dstates[k] = model.layers[k].backward(dh, (dh_next, *dc), cache.layers[k])
     return norms[:, 0], norms[:, 1] if "c" in model.layers[0].STATES else None
 
 
 def _update_norm(model: Model, ids: Array, state: States) -> float:
-    tape = model.tape(len(ids) - 1, ids.shape[1])
-    model.loss_and_gradient(ids[:-1], ids[1:], state, tape)
+    cache = model.cache(len(ids) - 1, ids.shape[1])
+    model.loss_and_gradient(ids[:-1], ids[1:], state, cache)
     assert model.gradient is not None
     return global_norm(model.gradient.flat)
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from charlm.insight.characters import characters, names
 from charlm.insight.surprise import Reader
-from charlm.nn.parameters import Array
 from charlm.terminal import printable
 from charlm.text.corpus import IdFile
-from charlm.text.vocabulary import ByteVocabulary, Ids, Vocabulary
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary
+from charlm.types import Array, Ids
 
 # What follows on an oddity surprises as well: within so many characters only the oddest counts.
 _APART = 8

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 # A speaker's name stands alone on its line, as in a play: at the text's beginning or after an
 # empty line.

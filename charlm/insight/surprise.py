@@ -12,9 +12,8 @@ import numpy as np
 
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
-from charlm.nn.parameters import Array
 from charlm.nn.stepper import Stepper
-from charlm.text.vocabulary import Ids
+from charlm.types import Array, Ids
 
 
 class Surprise(NamedTuple):

@@ -1,6 +1,6 @@
-"""What happens inside while a text is read: the network's own tapes, a chunk at a time.
+"""What happens inside while a text is read: the network's own caches, a chunk at a time.
 
-    start, id_0, id_1, ...  -->  forward on a tape of T steps  -->  what each slot holds
+    start, id_0, id_1, ...  -->  forward on a cache of T steps  -->  what each slot holds
 
 Index k of what is returned stands for the moment after symbol k was read.
 """
@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.nn.model import Model
-from charlm.nn.parameters import Array
-from charlm.nn.recurrent import Tape
-from charlm.text.vocabulary import Ids
+from charlm.nn.recurrent import Cache
+from charlm.types import Array, Ids
 
 _STEPS = 128
 
@@ -23,13 +22,13 @@ class Piece(NamedTuple):
 
     Attributes:
         begin: its first symbol's index.
-        steps: how many of the tapes' slots belong to it, from the first on.
-        tapes: one a layer, valid until the next piece is read.
+        steps: how many of the caches' slots belong to it, from the first on.
+        caches: one a layer, valid until the next piece is read.
     """
 
     begin: int
     steps: int
-    tapes: Sequence[Tape]
+    caches: Sequence[Cache]
 
 
 def pieces(model: Model, ids: Ids, start_id: int) -> Iterator[Piece]:
@@ -40,16 +39,16 @@ def pieces(model: Model, ids: Ids, start_id: int) -> Iterator[Piece]:
         ids: (N,) the text.
         start_id: what stands before its first symbol.
     """
-    tape = model.tape(1, 1)
-    state = model.forward(np.array([[start_id]]), model.zero_state(1), tape)
-    tape = model.tape(_STEPS, 1)
+    cache = model.cache(1, 1)
+    state = model.forward(np.array([[start_id]]), model.zero_state(1), cache)
+    cache = model.cache(_STEPS, 1)
     column = np.full((_STEPS, 1), start_id)
     for begin in range(0, ids.size, _STEPS):
         steps = min(_STEPS, ids.size - begin)
         # A last piece that is shorter is followed by symbols that nobody looks at.
         column[:steps, 0] = ids[begin : begin + steps]
-        state = model.forward(column, state, tape)
-        yield Piece(begin, steps, tape.layers)
+        state = model.forward(column, state, cache)
+        yield Piece(begin, steps, cache.layers)
 
 
 def memory(model: Model, ids: Ids, start_id: int) -> Array:
@@ -65,8 +64,8 @@ def memory(model: Model, ids: Ids, start_id: int) -> Array:
     """
     shape = ids.size, len(model.layers), model.layers[0].H
     found = np.empty(shape, model.parameters.flat.dtype)
-    for begin, steps, tapes in pieces(model, ids, start_id):
-        for k, (layer, tape) in enumerate(zip(model.layers, tapes, strict=True)):
-            for t, slot in enumerate(tape.slots[:steps]):
+    for begin, steps, caches in pieces(model, ids, start_id):
+        for k, (layer, cache) in enumerate(zip(model.layers, caches, strict=True)):
+            for t, slot in enumerate(cache.slots[:steps]):
                 found[begin + t, k] = getattr(slot, layer.MEMORY)[:, 0]
     return found

@@ -10,7 +10,7 @@ Sources: Srivastava et al. 2014; Gal & Ghahramani 2016 (the same mask at every s
 
 import numpy as np
 
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 
 def draw_mask(rate: float, mask: Array, rng: np.random.Generator) -> None:

@@ -9,7 +9,7 @@ Source: Goodfellow, Bengio & Courville 2016, Deep Learning, equations 6.29 to 6.
 
 import numpy as np
 
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 
 def softmax(z: Array) -> Array:

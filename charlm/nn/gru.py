@@ -21,14 +21,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.products import Product
-from charlm.nn.recurrent import (
-    RecurrentLayer,
-    Tape,
-    draw_input_weights,
-    draw_recurrent_weights,
-)
+from charlm.nn.linear import Linear
+from charlm.nn.parameters import Block, Parameters, aligned_zeros
+from charlm.nn.recurrent import Cache, RecurrentLayer, draw_input_weights, draw_recurrent_weights
+from charlm.types import Array
 
 _HALF = np.array(0.5, np.float32)
 _ONE = np.array(1, np.float32)
@@ -53,7 +49,7 @@ class Slot(NamedTuple):
     h_next: Array
 
 
-class GRUTape(Tape):
+class GRUCache(Cache):
     """Hold a GRU layer's chunk: 4 (D + 5H + 2) B bytes a step in float32."""
 
     def __init__(self, T: int, B: int, D: int, H: int, dtype: np.dtype, rolling: bool) -> None:
@@ -66,7 +62,7 @@ class GRUTape(Tape):
         u = aligned_zeros(H * B, dtype).reshape(H, B)
         last = 0 if rolling else T
         self.x, self.h = x1[:, :D], h1[:, :H]
-        self.entering, self.leaving = (self.h[0],), (self.h[last],)
+        self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         self.slots = [
             Slot(
                 x1[t],
@@ -119,7 +115,7 @@ class GRU(RecurrentLayer):
         self.dtype = Wx.dtype
         wanted = slice(0, self.D if self.needs_dx else 0)
         self.product_x = self._product(Wx, dWx, wanted, halved=2 * self.H)
-        self.product_h = Product(Wh, dWh, slice(0, self.H), halved=2 * self.H)
+        self.product_h = Linear(Wh, dWh, slice(0, self.H), halved=2 * self.H)
         self.products = (self.product_x, self.product_h)
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
@@ -128,8 +124,8 @@ class GRU(RecurrentLayer):
         views[f"{self.name}.bx"][...] = 0
         views[f"{self.name}.bh"][...] = 0
 
-    def tape(self, T: int, B: int, *, rolling: bool = False) -> GRUTape:
-        return GRUTape(T, B, self.X, self.H, self.dtype, rolling)
+    def cache(self, T: int, B: int, *, rolling: bool = False) -> GRUCache:
+        return GRUCache(T, B, self.X, self.H, self.dtype, rolling)
 
     def step(self, slot: Slot) -> None:
         x1, h1, a, rz, r, z, n, ah, ah_rz, ah_n_scratch, ah_n, _, h, h_next = slot
@@ -151,7 +147,7 @@ class GRU(RecurrentLayer):
         np.multiply(z, ah_n_scratch, out=ah_n_scratch)
         np.add(n, ah_n_scratch, out=h_next)
 
-    def step_back(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
+    def step_backward(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
         x1, h1, _, rz, r, z, n, _, _, _, ah_n, x, h, _ = slot
         u, dax, dah, dax_rz, dah_rz, dax_r, dax_z, dax_n, dah_n = work
         # 3a. dn = dh * (1 - z), times d tanh = 1 - n^2 (2a)

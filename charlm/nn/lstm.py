@@ -23,13 +23,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.recurrent import (
-    RecurrentLayer,
-    Tape,
-    draw_input_weights,
-    draw_recurrent_weights,
-)
+from charlm.nn.parameters import Block, Parameters, aligned_zeros
+from charlm.nn.recurrent import Cache, RecurrentLayer, draw_input_weights, draw_recurrent_weights
+from charlm.types import Array
 
 # As arrays of no dimension: a Python number would be converted at every call.
 _HALF = np.array(0.5, np.float32)
@@ -53,7 +49,7 @@ class Slot(NamedTuple):
     dxh: Array  # (D+H, B) or (H, B): the rows of xh whose gradient is wanted
 
 
-class LSTMTape(Tape):
+class LSTMCache(Cache):
     """Hold an LSTM layer's chunk: 4 (D + 7H + 1) B bytes a step in float32."""
 
     def __init__(
@@ -67,8 +63,8 @@ class LSTMTape(Tape):
         tanh_c = aligned_zeros(T * H * B, dtype).reshape(T, H, B)
         last = 0 if rolling else T
         self.x, self.h = xh[:T, :D], xh[:, D:-1]
-        self.entering = self.h[0], c[0]
-        self.leaving = self.h[last], c[last]
+        self.state_in = self.h[0], c[0]
+        self.state_out = self.h[last], c[last]
         self.slots = [
             Slot(
                 xh[t],
@@ -125,9 +121,9 @@ class LSTM(RecurrentLayer):
         views[f"{self.name}.b"][...] = 0
         views[f"{self.name}.b"][H : 2 * H] = self.forget_bias
 
-    def tape(self, T: int, B: int, *, rolling: bool = False) -> LSTMTape:
+    def cache(self, T: int, B: int, *, rolling: bool = False) -> LSTMCache:
         wanted = slice(0 if self.needs_dx else self.X, self.X + self.H)
-        return LSTMTape(T, B, self.X, self.H, wanted, self.dtype, rolling)
+        return LSTMCache(T, B, self.X, self.H, wanted, self.dtype, rolling)
 
     def step(self, slot: Slot) -> None:
         xh, a, sigmoids, i, f, o, g, c, c_next, tanh_c, h_next, _ = slot
@@ -145,7 +141,7 @@ class LSTM(RecurrentLayer):
         np.tanh(c_next, out=tanh_c)
         np.multiply(o, tanh_c, out=h_next)
 
-    def step_back(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
+    def step_backward(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
         xh, _, sigmoids, i, f, o, g, c, _, tanh_c, _, dxh = slot
         dc, u, da, da_i, da_f, da_o, da_g, da_sigmoids = work
         # 3a. do = dh * tanh(c');  dc += dh * o * (1 - tanh(c')^2)

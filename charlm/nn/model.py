@@ -3,7 +3,7 @@
     ids (T, B) -> Input -> x (T, D, B) -> layer 0 -> h -> ... -> layer L-1 -> y -> Output -> loss
                              * mask          * mask                  * mask
 
-The rooms below do the work; this one only passes each tape's result on to the next tape.
+The rooms below do the work; this one only passes each cache's result on to the next cache.
 """
 
 from collections.abc import Sequence
@@ -13,25 +13,25 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from charlm import randomness
-from charlm.config import ModelConfig
 from charlm.nn.dropout import apply_mask, draw_mask
+from charlm.nn.embedding import Embedding, FoldedEmbedding, Input, OneHot, folding_pays
 from charlm.nn.gru import GRU
-from charlm.nn.inputs import Embedding, FoldedEmbedding, Input, OneHot, folding_pays
 from charlm.nn.lstm import LSTM
-from charlm.nn.output import Output, OutputTape
-from charlm.nn.parameters import Array, Parameters
-from charlm.nn.recurrent import RecurrentLayer, State, Tape
+from charlm.nn.output import Output, OutputCache
+from charlm.nn.parameters import Parameters
+from charlm.nn.recurrent import Cache, RecurrentLayer
 from charlm.nn.rnn import RNN
+from charlm.settings.schema import ModelConfig
+from charlm.types import Array, States
 
-States: TypeAlias = list[State]
 Room: TypeAlias = Input | RecurrentLayer | Output
 
 
-class ModelTape:
+class ModelCache:
     """Hold the workspace of the whole network for T steps of B streams.
 
     Attributes:
-        layers: one tape a recurrent layer.
+        layers: one cache a recurrent layer.
         output: the output layer's.
         masks: L+1 dropout masks, of the input, between layers and before the output; None is 1.
         zero_dstates: what comes back from the next chunk where the gradient is cut.
@@ -39,9 +39,9 @@ class ModelTape:
 
     def __init__(self, model: "Model", T: int, B: int, rates: Sequence[float]) -> None:
         self.T, self.B = T, B
-        self.layers: list[Tape] = [layer.tape(T, B) for layer in model.layers]
-        self.output: OutputTape = model.output.tape(T, B)
-        self.inputs = [tape.x for tape in self.layers] + [self.output.y]
+        self.layers: list[Cache] = [layer.cache(T, B) for layer in model.layers]
+        self.output: OutputCache = model.output.cache(T, B)
+        self.inputs = [cache.x for cache in self.layers] + [self.output.y]
         self.rates = tuple(rates) or (0.0,) * len(self.inputs)
         assert not self.rates[0] or model.input.needs_dx, "characters are no channels to drop"
         self.masks = [
@@ -68,7 +68,7 @@ class Model:
         V: size of the vocabulary.
         dtype: float32, or float64 for checks.
         training: allocate the gradient too; without it the model only runs forward.
-        masked_input: whether its tapes will have dropout on the embedding, which is looked up then.
+        masked_input: whether there will be dropout on the embedding, which is looked up then.
 
     Attributes:
         parameters: all weights; call `prepare` after changing them.
@@ -90,7 +90,7 @@ class Model:
         rooms: list[Room] = [self.input, *self.layers, self.output]
         layouts = [room.blocks() for room in rooms]
         self.parameters = Parameters((block for layout in layouts for block in layout), dtype)
-        self.gradient = self.parameters.twin() if training else None
+        self.gradient = self.parameters.zeros_like() if training else None
         index = 0
         for room, layout in zip(rooms, layouts, strict=True):
             room.bind(index, self.parameters, self.gradient)
@@ -108,14 +108,14 @@ class Model:
             layer.initialize(views, rng)
         self.input.initialize(views, rng)
         self.output.initialize(views, rng)
-        self.prepare()
+        self.refresh()
 
-    def prepare(self) -> None:
+    def refresh(self) -> None:
         """Take over changed weights."""
         for product in self.products:
-            product.prepare()
+            product.refresh()
 
-    def tape(self, T: int, B: int, rates: Sequence[float] = ()) -> ModelTape:
+    def cache(self, T: int, B: int, rates: Sequence[float] = ()) -> ModelCache:
         """Allocate a workspace for chunks of T steps of B streams.
 
         Args:
@@ -124,34 +124,34 @@ class Model:
             rates: L+1 dropout rates: of the input, between layers and before the output; none
                 where empty.
         """
-        return ModelTape(self, T, B, rates)
+        return ModelCache(self, T, B, rates)
 
     def zero_state(self, B: int) -> States:
         """Return the state at the beginning of a text, a tuple a layer."""
         return [layer.zero_state(B) for layer in self.layers]
 
-    def forward(self, ids: Array, state: States, tape: ModelTape) -> States:
+    def forward(self, ids: Array, state: States, cache: ModelCache) -> States:
         """Run a chunk up to the output layer's input.
 
         Args:
             ids: (T, B) characters.
             state: what enters, from the chunk before or `zero_state`.
-            tape: the workspace, of the same T and B; its masks are applied.
+            cache: the workspace, of the same T and B; its masks are applied.
 
         Returns:
-            The state that leaves, as views valid until the tape's next forward.
+            The state that leaves, as views valid until the cache's next forward.
         """
-        x = tape.inputs[0]
+        x = cache.inputs[0]
         self.input.forward(ids, x)
-        apply_mask(tape.masks[0], x, x)
+        apply_mask(cache.masks[0], x, x)
         leaving = []
         for k, layer in enumerate(self.layers):
-            leaving.append(layer.forward(state[k], tape.layers[k]))
-            apply_mask(tape.masks[k + 1], tape.layers[k].h[1:], tape.inputs[k + 1])
+            leaving.append(layer.forward(state[k], cache.layers[k]))
+            apply_mask(cache.masks[k + 1], cache.layers[k].h[1:], cache.inputs[k + 1])
         return leaving
 
     def loss_and_gradient(
-        self, ids: Array, targets: Array, state: States, tape: ModelTape
+        self, ids: Array, targets: Array, state: States, cache: ModelCache
     ) -> tuple[float, States]:
         """Run a chunk forward and back; the gradient is cut at the chunk's beginning.
 
@@ -159,21 +159,21 @@ class Model:
             ids: (T, B) characters.
             targets: (T, B) the characters that came next.
             state: what enters.
-            tape: the workspace, of the same T and B.
+            cache: the workspace, of the same T and B.
 
         Returns:
             loss: mean cross-entropy in nats per character.
-            state: what leaves, as views valid until the tape's next forward.
+            state: what leaves, as views valid until the cache's next forward.
         """
         assert self.gradient is not None
-        leaving = self.forward(ids, state, tape)
+        leaving = self.forward(ids, state, cache)
         self.gradient.flat.fill(0)
-        loss = self.output.loss_and_gradient(targets, tape.output)
-        dh = tape.output.y
+        loss = self.output.loss_and_gradient(targets, cache.output)
+        dh = cache.output.y
         for k in reversed(range(len(self.layers))):
-            apply_mask(tape.masks[k + 1], dh, dh)
-            dh, _ = self.layers[k].backward(dh, tape.zero_dstates[k], tape.layers[k])
-        apply_mask(tape.masks[0], dh, dh)
+            apply_mask(cache.masks[k + 1], dh, dh)
+            dh, _ = self.layers[k].backward(dh, cache.zero_dstates[k], cache.layers[k])
+        apply_mask(cache.masks[0], dh, dh)
         self.input.backward(ids, dh)
         return loss, leaving
 

@@ -12,8 +12,9 @@ are computed, so no array of V x T x B exists whatever V is.
 import numpy as np
 
 from charlm.nn.functions import cross_entropy, cross_entropy_backward
-from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.products import Product
+from charlm.nn.linear import Linear
+from charlm.nn.parameters import Block, Parameters, aligned_zeros
+from charlm.types import Array
 
 # So many columns lie side by side, but no more logits than these, 16 MB: wider products gain
 # nothing more, and memory should not grow with V.
@@ -26,7 +27,7 @@ def steps_abreast(T: int, B: int, V: int) -> int:
     return max(1, min(T, COLUMNS // B, LOGITS // (V * B)))
 
 
-class OutputTape:
+class OutputCache:
     """Hold the output layer's input, 4 (H + 1) B bytes a step in float32, and some steps' logits.
 
     Attributes:
@@ -56,7 +57,7 @@ class Output:
     def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
         W = parameters.blocks[index]
         dW = None if gradient is None else gradient.blocks[index]
-        self.product = Product(W, dW, slice(0, self.H))
+        self.product = Linear(W, dW, slice(0, self.H))
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         """Draw weights so small that the first loss is within 2 % of ln V, whatever the cell."""
@@ -65,31 +66,31 @@ class Output:
         W[...] = rng.uniform(-bound, bound, W.shape)
         views["output.b"][...] = 0
 
-    def tape(self, T: int, B: int) -> OutputTape:
+    def cache(self, T: int, B: int) -> OutputCache:
         """Allocate a workspace for T steps of B streams."""
-        return OutputTape(T, B, self.H, self.V, self.product.W.dtype)
+        return OutputCache(T, B, self.H, self.V, self.product.W.dtype)
 
-    def forward(self, tape: OutputTape, t: int) -> Array:
+    def forward(self, cache: OutputCache, t: int) -> Array:
         """Return the logits of step t, (V, B), valid until the next call."""
-        self.product.forward(tape.columns[t], tape.z)
-        return tape.z
+        self.product.forward(cache.columns[t], cache.z)
+        return cache.z
 
-    def loss_and_gradient(self, targets: Array, tape: OutputTape) -> float:
+    def loss_and_gradient(self, targets: Array, cache: OutputCache) -> float:
         """Score a chunk and run back through this layer.
 
         Args:
             targets: (T, B) ids.
-            tape: holds y; holds dy in its place afterwards.
+            cache: holds y; holds dy in its place afterwards.
 
         Returns:
             The mean of the nats per character.
         """
         N, wanted, nats = targets.size, targets.reshape(-1), 0.0
-        width = tape.S * targets.shape[1]
+        width = cache.S * targets.shape[1]
         for begin in range(0, N, width):
             here = slice(begin, min(begin + width, N))
-            y1, target = tape.y1[:, here], wanted[here]
-            z = tape.logits[: self.V * target.size].reshape(self.V, -1)
+            y1, target = cache.y1[:, here], wanted[here]
+            z = cache.logits[: self.V * target.size].reshape(self.V, -1)
             # 1a. z = [W b] @ [y; 1]
             self.product.forward_wide(y1, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target

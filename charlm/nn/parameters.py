@@ -8,12 +8,11 @@ with `[x; h; 1]`. The optimizer, clipping and averaging see one long vector and 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-Array: TypeAlias = NDArray[Any]
+from charlm.types import Array
 
 # Blocks begin on a cache line; the few numbers between them stay zero, as their gradients do.
 _LINE_BYTES = 64
@@ -92,11 +91,11 @@ class Parameters:
                 self.views[f"{block.name}.{part}"] = view
                 left += width
 
-    def twin(self) -> "Parameters":
+    def zeros_like(self) -> "Parameters":
         """Return zeros of the same layout, for the gradient."""
         return Parameters(self.layout, self.flat.dtype)
 
-    def over(self, flat: Array) -> "Parameters":
+    def view_of(self, flat: Array) -> "Parameters":
         """Lay the same names over another flat buffer, such as the optimizer's."""
         return Parameters(self.layout, flat.dtype, flat)
 

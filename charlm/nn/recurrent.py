@@ -1,10 +1,10 @@
-"""What the three cells share: a tape that remembers a chunk, and the loops over its steps.
+"""What the three cells share: a cache that remembers a chunk, and the loops over its steps.
 
-A tape is the workspace of one layer for T steps of B streams, allocated once and filled anew by
+A cache is the workspace of one layer for T steps of B streams, allocated once and filled anew by
 every chunk. Index t of a state is the state that ENTERS step t, so states are T+1 long. A slot is
 everything one step needs, as views made beforehand: the loops below slice nothing.
 
-A rolling tape has one slot whose leaving state lies where its entering state lay. Sampling and
+A rolling cache has one slot whose leaving state lies where its entering state lay. Sampling and
 evaluation run the very same step on it, for as many steps as they like.
 
     forward      x_0..x_{T-1}, state  ->  h_1..h_T, state
@@ -19,34 +19,33 @@ Bengio 2010 equation 16 (input weights); Saxe, McClelland & Ganguli 2014 (orthog
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
-from charlm.nn.parameters import Array, Block, Parameters
-from charlm.nn.products import FoldedProduct, Product, Table
+from charlm.nn.linear import FoldedLinear, Linear, Table
+from charlm.nn.parameters import Block, Parameters
+from charlm.types import Array, State
 
-State: TypeAlias = tuple[Array, ...]
 
-
-class Tape:
+class Cache:
     """Hold what one layer remembers of a chunk.
 
     Attributes:
         x: (T, D, B) the layer's input; `backward` puts dx in its place.
         h: (T+1, H, B) hidden states; `backward` puts the gradient of those that enter a step in
             their place, and leaves the last one alone.
-        entering: the state at step 0, as views.
-        leaving: the state after step T-1, as views.
-        slots: one tuple of views a step, made for the cell's `step` and `step_back`.
+        state_in: the state at step 0, as views.
+        state_out: the state after step T-1, as views.
+        slots: one tuple of views a step, made for the cell's `step` and `step_backward`.
         work: the cell's scratch arrays, shared by all steps.
         dh: (H, B) the whole gradient of the h that left a step.
     """
 
     x: Array
     h: Array
-    entering: State
-    leaving: State
+    state_in: State
+    state_out: State
     slots: Sequence[Any]
     work: Sequence[Array]
     dh: Array
@@ -72,7 +71,7 @@ class RecurrentLayer(ABC):
         GATES: names of the blocks of H rows that the recurrent weights are made of.
         SIGMOIDS: the cell's gates between 0 and 1, by the names of a slot's views.
         MEMORY: a slot's view of what the cell carries on, between -1 and 1.
-        X: rows of the tape's x: D, or V where an embedding is folded into the weights.
+        X: rows of the cache's x: D, or V where an embedding is folded into the weights.
     """
 
     STATES: ClassVar[tuple[str, ...]]
@@ -80,7 +79,7 @@ class RecurrentLayer(ABC):
     SIGMOIDS: ClassVar[tuple[str, ...]]
     MEMORY: ClassVar[str]
     dtype: np.dtype[Any]
-    products: tuple[Product, ...]
+    products: tuple[Linear, ...]
     table: Table | None = None
 
     def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True) -> None:
@@ -103,7 +102,7 @@ class RecurrentLayer(ABC):
         """Draw the initial weights into the parameters' named views."""
 
     @abstractmethod
-    def tape(self, T: int, B: int, *, rolling: bool = False) -> Tape:
+    def cache(self, T: int, B: int, *, rolling: bool = False) -> Cache:
         """Allocate a workspace for T steps of B streams; T is 1 where it is rolling."""
 
     @abstractmethod
@@ -111,67 +110,67 @@ class RecurrentLayer(ABC):
         """Run the cell for one time step."""
 
     @abstractmethod
-    def step_back(self, slot: Any, dh: Array, work: Sequence[Array]) -> None:
+    def step_backward(self, slot: Any, dh: Array, work: Sequence[Array]) -> None:
         """Undo one time step.
 
         Args:
             slot: the step's views; dx takes the place of x, and the gradient of the h that
                 entered takes the place of that h.
             dh: (H, B) the whole gradient of the h that left.
-            work: the tape's scratch; other states' gradients live there from step to step.
+            work: the cache's scratch; other states' gradients live there from step to step.
         """
 
-    def forward(self, state: State, tape: Tape) -> State:
-        """Run over `tape.x`, which the layer below has written.
+    def forward(self, state: State, cache: Cache) -> State:
+        """Run over `cache.x`, which the layer below has written.
 
         Args:
             state: the state that enters step 0; (H, B) arrays, h first.
-            tape: the workspace; holds the hidden states in `tape.h` afterwards.
+            cache: the workspace; holds the hidden states in `cache.h` afterwards.
 
         Returns:
-            The state that leaves the last step, as views valid until the tape's next forward.
+            The state that leaves the last step, as views valid until the cache's next forward.
         """
-        for entering, given in zip(tape.entering, state, strict=True):
+        for entering, given in zip(cache.state_in, state, strict=True):
             np.copyto(entering, given)
-        for slot in tape.slots:
+        for slot in cache.slots:
             self.step(slot)
-        return tape.leaving
+        return cache.state_out
 
-    def backward(self, dh: Array, dstate: State, tape: Tape) -> tuple[Array, State]:
-        """Run back over the tape, and add the weights' gradient to the parameters' twin.
+    def backward(self, dh: Array, dstate: State, cache: Cache) -> tuple[Array, State]:
+        """Run back over the cache, and add the weights' gradient to the parameters' twin.
 
         Args:
             dh: (T, H, B) gradient of h_1..h_T from above.
             dstate: gradient of the state that left the last step, from the chunk after this one;
                 zeros cut the gradient there.
-            tape: the workspace that `forward` filled; it can be run back over once.
+            cache: the workspace that `forward` filled; it can be run back over once.
 
         Returns:
-            dx: (T, D, B) gradient of the input, where `tape.x` was; x itself where the layer was
+            dx: (T, D, B) gradient of the input, where `cache.x` was; x itself where the layer was
                 made not to need dx.
-            dstate: gradient of the state that entered, as views valid until the tape's next use.
+            dstate: gradient of the state that entered, as views valid until the cache's next use.
         """
         dh_next, *others = dstate
-        for work, given in zip(tape.work, others, strict=False):
+        for work, given in zip(cache.work, others, strict=False):
             np.copyto(work, given)
-        for t in reversed(range(len(tape.slots))):
-            np.add(dh[t], dh_next, out=tape.dh)
-            self.step_back(tape.slots[t], tape.dh, tape.work)
-            dh_next = tape.h[t]
+        for t in reversed(range(len(cache.slots))):
+            np.add(dh[t], dh_next, out=cache.dh)
+            self.step_backward(cache.slots[t], cache.dh, cache.work)
+            dh_next = cache.h[t]
         for product in self.products:
             product.finish()
-        return tape.x, (dh_next, *tape.work[: len(others)])
+        return cache.x, (dh_next, *cache.work[: len(others)])
 
     def fold(self, table: Table) -> None:
         """Take an embedding into the input weights, before `bind`; x is one-hot then."""
         assert not self.needs_dx
         self.table, self.X = table, table.E.shape[1]
 
-    def _product(self, W: Array, dW: Array | None, wanted: slice, halved: int = 0) -> Product:
+    def _product(self, W: Array, dW: Array | None, wanted: slice, halved: int = 0) -> Linear:
         """Make the product of a block whose first D columns are the input's."""
         if self.table is None:
-            return Product(W, dW, wanted, halved)
-        return FoldedProduct(W, dW, wanted, halved, self.table)
+            return Linear(W, dW, wanted, halved)
+        return FoldedLinear(W, dW, wanted, halved, self.table)
 
     def zero_state(self, B: int) -> State:
         """Return the state at the beginning of a text."""

@@ -14,13 +14,9 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from charlm.nn.parameters import Array, Block, Parameters, aligned_zeros
-from charlm.nn.recurrent import (
-    RecurrentLayer,
-    Tape,
-    draw_input_weights,
-    draw_recurrent_weights,
-)
+from charlm.nn.parameters import Block, Parameters, aligned_zeros
+from charlm.nn.recurrent import Cache, RecurrentLayer, draw_input_weights, draw_recurrent_weights
+from charlm.types import Array
 
 _ONE = np.array(1, np.float32)
 
@@ -29,12 +25,12 @@ class Slot(NamedTuple):
     """One step's views; h_next is the hidden state that leaves it."""
 
     xh: Array  # (D+H+1, B) x, then h, then ones
-    a: Array  # (H, B) h', kept apart because `backward` overwrites the tape's h
+    a: Array  # (H, B) h', kept apart because `backward` overwrites the cache's h
     h_next: Array
     dxh: Array  # the rows of xh whose gradient is wanted
 
 
-class RNNTape(Tape):
+class RNNCache(Cache):
     """Hold an RNN layer's chunk: 4 (D + 2H + 1) B bytes a step in float32."""
 
     def __init__(
@@ -46,7 +42,7 @@ class RNNTape(Tape):
         a = aligned_zeros(T * H * B, dtype).reshape(T, H, B)
         last = 0 if rolling else T
         self.x, self.h = xh[:T, :D], xh[:, D:-1]
-        self.entering, self.leaving = (self.h[0],), (self.h[last],)
+        self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         self.slots = [Slot(xh[t], a[t], self.h[min(t + 1, last)], xh[t, wanted]) for t in range(T)]
         self.work = (aligned_zeros(H * B, dtype).reshape(H, B),)
         self.dh = aligned_zeros(H * B, dtype).reshape(H, B)
@@ -77,9 +73,9 @@ class RNN(RecurrentLayer):
         draw_recurrent_weights(views[f"{self.name}.Wh"], rng)
         views[f"{self.name}.b"][...] = 0
 
-    def tape(self, T: int, B: int, *, rolling: bool = False) -> RNNTape:
+    def cache(self, T: int, B: int, *, rolling: bool = False) -> RNNCache:
         wanted = slice(0 if self.needs_dx else self.X, self.X + self.H)
-        return RNNTape(T, B, self.X, self.H, wanted, self.dtype, rolling)
+        return RNNCache(T, B, self.X, self.H, wanted, self.dtype, rolling)
 
     def step(self, slot: Slot) -> None:
         xh, a, h_next, _ = slot
@@ -89,7 +85,7 @@ class RNN(RecurrentLayer):
         np.tanh(a, out=a)
         np.copyto(h_next, a)
 
-    def step_back(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
+    def step_backward(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
         xh, h_next, _, dxh = slot
         (da,) = work
         # 2a. da = dh * (1 - h'^2)

@@ -2,14 +2,14 @@
 
     ids (B,) -> Input -> step of layer 0 -> ... -> step of layer L-1 -> logits (V, B)
 
-Each layer has a rolling one-slot tape, and runs the very step that training runs.
+Each layer has a rolling one-slot cache, and runs the very step that training runs.
 """
 
 import numpy as np
 
-from charlm.nn.inputs import FoldedEmbedding, OneHot
-from charlm.nn.model import Model, States
-from charlm.nn.parameters import Array
+from charlm.nn.embedding import FoldedEmbedding, OneHot
+from charlm.nn.model import Model
+from charlm.types import Array, States
 
 
 class Stepper:
@@ -25,17 +25,17 @@ class Stepper:
 
     def __init__(self, model: Model, B: int) -> None:
         self.model = model
-        tapes = [layer.tape(1, B, rolling=True) for layer in model.layers]
-        self.state: States = [tape.leaving for tape in tapes]
-        self._output = model.output.tape(1, B)
-        self._x = tapes[0].x
+        caches = [layer.cache(1, B, rolling=True) for layer in model.layers]
+        self.state: States = [cache.state_out for cache in caches]
+        self._output = model.output.cache(1, B)
+        self._x = caches[0].x
         # One stream is what sampling mostly runs: moving its one 1 beats writing the column anew.
         one_hot = isinstance(model.input, OneHot | FoldedEmbedding)
         self._column, self._id = (self._x[0, :, 0] if one_hot and B == 1 else None), 0
-        above = [tape.x[0] for tape in tapes[1:]] + [self._output.y[0]]
+        above = [cache.x[0] for cache in caches[1:]] + [self._output.y[0]]
         self._way = [
-            (layer.step, tape.slots[0], tape.h[0], x)
-            for layer, tape, x in zip(model.layers, tapes, above, strict=True)
+            (layer.step, cache.slots[0], cache.h[0], x)
+            for layer, cache, x in zip(model.layers, caches, above, strict=True)
         ]
 
     def reset(self) -> None:

@@ -10,8 +10,8 @@ section 5; with an epsilon in units of s, so that it suits networks of any size.
 
 import numpy as np
 
-from charlm.nn.parameters import Array
 from charlm.optim.optimizers import Optimizer
+from charlm.types import Array
 
 
 class Adaptation(Optimizer):

@@ -9,8 +9,8 @@ ExponentialMovingAverage.
 
 import numpy as np
 
-from charlm.nn.parameters import Array
 from charlm.optim.optimizers import BLOCK
+from charlm.types import Array
 
 
 class Average:

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 
 def global_norm(gradient: Array) -> float:

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from charlm.config import TrainConfig
-from charlm.nn.parameters import Array
+from charlm.settings.schema import TrainConfig
+from charlm.types import Array
 
 BLOCK = 16384
 

@@ -13,7 +13,7 @@ Source of the cosine: Loshchilov & Hutter 2017, SGDR, equation 5, without restar
 import math
 from dataclasses import dataclass
 
-from charlm.config import TrainConfig
+from charlm.settings.schema import TrainConfig
 
 # How often a run's rate steps down where nobody said.
 _STEPS = 8

@@ -7,9 +7,9 @@ import numpy as np
 
 from charlm.insight.characters import Characters, names
 from charlm.insight.surprise import Surprise
-from charlm.nn.parameters import Array
 from charlm.pages.page import data, safe
 from charlm.text.vocabulary import Vocabulary
+from charlm.types import Array
 
 # Bits at which the colour is deepest; page.css has so many shades.
 DEEPEST = 8

@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from charlm import __version__
+from charlm._version import __version__
 from charlm.errors import DrawingError
 from charlm.storage.atomic import replacing
 from charlm.terminal import printable
@@ -72,9 +72,9 @@ def write(path: Path, content: str) -> None:
                 ours = file.read(len(_MARK)) == _MARK.encode()
             if not ours:
                 raise DrawingError(
-                    f"{path}: is there already, and no page of charlm's; name another --out"
+                    path, "is there already, and no page of charlm's", "name another --out"
                 )
         with replacing(path) as file:
             file.write(content.encode())
     except OSError as error:
-        raise DrawingError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise DrawingError(path, f"cannot be written ({error.strerror or error})") from None

@@ -15,7 +15,7 @@ import numpy as np
 
 from charlm.errors import DrawingError
 from charlm.insight.gates import Saturation
-from charlm.nn.parameters import Array
+from charlm.types import Array
 
 _INK, _MUTED, _LINE, _ONE, _OTHER = (f"#00000{k}" for k in range(1, 6))
 _COLOURS = dict(
@@ -60,8 +60,9 @@ def matplotlib(part: str = "") -> Any:
         first_line = str(error).partition("\n")[0]
         state = "is not installed" if absent else f"cannot be imported ({first_line})"
         raise DrawingError(
-            f"pictures: need matplotlib, which {state}; pip install matplotlib, or '.[plot]' in a "
-            "checkout of charlm"
+            "pictures",
+            f"need matplotlib, which {state}",
+            "pip install matplotlib, or '.[plot]' in a checkout of charlm",
         ) from None
 
 

@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.config import Config
 from charlm.insight import cells, gates
 from charlm.insight.characters import Characters, characters
 from charlm.insight.excerpt import Excerpt, of_file, of_run
 from charlm.insight.properties import properties
 from charlm.insight.surprise import Surprise, surprise
 from charlm.insight.trace import memory
-from charlm.nn.parameters import Array
 from charlm.pages import plots
 from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import page, safe
 from charlm.pages.texts import HINT, TOP, chosen, gallery
-from charlm.storage.facts import Facts, find, flat
+from charlm.runs.loading import Trained, load_model
+from charlm.runs.summary import RunSummary, find, flat
+from charlm.settings.schema import Config
 from charlm.storage.history import History, read_history
-from charlm.storage.weights import Trained, load_model
+from charlm.types import Array
 
 # What is shown in colours of surprise comes after what warms the state up.
 _WARM, _SHOWN = 300, 2_000
@@ -47,7 +47,7 @@ class _Seen(NamedTuple):
     saturation: list[gates.Saturation]
     states: Array
     told: Mapping[str, Array]
-    found: list[cells.Told]
+    found: list[cells.UnitFinding]
 
 
 def report(path: Path, text: Path | None = None) -> str:
@@ -98,11 +98,11 @@ def _look(trained: Trained, excerpt: Excerpt) -> _Seen:
         gates.saturation(model, ids[:_COUNTED], vocabulary.start_id),
         states,
         told,
-        cells.find(states, told),
+        cells.find_units(states, told),
     )
 
 
-def _head(facts: Facts, history: History, trained: Trained) -> str:
+def _head(facts: RunSummary, history: History, trained: Trained) -> str:
     model, size = trained.config.model, facts.number("text", "characters")
     cell = "tanh RNN" if model.cell == "rnn" else model.cell.upper()
     lead = f"A character-level {cell}, {model.layers} x {model.hidden:,} units"
@@ -117,7 +117,9 @@ def _head(facts: Facts, history: History, trained: Trained) -> str:
     )
 
 
-def _numbers(facts: Facts, history: History, trained: Trained) -> Iterator[tuple[str, str, str]]:
+def _numbers(
+    facts: RunSummary, history: History, trained: Trained
+) -> Iterator[tuple[str, str, str]]:
     """Yield what there is to know at a glance: a label, a number, what belongs to it."""
     best, at = facts.best_loss, facts.best_step
     made, goal = facts.number("progress", "step"), facts.number("config", "train", "steps")
@@ -257,7 +259,7 @@ def _cells(seen: _Seen | None) -> str:
     )
 
 
-def _settings(facts: Facts, path: Path) -> str:
+def _settings(facts: RunSummary, path: Path) -> str:
     defaults = flat(json.loads(json.dumps(Config().as_dict())))
     changed = kept = ""
     for key, value in facts.settings.items():

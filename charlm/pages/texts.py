@@ -6,11 +6,10 @@ from charlm.insight import cells
 from charlm.insight.characters import characters
 from charlm.insight.oddities import Oddity
 from charlm.insight.surprise import surprise
-from charlm.nn.parameters import Array
 from charlm.pages.coloured import by_state, by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import page, safe
-from charlm.storage.weights import Trained
-from charlm.text.vocabulary import Ids
+from charlm.runs.loading import Trained
+from charlm.types import Array, Ids
 
 # Symbols that a page of surprises shows, at the most: browsers slow down with more.
 MOST = 50_000
@@ -71,7 +70,7 @@ def best(
     text: str,
     states: Array,
     told: Mapping[str, Array],
-    found: Sequence[cells.Told],
+    found: Sequence[cells.UnitFinding],
 ) -> str:
     """Make the page of the units that tell most of a text; arguments as in `gallery`."""
     return _of_one(name, chosen(text), legend_of_states() + gallery(text, states, told, found))
@@ -88,7 +87,7 @@ def chosen(text: str) -> str:
 
 
 def gallery(
-    text: str, states: Array, told: Mapping[str, Array], found: Sequence[cells.Told]
+    text: str, states: Array, told: Mapping[str, Array], found: Sequence[cells.UnitFinding]
 ) -> str:
     """Draw units on the part of a text where their property changes most, as markup.
 

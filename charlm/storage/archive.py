@@ -126,13 +126,13 @@ class OpenArchive:
         match error:
             case FileNotFoundError():
                 raise CheckpointError(
-                    f"{self.path}: no such checkpoint; train one first, or name another"
+                    self.path, "no such checkpoint", "train one first, or name another"
                 ) from None
             case IsADirectoryError():
-                raise CheckpointError(f"{self.path}: is a folder; name a file in it") from None
+                raise CheckpointError(self.path, "is a folder", "name a file in it") from None
             case OSError():
                 raise CheckpointError(
-                    f"{self.path}: cannot be read ({error.strerror or error})"
+                    self.path, f"cannot be read ({error.strerror or error})"
                 ) from None
             case (
                 zipfile.BadZipFile()
@@ -144,8 +144,9 @@ class OpenArchive:
                 | struct.error()
             ):
                 raise CheckpointError(
-                    f"{self.path}: cannot be read ({str(error)[:_MOST_REASON]}); the file is "
-                    "damaged or no checkpoint"
+                    self.path,
+                    f"cannot be read ({str(error)[:_MOST_REASON]})",
+                    "the file is damaged or no checkpoint",
                 ) from None
 
 
@@ -163,15 +164,15 @@ def _check(members: list[zipfile.ZipInfo], nbytes: int) -> None:
 def parse_meta(path: Path, archive: zipfile.ZipFile) -> Mapping[str, Any]:
     """Read the description in an open archive; raises as `read_meta`."""
     if META not in archive.namelist():
-        raise CheckpointError(f"{path}: is no checkpoint of charlm's (it has no {META})")
+        raise CheckpointError(path, f"is no checkpoint of charlm's (it has no {META})")
     content = parse_json(archive.read(META), META)
     meta: dict[str, Any] = content if isinstance(content, dict) else {}
     version = meta.get("format")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise CheckpointError(f"{path}: is no checkpoint of charlm's (it names no format)")
+        raise CheckpointError(path, "is no checkpoint of charlm's (it names no format)")
     if version > FORMAT:
         raise CheckpointError(
-            f"{path}: has format {version}, this charlm reads up to {FORMAT}; update charlm"
+            path, f"has format {version}, this charlm reads up to {FORMAT}", "update charlm"
         )
     return meta
 

@@ -23,7 +23,6 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from charlm.errors import CheckpointError
-from charlm.nn.parameters import Array
 from charlm.storage.archive import (
     FORMAT,
     META,
@@ -34,6 +33,7 @@ from charlm.storage.archive import (
     too_large,
 )
 from charlm.storage.atomic import replacing
+from charlm.types import Array
 
 # The earliest date that a ZIP archive can name: equal checkpoints are equal files.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -74,8 +74,9 @@ def save(
     text = json.dumps(listed, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
     if too_large(text):
         raise CheckpointError(
-            f"{path}: cannot be saved, its description would have {len(text):,} bytes; begin with "
-            "fewer files, or with a shorter start text or fewer streams"
+            path,
+            f"cannot be saved, its description would have {len(text):,} bytes",
+            "begin with fewer files, or with a shorter start text or fewer streams",
         )
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(META, _EPOCH), text)
@@ -189,9 +190,11 @@ def load(path: Path) -> Checkpoint:
 def check(path: Path, name: str, found: Header | None, wanted: Header) -> None:
     """Hold what is found of an array against what is needed; raises as `OpenCheckpoint.expect`."""
     if found is None:
-        raise CheckpointError(f"{path}: lacks '{name}'; the file is damaged")
+        raise CheckpointError(path, f"lacks '{name}'", "the file is damaged")
     if found != wanted:
         raise CheckpointError(
-            f"{path}: '{name}' is {np.dtype(found.dtype)} {found.shape} on disk, "
-            f"{np.dtype(wanted.dtype)} {wanted.shape} expected; the file is damaged"
+            path,
+            f"'{name}' is {np.dtype(found.dtype)} {found.shape} on disk, {np.dtype(wanted.dtype)} "
+            f"{wanted.shape} expected",
+            "the file is damaged",
         )

@@ -43,13 +43,13 @@ def read_history(path: Path) -> History:
     history = History([], [], [], 0)
     if path.exists() and not (path.is_file() or path.is_dir()):
         # Reading a pipe may wait for ever, and a device may never end.
-        raise RunError(f"{path}: is no ordinary file; move it away")
+        raise RunError(path, "is no ordinary file", "move it away")
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return history
     except OSError as error:
-        raise RunError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise RunError(path, f"cannot be read ({error.strerror or error})") from None
     torn = 0
     for line in lines:
         if not line.strip():

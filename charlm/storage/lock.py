@@ -61,7 +61,7 @@ class Lock:
         except OSError as error:
             if hasattr(self, "_release"):
                 self._release()
-            raise RunError(f"{path}: cannot be made ({error.strerror or error})") from None
+            raise RunError(path, f"cannot be made ({error.strerror or error})") from None
         _sweep(path)
 
     def release(self) -> None:
@@ -156,10 +156,11 @@ def _held(path: Path, holder: _Holder | None) -> RunError:
     who = f"process {holder.pid}" if holder else "another process"
     if holder and (there := _elsewhere(holder)):
         return RunError(
-            f"{path.parent}: is being trained by {who}{there}; wait for its end, or "
-            f"remove {path} where it has ended"
+            path.parent,
+            f"is being trained by {who}{there}",
+            f"wait for its end, or remove {path} where it has ended",
         )
-    return RunError(f"{path.parent}: is being trained by {who}; wait for its end, or stop it first")
+    return RunError(path.parent, f"is being trained by {who}", "wait for its end, or stop it first")
 
 
 def _content(path: Path) -> bytes:

@@ -19,13 +19,14 @@ import numpy as np
 from charlm.errors import TextError
 from charlm.text import encodings
 from charlm.text.source import Source, Watch
-from charlm.text.vocabulary import ByteVocabulary, Ids, OnUnknown, Vocabulary, code_points
+from charlm.text.vocabulary import ByteVocabulary, OnUnknown, Vocabulary, code_points
+from charlm.types import Ids
 
 _CODE_POINTS = 0x110000
 _IDS_AT_ONCE = 1 << 18
 
 
-class Share(NamedTuple):
+class Split(NamedTuple):
     """Name a part of the text: characters `begin` to `end`, `end` excluded."""
 
     begin: int
@@ -110,7 +111,7 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
         found = np.bincount(codes)
         counts[: found.size] += found
     if not counts.any():
-        raise TextError(f"{source.name}: is empty; name a text to learn from")
+        raise TextError(source.name, "is empty", "name a text to learn from")
     if source.level == "byte":
         return ByteVocabulary(), counts, digest.hexdigest()
     vocabulary = Vocabulary.of_counts(counts, min_count)
@@ -189,9 +190,9 @@ class IdFile:
             got = self._file.readinto(ids.data)
         except OSError as error:
             why = error.strerror or error
-            raise TextError(f"{self._file.name}: cannot be read ({why})") from None
+            raise TextError(self._file.name, f"cannot be read ({why})") from None
         if got != ids.nbytes:
-            raise TextError(f"{self._file.name}: ends early; it was cut while in use")
+            raise TextError(self._file.name, "ends early", "it was cut while in use")
 
     def largest(self) -> int:
         """Return the largest id; 0 of no text."""
@@ -211,12 +212,12 @@ class IdFile:
             self.close()
 
 
-def shares(characters: int, validation: float, test: float) -> tuple[Share, Share, Share]:
+def split(characters: int, validation: float, test: float) -> tuple[Split, Split, Split]:
     """Cut a text into training, validation and test."""
     end_of_training = int(characters * (1 - validation - test))
     end_of_validation = int(characters * (1 - test))
     return (
-        Share(0, end_of_training),
-        Share(end_of_training, end_of_validation),
-        Share(end_of_validation, characters),
+        Split(0, end_of_training),
+        Split(end_of_training, end_of_validation),
+        Split(end_of_validation, characters),
     )

@@ -11,7 +11,8 @@ import codecs
 import numpy as np
 
 from charlm.errors import TextError
-from charlm.text.vocabulary import UNKNOWN, Ids
+from charlm.text.vocabulary import UNKNOWN
+from charlm.types import Ids
 
 # Chinese novels have 3,000 to 5,000 different characters, and all of Korean 11,172.
 _MOST_CHARACTERS = 20_000
@@ -118,4 +119,4 @@ def check(counts: Ids, name: str, V: int, *, valid_utf8: bool = False) -> None:
         )
     else:
         return
-    raise TextError(f"{name}: {problem}")
+    raise TextError(name, problem)

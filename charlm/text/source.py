@@ -90,7 +90,7 @@ class Source:
         except _Undecodable as error:
             others = len(self.files) - 1
             apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
-            raise TextError(f"{path}: is not {error}; {apart}{_advice(path)}") from None
+            raise TextError(path, f"is not {error}", f"{apart}{_advice(path)}") from None
 
 
 class _Undecodable(Exception):
@@ -117,18 +117,18 @@ def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
                 inside = {q for q in path.rglob(glob) if q.is_file()}
             except (ValueError, NotImplementedError) as error:
                 raise TextError(
-                    f"--glob: must be a pattern of file names such as *.txt, got {brief(glob)} "
-                    f"({error})"
+                    "--glob",
+                    f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})",
                 ) from None
             if not inside:
                 raise TextError(
-                    f"{path}: is a folder without any file {glob}; name another pattern with --glob"
+                    path, f"is a folder without any file {glob}", "name another pattern with --glob"
                 )
             files |= inside
         elif not path.exists():
-            raise TextError(f"{path}: no such file; name a text to learn from")
+            raise TextError(path, "no such file", "name a text to learn from")
         elif not path.is_file():
-            raise TextError(f"{path}: is no ordinary file; copy its text into one first")
+            raise TextError(path, "is no ordinary file", "copy its text into one first")
         else:
             files.add(path)
     return tuple(sorted(files))
@@ -143,7 +143,7 @@ def _read(path: Path, digest: Digest, *watches: Watch) -> Iterator[bytes]:
                     watch(piece)
                 yield piece
     except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise TextError(path, f"cannot be read ({error.strerror or error})") from None
 
 
 def _decode(path: Path, encoding: str, digest: Digest, *watches: Watch) -> Iterator[str]:

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charlm.errors import CheckpointError, ConfigError, UnknownCharacter
+from charlm.types import Ids
 
-Ids = NDArray[Any]
 OnUnknown: TypeAlias = Literal["error", "skip", "replace"]
 
 # What the unknown symbol looks like where it has to be shown.
@@ -67,8 +67,9 @@ class Vocabulary:
         codes = np.flatnonzero(counts >= max(1, min_count))
         if not codes.size:
             raise ConfigError(
-                f"data.min_count: must be at most {int(counts.max())}, how often the commonest "
-                f"character occurs, got {min_count}"
+                "data.min_count",
+                f"must be at most {int(counts.max())}, how often the commonest character occurs, "
+                f"got {min_count}",
             )
         symbols = "".join(map(chr, codes))
         start = "\n" if "\n" in symbols else chr(int(counts.argmax()))
@@ -107,9 +108,11 @@ class Vocabulary:
             case "error":
                 first = int(unknown[0])
                 raise UnknownCharacter(
-                    f"{where}: character {text[first]!r} (U+{ord(text[first]):04X}) at position "
-                    f"{position + first} is not in this checkpoint's {self.size}-character "
-                    "vocabulary; leave it out, or train on a text that has it"
+                    where,
+                    f"character {text[first]!r} (U+{ord(text[first]):04X}) at position "
+                    f"{position + first} is not in this checkpoint's "
+                    f"{self.size}-character vocabulary",
+                    "leave it out, or train on a text that has it",
                 )
         return ids.astype(self.dtype, copy=False)
 
@@ -150,7 +153,7 @@ class Vocabulary:
             or list(symbols) != sorted(set(symbols))
             or any("\ud800" <= symbol <= "\udfff" for symbol in symbols)
         ):
-            raise CheckpointError(f"{where}: holds no valid vocabulary; the file is damaged")
+            raise CheckpointError(where, "holds no valid vocabulary", "the file is damaged")
         return Vocabulary(symbols, start, unknown=unknown)
 
 
@@ -176,8 +179,10 @@ class ByteVocabulary(Vocabulary):
             return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
         except UnicodeEncodeError as error:
             raise UnknownCharacter(
-                f"{where}: character U+{ord(text[error.start]):04X} at position "
-                f"{position + error.start} is a lone surrogate and has no bytes; leave it out"
+                where,
+                f"character U+{ord(text[error.start]):04X} at position {position + error.start} is "
+                "a lone surrogate and has no bytes",
+                "leave it out",
             ) from None
 
     def decoder(self) -> Callable[[int], str]:

@@ -14,13 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.config import Config, Layer, resolve
 from charlm.errors import ConfigError
 from charlm.nn.model import Model
-from charlm.storage import runs
+from charlm.runs.folder import find_checkpoint
+from charlm.runs.loading import Trained
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Config, Overrides
 from charlm.storage.archive import read_meta
-from charlm.storage.weights import Trained
-from charlm.text.vocabulary import Ids, Vocabulary
+from charlm.text.vocabulary import Vocabulary
+from charlm.types import Ids
 
 # A new run's model is the old one's, and so is what its symbols are; the rest is chosen as usual.
 _KEPT = ("data.level", "model.cell", "model.layers", "model.hidden", "model.embedding")
@@ -34,7 +36,9 @@ class Adopted(NamedTuple):
     dropped: int
 
 
-def settle(layers: Sequence[Layer], checkpoints: Path) -> tuple[Config, frozenset[str]]:
+def resolve_with_checkpoint(
+    layers: Sequence[Overrides], checkpoints: Path
+) -> tuple[Config, frozenset[str]]:
     """Resolve settings, below them those of the checkpoint that `train.init_from` names, if any.
 
     Args:
@@ -52,21 +56,22 @@ def settle(layers: Sequence[Layer], checkpoints: Path) -> tuple[Config, frozense
     config, given = resolve(layers)
     if config.train.init_from is None:
         return config, given
-    path = runs.weights(config.train.init_from, checkpoints).absolute()
+    path = find_checkpoint(config.train.init_from, checkpoints).absolute()
     old = _settings_of(path)
-    config, _ = resolve([old, *layers, Layer("init_from", {"train.init_from": str(path)})])
+    config, _ = resolve([old, *layers, Overrides("init_from", {"train.init_from": str(path)})])
     sections = config.as_dict()
     for key, value in old.settings.items():
         section, _, name = key.partition(".")
         if name and sections[section][name] != value:
             raise ConfigError(
-                f"init_from: {key} is {value!r} in {path}, got {sections[section][name]!r}; "
-                "leave it out, or begin without these weights"
+                "init_from",
+                f"{key} is {value!r} in {path}, got {sections[section][name]!r}",
+                "leave it out, or begin without these weights",
             )
     return config, given
 
 
-def _settings_of(path: Path) -> Layer:
+def _settings_of(path: Path) -> Overrides:
     """Return the settings that a run which begins with a checkpoint's weights has to keep."""
     config = read_meta(path).get("config")
     sections: Mapping[str, Any] = config if isinstance(config, dict) else {}
@@ -76,10 +81,10 @@ def _settings_of(path: Path) -> Layer:
         values = sections.get(section)
         if isinstance(values, dict) and name in values:
             kept[key] = values[name]
-    return Layer(str(path), kept)
+    return Overrides(str(path), kept)
 
 
-def adopt(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopted:
+def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopted:
     """Fill a new model with an old one's weights, as far as their symbols are the same.
 
     Args:
@@ -100,7 +105,7 @@ def adopt(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopted:
             view[:, new_ids] = source[name][:, old_ids]
         else:
             view[...] = source[name]
-    model.prepare()
+    model.refresh()
     kept = int(new_ids.size)
     return Adopted(kept, vocabulary.size - kept, old.vocabulary.size - kept)
 

@@ -5,7 +5,7 @@
     P         V D + sum over layers of G H (D_k + H + 1) + V (H + 1)      the parameters
     weights   P (2 + optimizer's states + 1 averaged)                     with their gradient
               + 2 or 3 copies of each product's block                     W, W^T, partial gradient
-    work      T B (what a layer remembers of a step)                      the tapes
+    work      T B (what a layer remembers of a step)                      the caches
               + 1,024 columns of each product                             gathered for its gradient
 
 G is 4 gates for LSTM, 3 for GRU, 1 for the tanh RNN; D_0 is the embedding's width, D_k is H. Where
@@ -17,11 +17,11 @@ What is left out are views, the interpreter and its libraries: about 60 MB, what
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from charlm.config import Config
 from charlm.errors import ConfigError
-from charlm.nn.inputs import ROWS, folding_pays
+from charlm.nn.embedding import ROWS, folding_pays
+from charlm.nn.linear import GRADIENT_COLUMNS
 from charlm.nn.output import steps_abreast
-from charlm.nn.products import GRADIENT_COLUMNS
+from charlm.settings.schema import Config
 
 _GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 _STATES = {"lstm": 2, "gru": 1, "rnn": 1}
@@ -113,7 +113,7 @@ def _blocks(cell: str, D: int, X: int, H: int, dx: int) -> list[_Block]:
 
 
 def _tape(cell: str, T: int, B: int, X: int, H: int) -> int:
-    """Return the numbers that a layer's tape holds, its scratch arrays included."""
+    """Return the numbers that a layer's cache holds, its scratch arrays included."""
     match cell:
         case "lstm":  # [x; h; 1], gates, c, tanh c; dh, dc, scratch, gates' gradients
             return B * ((T + 1) * (X + 2 * H + 1) + T * 5 * H + 7 * H)
@@ -142,8 +142,9 @@ def check(needed: Need, free: int | None, config: Config) -> None:
     settings = config.as_dict()
     now = " or ".join(f"{key} ({settings[key[:5]][key[6:]]})" for key in keys)
     raise ConfigError(
-        f"train: needs {_size(needed.total)} of memory, got {_size(free)} that are free here; "
-        f"lower {now}"
+        "train",
+        f"needs {_size(needed.total)} of memory, got {_size(free)} that are free here",
+        f"lower {now}",
     )
 
 

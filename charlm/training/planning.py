@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.config import Config
 from charlm.evaluation.score import layout
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
+from charlm.settings.schema import Config
 from charlm.text.corpus import IdFile, TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATIONS, Trainer
@@ -71,7 +71,7 @@ def measure(
     length = config.train.sample_length if count else 0
     steps, samples = [0.0], [0.0]
     if count:
-        stepper, read = Stepper(trainer.shown, pieces), np.zeros(pieces, np.intp)
+        stepper, read = Stepper(trainer.ema_model, pieces), np.zeros(pieces, np.intp)
         steps = [_seconds(lambda: cross_entropy(stepper.step(read), read)) for _ in range(_STEPS)]
     few = min(length, _STEPS)
     if few:

@@ -32,7 +32,7 @@ class Trouble(Diverged):
     """
 
     def __init__(self, what: str, where: str) -> None:
-        super().__init__(f"train: {what} {where}; start again with a lower --lr")
+        super().__init__("train", f"{what} {where}", "start again with a lower --lr")
         self.what = what
 
 

@@ -18,22 +18,21 @@ from typing import Any
 import numpy as np
 
 from charlm import environment, randomness
-from charlm.config import Config
 from charlm.errors import CheckpointError, Diverged
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import sample
-from charlm.nn.model import Model, States
-from charlm.nn.parameters import Array
+from charlm.nn.model import Model
 from charlm.optim.averaging import Average
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
 from charlm.optim.schedules import Plateau, learning_rate
+from charlm.runs.folder import Run
+from charlm.runs.loading import Trained, array, pack, read_counts, unpack
+from charlm.settings.schema import Config
 from charlm.storage.checkpoint import GOOD, Checkpoint, load, save
-from charlm.storage.runs import Run
-from charlm.storage.weights import Trained, array, pack, read_counts, unpack
-from charlm.text.corpus import IdFile, TextInfo, shares
-from charlm.text.streams import Streams
+from charlm.text.batches import Streams
+from charlm.text.corpus import IdFile, TextInfo, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.events import (
     Done,
@@ -45,8 +44,9 @@ from charlm.training.events import (
     Updated,
     Validated,
 )
-from charlm.training.finetuning import Adopted, adopt
+from charlm.training.finetuning import Adopted, load_pretrained
 from charlm.training.recovery import MOST, Recovery, Trouble
+from charlm.types import Array, States
 
 VALIDATIONS = 8
 _READINGS = 200
@@ -106,7 +106,7 @@ class Trainer:
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids = train.steps, ids
-        training, validation, _ = shares(ids.size, config.data.validation, config.data.test)
+        training, validation, _ = split(ids.size, config.data.validation, config.data.test)
         self.streams = Streams(ids, training, train.batch_size, train.seq_len, train.seed)
         size = min(validation.size, VALIDATION_CHARACTERS)
         self.validation = validation._replace(end=validation.begin + size)
@@ -117,14 +117,14 @@ class Trainer:
         self.model.initialize(train.seed)
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
         rates = [on_input] + [train.dropout] * config.model.layers
-        self.tape = self.model.tape(train.seq_len, train.batch_size, rates)
+        self.cache = self.model.cache(train.seq_len, train.batch_size, rates)
         self.optimizer = make_optimizer(parameters, self.gradient, train)
         # The model that is validated, sampled from and kept: the averaged one where on.
-        self.shown, self.average = self.model, None
+        self.ema_model, self.average = self.model, None
         if train.average:
-            self.shown = Model(config.model, vocabulary.size, training=False)
-            np.copyto(self.shown.parameters.flat, parameters)
-            self.average = Average(self.shown.parameters.flat, train.average)
+            self.ema_model = Model(config.model, vocabulary.size, training=False)
+            np.copyto(self.ema_model.parameters.flat, parameters)
+            self.average = Average(self.ema_model.parameters.flat, train.average)
         self.zero_state = self.model.zero_state(train.batch_size)
         self.state: States = self.zero_state
         self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
@@ -134,9 +134,9 @@ class Trainer:
 
     def begin_with(self, old: Trained) -> Adopted:
         """Take over an old model's weights, before the first update."""
-        adopted = adopt(self.model, self.vocabulary, old)
+        adopted = load_pretrained(self.model, self.vocabulary, old)
         if self.average:
-            np.copyto(self.shown.parameters.flat, self.model.parameters.flat)
+            np.copyto(self.ema_model.parameters.flat, self.model.parameters.flat)
         return adopted
 
     @property
@@ -164,10 +164,10 @@ class Trainer:
         """
         n, train = self.progress.step, self.config.train
         chunk = self.streams.chunk(n)
-        self.tape.draw_masks(randomness.generator(train.seed, randomness.DROPOUT_MASKS, n))
+        self.cache.draw_masks(randomness.generator(train.seed, randomness.DROPOUT_MASKS, n))
         entering = self.zero_state if chunk.fresh else self.state
         loss, self.state = self.model.loss_and_gradient(
-            chunk.inputs, chunk.targets, entering, self.tape
+            chunk.inputs, chunk.targets, entering, self.cache
         )
         norm, rate = global_norm(self.gradient), self._rate(n)
         if what := self.recovery.see(loss, norm, self.vocabulary.size, self.steps):
@@ -176,7 +176,7 @@ class Trainer:
         self.optimizer.step(rate)
         if self.average:
             self.average.update(n, self.model.parameters.flat)
-        self.model.prepare()
+        self.model.refresh()
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
@@ -189,10 +189,10 @@ class Trainer:
         Raises:
             Trouble: that is no finite number.
         """
-        if self.shown is not self.model:
-            self.shown.prepare()
+        if self.ema_model is not self.model:
+            self.ema_model.refresh()
         start = self.vocabulary.start_id
-        loss = score.carried(self.shown, self.ids, self.validation, start).nats
+        loss = score.carried(self.ema_model, self.ids, self.validation, start).nats
         if not math.isfinite(loss):
             raise self._trouble(f"the validation loss is no longer finite, got {loss:.4g},")
         return loss
@@ -230,7 +230,7 @@ class Trainer:
             yield from self._save()
         if p.step == 0 and self.run and (length := self.config.train.sample_length):
             # What it writes before it has learned anything.
-            self.shown.prepare()
+            self.ema_model.refresh()
             text = self.sample(min(length, SAMPLE_KEPT))
             self.run.record({"step": 0, "sample": text, "elapsed_s": 0.0})
         while p.step < self.steps and not self.stop_asked and not self.stale:
@@ -286,8 +286,9 @@ class Trainer:
         if self.recovery.rollbacks >= MOST:
             tenth = self.config.train.learning_rate / 10
             raise Diverged(
-                f"train: {trouble.what} and {MOST} times back at half the learning rate did not "
-                f"help; start again with a tenth of it, --lr {tenth:.2g}"
+                "train",
+                f"{trouble.what} and {MOST} times back at half the learning rate did not help",
+                f"start again with a tenth of it, --lr {tenth:.2g}",
             )
         left, elapsed_s = self.progress.step, self.progress.elapsed_s
         checkpoint = load(self.run.last)
@@ -311,7 +312,7 @@ class Trainer:
         if best:
             p.best_loss, p.best_step = loss, p.step
             if self.run:
-                self._write(self.run.best, pack(self.shown.parameters), "best")
+                self._write(self.run.best, pack(self.ema_model.parameters), "best")
         p.loss_sum, p.loss_count = 0.0, 0
         return Validated(p.step, loss, train_loss, best, chars_per_s)
 
@@ -320,7 +321,7 @@ class Trainer:
         train = self.config.train
         return "".join(
             sample(
-                self.shown,
+                self.ema_model,
                 self.vocabulary,
                 Filters(),
                 length=length,
@@ -378,9 +379,9 @@ class Trainer:
         parameters = self.model.parameters
         arrays = pack(parameters)
         for name, flat in self.optimizer.state.items():
-            arrays |= pack(parameters.over(flat), f"optimizer.{name}/")
+            arrays |= pack(parameters.view_of(flat), f"optimizer.{name}/")
         if self.average:
-            arrays |= pack(self.shown.parameters, "average/")
+            arrays |= pack(self.ema_model.parameters, "average/")
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):
                 arrays[f"state/{k}.{name}"] = q
@@ -431,11 +432,11 @@ class Trainer:
     def _put_back(self, checkpoint: Checkpoint, counters: Mapping[str, Any]) -> None:
         parameters = self.model.parameters
         unpack(checkpoint, parameters)
-        self.model.prepare()
+        self.model.refresh()
         for name, flat in self.optimizer.state.items():
-            unpack(checkpoint, parameters.over(flat), f"optimizer.{name}/")
+            unpack(checkpoint, parameters.view_of(flat), f"optimizer.{name}/")
         if self.average:
-            unpack(checkpoint, self.shown.parameters, "average/")
+            unpack(checkpoint, self.ema_model.parameters, "average/")
         self.state = self.model.zero_state(self.config.train.batch_size)
         for k, (layer, state) in enumerate(zip(self.model.layers, self.state, strict=True)):
             for name, q in zip(layer.STATES, state, strict=True):

@@ -14,9 +14,9 @@ from pathlib import Path
 import charlm
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import export
+from charlm.runs.loading import load_model
 from charlm.storage.archive import FORMAT
 from charlm.storage.checkpoint import load, save
-from charlm.storage.weights import load_model
 
 HERE = Path(__file__).parent
 

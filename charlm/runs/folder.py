@@ -77,8 +77,9 @@ class Run:
         """
         if self._held is not None and self._held.lost:
             raise RunError(
-                f"{self.folder}: another process has taken it over; leave its lock alone while it "
-                "is being trained"
+                self.folder,
+                "another process has taken it over",
+                "leave its lock alone while it is being trained",
             )
 
     def save_config(self, text: str) -> None:
@@ -111,11 +112,11 @@ class Run:
     def failed(self, path: Path, error: OSError) -> RunError:
         """Return what to raise where a file of the run cannot be saved."""
         if not self.folder.exists():
-            return RunError(f"{self.folder}: is gone, somebody removed it; start again")
+            return RunError(self.folder, "is gone, somebody removed it", "start again")
         go_on = "no checkpoint was saved yet, make room and start again"
         if self.last.exists():
             go_on = f"the checkpoint before is whole, go on from it with: {self.resuming}"
-        return RunError(f"{path}: cannot be saved ({error.strerror or error}); {go_on}")
+        return RunError(path, f"cannot be saved ({error.strerror or error})", go_on)
 
     @property
     def resuming(self) -> str:
@@ -148,7 +149,9 @@ def create(checkpoints: Path, name: str) -> Run:
         or name in (".", "..")
         or any(c in name for c in "/\\\0")
     ):
-        raise RunError(f"--name: must be a folder's name, got {brief(name)}; leave out / and \\")
+        raise RunError(
+            "--name", f"must be a folder's name, got {brief(name)}", "leave out / and \\"
+        )
     number = 0
     while True:
         number += 1
@@ -158,12 +161,12 @@ def create(checkpoints: Path, name: str) -> Run:
             run.folder.mkdir()
         except FileExistsError:
             if not checkpoints.is_dir():
-                raise RunError(f"{checkpoints}: is no folder; name another") from None
+                raise RunError(checkpoints, "is no folder", "name another") from None
             if not _is_left_behind(run):
                 continue
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
-            raise RunError(f"{run.folder}: cannot be made ({why})") from None
+            raise RunError(run.folder, f"cannot be made ({why})") from None
         try:
             run.take()
         except RunError:
@@ -199,7 +202,7 @@ def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:
     found = [q for name in files for q in checkpoints.glob(f"*/{name}")]
     saved = [(q.stat().st_mtime_ns, q.parent) for q in found]
     if not saved:
-        raise RunError(f"{checkpoints}: holds no run yet; start one with: charlm train TEXT")
+        raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
     return Run(max(saved)[1])
 
 
@@ -212,13 +215,14 @@ def named(checkpoints: Path, name: str) -> Run:
     run = Run(checkpoints / name)
     if not run.last.exists() and run.best.exists():
         raise RunError(
-            f"{run.folder}: holds best.npz alone, there is nothing to resume; sample, eval and "
-            "export take it"
+            run.folder,
+            "holds best.npz alone, there is nothing to resume",
+            "sample, eval and export take it",
         )
     if not run.last.exists():
         names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
         have = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise RunError(f"{run.folder}: holds no run; {have}")
+        raise RunError(run.folder, "holds no run", have)
     return run
 
 
@@ -228,7 +232,7 @@ def is_run(checkpoints: Path, name: str) -> bool:
     return not any(c in name for c in "/\\") and (run.best.exists() or run.last.exists())
 
 
-def weights(where: str | None, checkpoints: Path) -> Path:
+def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
     """Find the checkpoint to sample from or to score.
 
     Args:
@@ -254,9 +258,9 @@ def weights(where: str | None, checkpoints: Path) -> Path:
         run = Run(checkpoints / where)
         if not run.folder.is_dir():
             raise CheckpointError(
-                f"{where}: no such checkpoint; name an .npz file, a run's folder or a run"
+                where, "no such checkpoint", "name an .npz file, a run's folder or a run"
             )
     for path in (run.best, run.last):
         if path.exists():
             return path
-    raise CheckpointError(f"{run.folder}: holds neither best.npz nor last.npz; name another")
+    raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from charlm.errors import CheckpointError, RunError
+from charlm.runs.folder import Run, is_run
 from charlm.storage.archive import read_meta, read_shapes
-from charlm.storage.runs import Run, is_run
 
 # No count and no size reaches it; a damaged description may hold any number.
 _LARGEST = 1e18
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunSummary:
     """Hold what is known about a run, or about a checkpoint file alone.
 
     Attributes:
@@ -94,7 +94,7 @@ class Facts:
         return flat(self.section("config"))
 
 
-def every(checkpoints: Path) -> list[Facts]:
+def every(checkpoints: Path) -> list[RunSummary]:
     """Look at all runs of a folder, the one that was saved last first.
 
     Raises:
@@ -102,12 +102,12 @@ def every(checkpoints: Path) -> list[Facts]:
     """
     folders = {q.parent for name in ("last", "best") for q in checkpoints.glob(f"*/{name}.npz")}
     if not folders:
-        raise RunError(f"{checkpoints}: holds no run yet; start one with: charlm train TEXT")
+        raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
     facts = [_of_run(folder) for folder in sorted(folders, key=_in_order)]
     return sorted(facts, key=lambda q: -q.saved)
 
 
-def find(where: str, checkpoints: Path) -> Facts:
+def find(where: str, checkpoints: Path) -> RunSummary:
     """Look at one run.
 
     Args:
@@ -124,15 +124,15 @@ def find(where: str, checkpoints: Path) -> Facts:
     folders = [q for q in candidates if q.is_dir()]
     if not folders:
         raise CheckpointError(
-            f"{where}: no such checkpoint; name an .npz file, a run's folder or a run"
+            where, "no such checkpoint", "name an .npz file, a run's folder or a run"
         )
     for folder in folders:
         if _checkpoints(Run(folder)):
             facts = _of_run(folder)
             if not facts.meta:
-                raise CheckpointError(facts.problems[0])
+                raise CheckpointError("", facts.problems[0])
             return _counted(facts)
-    raise CheckpointError(f"{folders[-1]}: holds neither best.npz nor last.npz; name another")
+    raise CheckpointError(folders[-1], "holds neither best.npz nor last.npz", "name another")
 
 
 def at(content: Any, *keys: str) -> Any:
@@ -153,7 +153,7 @@ def flat(content: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _of_run(folder: Path) -> Facts:
+def _of_run(folder: Path) -> RunSummary:
     metas: dict[Path, Mapping[str, Any]] = {}
     problems = []
     paths = _checkpoints(Run(folder))
@@ -166,7 +166,7 @@ def _of_run(folder: Path) -> Facts:
     # The best weights may be newer than the checkpoint to resume from, and know better.
     best_meta: Mapping[str, Any] = next(filter(_tells_best, reversed(metas.values())), {})
     checkpoint = read or (paths[0] if paths else folder)
-    return Facts(
+    return RunSummary(
         name=Path(os.path.abspath(folder)).name,
         folder=folder,
         checkpoint=checkpoint,
@@ -178,13 +178,13 @@ def _of_run(folder: Path) -> Facts:
     )
 
 
-def _of_file(path: Path) -> Facts:
+def _of_file(path: Path) -> RunSummary:
     meta = read_meta(path)
     files = {path.name: path.stat().st_size}
-    return Facts(str(path), path.parent, path, meta, meta, files, _saved(path))
+    return RunSummary(str(path), path.parent, path, meta, meta, files, _saved(path))
 
 
-def _counted(facts: Facts) -> Facts:
+def _counted(facts: RunSummary) -> RunSummary:
     """Count the parameters: the arrays that belong to no optimizer, average or carried state."""
     try:
         shapes = read_shapes(facts.checkpoint)

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.request import build_opener
 
-from charlm import __version__
+from charlm._version import __version__
 from charlm.errors import TextError
 from charlm.storage.atomic import replacing
 from charlm.text.known import KNOWN, KnownText
@@ -31,7 +31,7 @@ def known(name: str) -> KnownText:
         TextError: there is none.
     """
     if name not in KNOWN:
-        raise TextError(f"{name}: is no text that can be fetched; there is {', '.join(KNOWN)}")
+        raise TextError(name, "is no text that can be fetched", f"there is {', '.join(KNOWN)}")
     return KNOWN[name]
 
 
@@ -42,19 +42,20 @@ def is_there(text: KnownText, path: Path) -> bool:
         TextError: there is something else.
     """
     if path.parent.exists() and not path.parent.is_dir():
-        raise TextError(f"{path.parent}: is no folder; choose another with --to")
+        raise TextError(path.parent, "is no folder", "choose another with --to")
     if not path.exists():
         return False
     if not path.is_file():
-        raise TextError(f"{path}: is no file; choose another folder with --to")
+        raise TextError(path, "is no file", "choose another folder with --to")
     same = path.stat().st_size == text.nbytes
     if same:
         with path.open("rb") as file:
             same = hashlib.file_digest(file, "sha256").hexdigest() == text.sha256
     if not same:
         raise TextError(
-            f"{path}: is there and is not {text.name} as it is known, and is not written "
-            "over; move it away, or choose another folder with --to"
+            path,
+            f"is there and is not {text.name} as it is known, and is not written over",
+            "move it away, or choose another folder with --to",
         )
     return True
 
@@ -91,26 +92,27 @@ def fetch(text: KnownText, path: Path, url: str | None = None) -> Generator[int,
                 # Something may have come there meanwhile, which is not written over either.
                 is_there(text, path)
     except OSError as error:
-        raise TextError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise TextError(path, f"cannot be written ({error.strerror or error})") from None
 
 
 def _check(text: KnownText, url: str, count: int, sha256: str) -> None:
     if count != text.nbytes:
         got = f"{count:,} bytes" if count < text.nbytes else "more"
         raise TextError(
-            f"{url}: must give the {text.nbytes:,} bytes of {text.name}, got {got}; {_ELSEWHERE}"
+            url, f"must give the {text.nbytes:,} bytes of {text.name}, got {got}", _ELSEWHERE
         )
     if sha256 != text.sha256:
         raise TextError(
-            f"{url}: is not {text.name}, whose SHA-256 is {text.sha256[:12]}..., "
-            f"got {sha256[:12]}...; {_ELSEWHERE}"
+            url,
+            f"is not {text.name}, whose SHA-256 is {text.sha256[:12]}..., got {sha256[:12]}...",
+            _ELSEWHERE,
         )
 
 
 def _pieces(url: str, most: int) -> Generator[bytes, None, None]:
     """Read what an address gives, up to `most` bytes."""
     if not url.lower().startswith(("http://", "https://")):
-        raise TextError(f"--url: must begin with http:// or https://, got {url!r}")
+        raise TextError("--url", f"must begin with http:// or https://, got {url!r}")
     opener = build_opener()
     opener.addheaders = [("User-Agent", f"charlm/{__version__}")]
     try:
@@ -121,7 +123,7 @@ def _pieces(url: str, most: int) -> Generator[bytes, None, None]:
     except urllib.error.HTTPError as error:
         error.close()
         meaning = http.client.responses.get(error.code, "in a way that is not known")
-        raise TextError(f"{url}: answers {error.code} {meaning}; {_ELSEWHERE}") from None
+        raise TextError(url, f"answers {error.code} {meaning}", _ELSEWHERE) from None
     except http.client.HTTPException as error:
         # Its text is the other side's and may hold anything.
         raise _not_fetched(url, type(error).__name__) from None
@@ -131,7 +133,7 @@ def _pieces(url: str, most: int) -> Generator[bytes, None, None]:
 
 def _not_fetched(url: str, reason: object) -> TextError:
     why = getattr(reason, "strerror", None) or str(reason)
-    return TextError(f"{url}: cannot be fetched ({why}); {_ELSEWHERE}")
+    return TextError(url, f"cannot be fetched ({why})", _ELSEWHERE)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from charlm.insight.comparison import Panel
 
 SUFFIXES = (".png", ".svg")
 
-# Told apart by lightness too (Okabe & Ito 2008), so that a grey print still reads.
+# UnitFinding apart by lightness too (Okabe & Ito 2008), so that a grey print still reads.
 COLOURS = {
     "r": "#d55e00",
     "g": "#009e73",
@@ -49,13 +49,14 @@ def check(path: Path) -> None:
         DrawingError: matplotlib is not installed, or the file is no PNG or SVG.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise DrawingError(f"{path}: must end in .png or .svg, got {path.suffix or 'no suffix'!r}")
+        raise DrawingError(path, f"must end in .png or .svg, got {path.suffix or 'no suffix'!r}")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise DrawingError(
-            f"{path}: needs matplotlib, which is not installed; pip install matplotlib, or "
-            "'.[plot]' in a checkout of charlm"
+            path,
+            "needs matplotlib, which is not installed",
+            "pip install matplotlib, or '.[plot]' in a checkout of charlm",
         ) from None
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from charlm.errors import CheckpointError
-from charlm.storage.facts import at
-from charlm.storage.runs import Run
-from charlm.storage.weights import Trained
-from charlm.text.corpus import IdFile, file_sha256, shares
-from charlm.text.vocabulary import Ids
+from charlm.runs.folder import Run
+from charlm.runs.loading import Trained
+from charlm.runs.summary import at
+from charlm.text.corpus import IdFile, file_sha256, split
+from charlm.types import Ids
 
 
 def whole_text(trained: Trained, checkpoint: Path) -> Ids:
@@ -29,17 +29,18 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
     known = at(trained.meta, "text", "ids_sha256")
     if not path.is_file() or known is None or file_sha256(path) != known:
         raise CheckpointError(
-            f"{checkpoint}: needs the text that it learned beside it, as {path.name}; "
-            "name a run that was trained here"
+            checkpoint,
+            f"needs the text that it learned beside it, as {path.name}",
+            "name a run that was trained here",
         )
     file = IdFile(path, trained.vocabulary.dtype)
     # The digest is the checkpoint's own, and proves nothing where that is not to be trusted.
     if not file.size or file.largest() >= trained.vocabulary.size:
-        raise CheckpointError(f"{path}: is no text of {checkpoint.name}'s symbols; it is damaged")
+        raise CheckpointError(path, f"is no text of {checkpoint.name}'s symbols", "it is damaged")
     return np.memmap(path, trained.vocabulary.dtype, "r", shape=(file.size,))
 
 
 def learned_text(trained: Trained, checkpoint: Path) -> Ids:
     """Open the training share of the text that a checkpoint has learned; as `whole_text`."""
     ids, data = whole_text(trained, checkpoint), trained.config.data
-    return ids[: shares(ids.size, data.validation, data.test)[0].end]
+    return ids[: split(ids.size, data.validation, data.test)[0].end]

@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.nn.parameters import Array, aligned_zeros
+from charlm.nn.parameters import aligned_zeros
+from charlm.types import Array
 
 # The gradient is taken over as many steps at a time as fill about this many columns. Fewer make
 # adding to dW cost more, and more make the gathered columns leave the caches.
@@ -33,7 +34,7 @@ class Table(NamedTuple):
     dE: Array | None
 
 
-class Product:
+class Linear:
     """Multiply by one block of weights.
 
     Args:
@@ -67,7 +68,7 @@ class Product:
         self.das = _zeros((M, self.steps * B), self.W)
         self.xs = _zeros((K, self.steps * B), self.W)
 
-    def prepare(self) -> None:
+    def refresh(self) -> None:
         """Renew the copies; call this whenever the weights have changed."""
         np.copyto(self.W, self.weights)
         self._derive()
@@ -139,14 +140,14 @@ class Product:
         self.gathered = 0
 
 
-class FoldedProduct(Product):
+class FoldedLinear(Linear):
     """Multiply by [Wx E, rest], where the block is [Wx, rest] and x is one-hot.
 
     Args:
         W: (M, D + R) the block.
         dW: (M, D + R) its gradient, or None.
-        wanted: as for `Product`; none of the first D columns.
-        halved: as for `Product`.
+        wanted: as for `Linear`; none of the first D columns.
+        halved: as for `Linear`.
         table: the embedding, (D, V), and its gradient.
     """
 
@@ -161,7 +162,7 @@ class FoldedProduct(Product):
             self.unfolded = _zeros(W.shape, W)
             self.dE_here = _zeros(table.E.shape, W)
 
-    def prepare(self) -> None:
+    def refresh(self) -> None:
         np.matmul(self.weights[:, : self.D], self.table.E, out=self.W[:, : self.V])
         np.copyto(self.W[:, self.V :], self.weights[:, self.D :])
         self._derive()

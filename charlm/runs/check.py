@@ -15,16 +15,18 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from charlm.config import Config, Layer, read_yaml, resolve
 from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
+from charlm.runs.folder import Run, is_run
+from charlm.runs.loading import read_config
+from charlm.runs.summary import at
+from charlm.settings.files import read_yaml
+from charlm.settings.resolve import resolve
+from charlm.settings.schema import Config, Overrides
 from charlm.storage.atomic import temporary_of
 from charlm.storage.checkpoint import GOOD, Checkpoint, load
-from charlm.storage.facts import at
 from charlm.storage.history import read_history
 from charlm.storage.lock import holder
-from charlm.storage.runs import Run, is_run
-from charlm.storage.weights import read_config
 from charlm.terminal import argument
 from charlm.text.corpus import TextInfo, file_sha256
 from charlm.text.source import Source, find
@@ -74,7 +76,7 @@ def check(where: str, checkpoints: Path) -> list[Finding]:
     if not folder.is_dir():
         folder = checkpoints / where
     if not folder.is_dir():
-        raise RunError(f"{where}: no such run; name one, or its folder")
+        raise RunError(where, "no such run", "name one, or its folder")
     return list(_findings(Run(folder)))
 
 
@@ -115,20 +117,20 @@ def _read(path: Path) -> _Whole:
     config, vocabulary = read_config(path, checkpoint.meta)
     expected = shapes(config.model, vocabulary.size)
     if missing := [name for name in expected if name not in checkpoint.arrays]:
-        raise CheckpointError(f"{path}: lacks '{missing[0]}'")
+        raise CheckpointError(path, f"lacks '{missing[0]}'")
     for name, q in checkpoint.arrays.items():
         # `optimizer.m/lstm.0.Wx`, `good/average/lstm.0.Wx`: as large as what they belong to.
         shape = expected.get(name.rpartition("/")[2], q.shape)
         if q.shape != shape:
-            raise CheckpointError(f"{path}: '{name}' is {q.shape}, {shape} expected")
+            raise CheckpointError(path, f"'{name}' is {q.shape}, {shape} expected")
         if not np.isfinite(q).all():
-            raise CheckpointError(f"{path}: '{name}' holds what is no finite number")
+            raise CheckpointError(path, f"'{name}' holds what is no finite number")
     step = _number(checkpoint.meta, "progress", "step")
     if path.name == "last.npz":
         if any(GOOD in name for name in checkpoint.arrays) != ("good" in checkpoint.meta):
-            raise CheckpointError(f"{path}: its good state is not whole")
+            raise CheckpointError(path, "its good state is not whole")
         if step is None or not isinstance(checkpoint.meta.get("text"), dict):
-            raise CheckpointError(f"{path}: lacks its progress or its text")
+            raise CheckpointError(path, "lacks its progress or its text")
     return _Whole(checkpoint, config, vocabulary, int(step or 0))
 
 
@@ -169,7 +171,7 @@ def _config(run: Run, known: _Whole) -> Finding:
     try:
         layer = read_yaml(run.config)
         # What the checkpoint settled, such as steps from minutes, the file settles as well.
-        config, _ = resolve([Layer(layer.source, layer.settings)])
+        config, _ = resolve([Overrides(layer.source, layer.settings)])
     except CharlmError as error:
         return Finding(name, "note", f"{_without(run.config, error)}; {unread}")
     if config != known.config:

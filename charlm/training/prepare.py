@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 
 from charlm import environment
-from charlm.config import Config, to_yaml
 from charlm.errors import CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
-from charlm.storage import runs
+from charlm.runs.folder import Run, create
+from charlm.runs.loading import expect, load_model, read_config, read_counts
+from charlm.settings.files import to_yaml
+from charlm.settings.presets import choose_preset
+from charlm.settings.schema import Config
 from charlm.storage.checkpoint import Checkpoint, load
-from charlm.storage.runs import Run
-from charlm.storage.weights import expect, load_model, read_config, read_counts
-from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, shares
+from charlm.text.batches import fit
+from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, split
 from charlm.text.source import Source, Watch, find
-from charlm.text.streams import fit
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
-from charlm.training.sizing import suit
 from charlm.training.trainer import Progress, Trainer
 
 # A shorter run is over before its length could be estimated.
@@ -37,7 +37,7 @@ _LONGEST_VERSION = 40
 
 
 @dataclass
-class Beginning:
+class PreparedRun:
     """Hold a trainer that is ready to go, and what there is to say about it.
 
     Attributes:
@@ -51,14 +51,14 @@ class Beginning:
     notes: list[str] = field(default_factory=list)
 
 
-def begin(
+def prepare_run(
     config: Config,
     given: frozenset[str],
     checkpoints: Path,
     name: str | None = None,
     spent_s: float = 0.0,
     reading: Callable[[int, int], object] | None = None,
-) -> Beginning:
+) -> PreparedRun:
     """Set a new run up in a folder of its own.
 
     Args:
@@ -83,7 +83,7 @@ def begin(
     source = _source(paths, config)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, config.data.min_count, *watches)
-    config, chosen = suit(config, given, int(counts.sum()))
+    config, chosen = choose_preset(config, given, int(counts.sum()))
     config, notes = _fit(config, given, int(counts.sum()))
     if chosen:
         notes.insert(0, chosen)
@@ -94,12 +94,12 @@ def begin(
             f"{rare:,} characters that occur less than {config.data.min_count} times are one "
             "unknown symbol, which is never drawn"
         )
-    run = runs.create(checkpoints, paths[0].absolute().stem if name is None else name)
+    run = create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
         named = tuple(str(q.absolute()) for q in paths)
         text = encode(source, vocabulary, run.ids, named, *watches)
         if text.sha256 != sha256:
-            raise TextError(f"{source.name}: changed while it was being read; start again")
+            raise TextError(source.name, "changed while it was being read", "start again")
         ids = IdFile(run.ids, vocabulary.dtype)
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
         run.save_config(to_yaml(config))
@@ -110,16 +110,16 @@ def begin(
                 f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
                 f"{fresh:,} new"
             )
-        return Beginning(trainer, pace, notes)
+        return PreparedRun(trainer, pace, notes)
     except OSError as error:
         run.discard()
-        raise RunError(f"{run.folder}: cannot be written ({error.strerror or error})") from None
+        raise RunError(run.folder, f"cannot be written ({error.strerror or error})") from None
     except BaseException:
         run.discard()
         raise
 
 
-def resume(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) -> Beginning:
+def resume_run(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) -> PreparedRun:
     """Go on with a run from its last checkpoint.
 
     Args:
@@ -141,7 +141,7 @@ def resume(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) ->
         raise
 
 
-def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
+def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> PreparedRun:
     checkpoint = load(run.last)
     config, vocabulary = read_config(run.last, checkpoint.meta)
     made = read_counts(checkpoint, "progress", Progress).step
@@ -150,8 +150,9 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
     notes += text_notes
     if steps is not None and steps < made:
         raise RunError(
-            f"--steps: must be at least the {made:,} updates that are made, got {steps:,}; "
-            "a run cannot go back"
+            "--steps",
+            f"must be at least the {made:,} updates that are made, got {steps:,}",
+            "a run cannot go back",
         )
     goal = config.train.steps if steps is None else steps
     moved = goal != config.train.steps
@@ -171,7 +172,7 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> Beginning:
         # Whatever ends this process, the next one has the new goal.
         trainer.save()
         run.save_config(to_yaml(config))
-    return Beginning(trainer, None, notes)
+    return PreparedRun(trainer, None, notes)
 
 
 def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: IdFile) -> None:
@@ -181,15 +182,15 @@ def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: 
         CheckpointError: they do not fit.
     """
     train, path = config.train, checkpoint.path
-    N = shares(ids.size, config.data.validation, config.data.test)[0].size
+    N = split(ids.size, config.data.validation, config.data.test)[0].size
     T, B = train.seq_len, train.batch_size
     if train.steps is None or not isinstance(T, int) or N // B < T:
-        raise CheckpointError(f"{path}: its settings do not fit its text; the file is damaged")
+        raise CheckpointError(path, "its settings do not fit its text", "the file is damaged")
     for name, shape in shapes(config.model, vocabulary.size).items():
         expect(checkpoint, name, shape, np.dtype(np.float32))
     expect(checkpoint, "state/0.h", (config.model.hidden, B), np.dtype(np.float32))
     if ids.largest() >= vocabulary.size:
-        raise CheckpointError(f"{path}: its text has symbols that it does not know; it is damaged")
+        raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
 
 
 def _source(paths: Sequence[Path], config: Config) -> Source:
@@ -212,7 +213,7 @@ def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
 def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config, list[str]]:
     """Shrink B and T to a short text, and turn `full` and epochs into numbers."""
     train = config.train
-    N = shares(characters, config.data.validation, config.data.test)[0].size
+    N = split(characters, config.data.validation, config.data.test)[0].size
     B, T, notes = train.batch_size, train.seq_len, []
     full = T == "full"
     fitted_B, fitted_T = fit(
@@ -233,12 +234,13 @@ def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config
     wanted = max(2, fitted_B * fitted_T)
     if wanted > N:
         least = int(wanted / (1 - config.data.validation - config.data.test))
-        while shares(least, config.data.validation, config.data.test)[0].size < wanted:
+        while split(least, config.data.validation, config.data.test)[0].size < wanted:
             least += 1
         raise TextError(
-            f"{config.data.path[0]}: {characters:,} characters is too short, "
-            f"batch_size={fitted_B} x seq_len={fitted_T} needs at least {least:,}; "
-            + ("lower either" if fitted_B * fitted_T > 1 else "name a longer text")
+            config.data.path[0],
+            f"{characters:,} characters is too short, batch_size={fitted_B} x seq_len={fitted_T} "
+            f"needs at least {least:,}",
+            "lower either" if fitted_B * fitted_T > 1 else "name a longer text",
         )
     config = config.replace(train__batch_size=fitted_B, train__seq_len=fitted_T)
     if train.epochs is not None:
@@ -287,15 +289,17 @@ def _same_text(
     try:
         text = TextInfo.from_dict(checkpoint.meta["text"])
     except (KeyError, TypeError, ValueError):
-        raise CheckpointError(f"{run.last}: names no text; the file is damaged") from None
+        raise CheckpointError(run.last, "names no text", "the file is damaged") from None
     paths = list(moved_to) or [Path(q) for q in text.paths or (text.path,)]
     path, there, notes = paths[0], all(q.exists() for q in paths), []
     if there or moved_to:
         source = _source(paths, config)
         if source.sha256() != text.sha256:
             raise TextError(
-                f"{path}: is not the text that {run.folder} learns (its SHA-256 differs); name "
-                "the right one, or another run with --name, or start a new one without --resume"
+                path,
+                f"is not the text that {run.folder} learns (its SHA-256 differs)",
+                "name the right one, or another run with --name, or start a new one without "
+                "--resume",
             )
         named = tuple(str(q.absolute()) for q in paths)
         text = replace(text, path=source.name, paths=named)
@@ -303,8 +307,9 @@ def _same_text(
     if not intact:
         if not there:
             raise TextError(
-                f"{path}: no such file, and {run.ids} is damaged or missing; "
-                "name where the text is now: charlm train TEXT --resume"
+                path,
+                f"no such file, and {run.ids} is damaged or missing",
+                "name where the text is now: charlm train TEXT --resume",
             )
         encode(source, vocabulary, run.ids)
         notes.append(f"{run.ids} was missing or damaged, and was made again from the text")

@@ -15,8 +15,9 @@ from typing import Protocol
 
 import numpy as np
 
-from charlm.nn.parameters import Array, Block, Parameters
-from charlm.nn.products import Table
+from charlm.nn.linear import Table
+from charlm.nn.parameters import Block, Parameters
+from charlm.types import Array
 
 # Standard deviation of what a character looks like to the first layer at the beginning. The less it
 # is, the more of the first updates are spent on telling the characters apart (docs/results.md).

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm import randomness
-from charlm.text.corpus import IdFile, Share
-from charlm.text.vocabulary import Ids
+from charlm.text.corpus import IdFile, Split
+from charlm.types import Ids
 
 # Fewer chunks than this a stream would leave little of the carried state.
 _CHUNKS_AT_LEAST = 4
@@ -45,7 +45,7 @@ class Streams:
         chunks: updates an epoch.
     """
 
-    def __init__(self, ids: IdFile, share: Share, B: int, T: int, seed: int) -> None:
+    def __init__(self, ids: IdFile, share: Split, B: int, T: int, seed: int) -> None:
         self.ids, self.share, self.B, self.T, self.seed = ids, share, B, T, seed
         self.stride = share.size // B
         self.chunks = self.stride // T

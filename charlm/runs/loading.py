@@ -12,14 +12,16 @@ from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 import numpy as np
 
-from charlm.config import Config, from_dict
 from charlm.errors import CheckpointError, ConfigError
 from charlm.nn.model import Model, shapes
-from charlm.nn.parameters import Array, Parameters
+from charlm.nn.parameters import Parameters
+from charlm.settings.files import from_dict
+from charlm.settings.schema import Config
 from charlm.storage.archive import Header
 from charlm.storage.checkpoint import Checkpoint, check, opened
 from charlm.terminal import brief
 from charlm.text.vocabulary import Vocabulary
+from charlm.types import Array
 
 Counts = TypeVar("Counts")
 
@@ -27,8 +29,6 @@ Counts = TypeVar("Counts")
 _LARGEST = 2**53
 # A run that explodes sums up losses, and float32 ends at 3e38.
 _LARGEST_SUM = 1e60
-# The kind of a checkpoint that holds no weights, but what a sampler goes on from.
-SAMPLER = "sampler"
 
 
 class Trained(NamedTuple):
@@ -65,7 +65,7 @@ def array(checkpoint: Checkpoint, name: str, into: Array) -> None:
     found = checkpoint.arrays[name]
     if not np.isfinite(found).all():
         raise CheckpointError(
-            f"{checkpoint.path}: '{name}' holds numbers that are not finite; the file is damaged"
+            checkpoint.path, f"'{name}' holds numbers that are not finite", "the file is damaged"
         )
     into[...] = found
 
@@ -90,18 +90,15 @@ def read_config(path: Path, meta: Mapping[str, Any]) -> tuple[Config, Vocabulary
         CheckpointError: they are not those of a charlm checkpoint, or this version does not know
             one of them.
     """
-    if meta.get("kind") == SAMPLER:
-        raise CheckpointError(
-            f"{path}: is a saved sampler and holds no model; name the checkpoint that it was drawn "
-            "from, and go on with it from Python: charlm.load(CHECKPOINT).load_sampler(FILE)"
-        )
     for key in ("config", "vocabulary"):
         if not isinstance(meta.get(key), dict):
-            raise CheckpointError(f"{path}: lacks its {key}; the file is damaged")
+            raise CheckpointError(path, f"lacks its {key}", "the file is damaged")
     try:
         config = from_dict(str(path), meta["config"])
     except ConfigError as error:
-        raise CheckpointError(f"{error}; the file is damaged, or of another charlm") from None
+        raise CheckpointError(
+            error.where, error.problem, "the file is damaged, or of another charlm"
+        ) from None
     return config, Vocabulary.from_dict(meta["vocabulary"], str(path))
 
 
@@ -115,13 +112,13 @@ def read_counts(checkpoint: Checkpoint, key: str, kind: type[Counts]) -> Counts:
     whole = {name for name, hint in hints.items() if hint is int}
     # What is counted since the checkpoint was written begins at its default.
     if not isinstance(content, dict) or not set(content) <= set(hints):
-        raise CheckpointError(f"{checkpoint.path}: lacks its {key}; it is no last.npz")
+        raise CheckpointError(checkpoint.path, f"lacks its {key}", "it is no last.npz")
     for name, value in content.items():
         if not (value is None and NoneType in get_args(hints[name])) and not _counts(
             value, whole=name in whole
         ):
             raise CheckpointError(
-                f"{checkpoint.path}: its {key}.{name} is {brief(value)}; the file is damaged"
+                checkpoint.path, f"its {key}.{name} is {brief(value)}", "the file is damaged"
             )
     return kind(**content)
 
@@ -155,9 +152,9 @@ def load_model(path: Path) -> Trained:
             content.read_into(prefix + name, view)
     if not usable(model.parameters.flat):
         raise CheckpointError(
-            f"{path}: its weights are not finite numbers; it is damaged, use another checkpoint"
+            path, "its weights are not finite numbers", "it is damaged, use another checkpoint"
         )
-    model.prepare()
+    model.refresh()
     return Trained(model, vocabulary, config, content.meta)
 
 
