@@ -42,7 +42,7 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
     learned = Learned(learned_text(trained, path))
     whole = np.fromfile(path.parent / "ids.bin", vocabulary.dtype)
     training, validation, _ = split(whole.size, config.data.validation, config.data.test)
-    decoded = _decoded(whole[: training.end], vocabulary)
+    decoded = vocabulary.decode(training.of(whole))
     known = set(words(decoded))
     rows = []
     print(f"{path}: {texts} texts of {length:,} characters each, seed {seed}\n")
@@ -53,10 +53,10 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
         rows.append({**settings, **measure(sampler.write(length), known, learned, vocabulary)})
         name = ", ".join(f"{key.replace('_', '-')} {q:g}" for key, q in settings.items())
         print(_line(name, rows[-1]), flush=True)
-    held = whole[validation.begin : validation.end]
+    held = validation.of(whole)
     pieces = [held[k * length : (k + 1) * length] for k in range(min(texts, held.size // length))]
     if pieces:
-        written = [_decoded(q, vocabulary) for q in pieces]
+        written = [vocabulary.decode(piece) for piece in pieces]
         rows.append({"held_out": True, **measure(written, known, learned, vocabulary)})
         print(_line("(held-out text)", rows[-1]))
     return {"checkpoint": str(path), "texts": texts, "length": length, "seed": seed, "rows": rows}
@@ -66,7 +66,7 @@ def measure(texts: list[str], known: set[str], learned: Learned, vocabulary) -> 
     """Measure texts that were written under one setting."""
     written = [words(text) for text in texts]
     every = [word for text in written for word in text]
-    ids = [vocabulary.encode(text, "text") for text in texts]
+    ids = [vocabulary.encode(text) for text in texts]
     longest = [q[0].length if q else 0 for q in learned.copies(ids, AT_LEAST)]
     return {
         "known": sum(word in known for word in every) / max(1, len(every)),
@@ -86,11 +86,6 @@ def repeated(text: list[str]) -> float:
     """Return the share of a text's three-word sequences that stand earlier in it too."""
     threes = list(zip(text, text[1:], text[2:], strict=False))
     return 1 - len(set(threes)) / len(threes) if threes else 0.0
-
-
-def _decoded(ids: np.ndarray, vocabulary) -> str:
-    decode = vocabulary.decoder()
-    return "".join(map(decode, ids.tolist()))
 
 
 def _line(name: str, row: dict) -> str:

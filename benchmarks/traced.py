@@ -6,7 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 from charlm.settings.schema import Config
-from charlm.text.corpus import IdFile, TextInfo
+from charlm.text.corpus import TextInfo, open_ids
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.memory import need
 from charlm.training.trainer import Trainer
@@ -19,7 +19,7 @@ config = Config().replace(
 vocabulary = Vocabulary("".join(map(chr, range(32, 32 + sizes["V"]))), " ")
 path = Path(sys.argv[2]) / "ids.bin"
 path.write_bytes(bytes(200_000))
-ids = IdFile(path, vocabulary.dtype)
+ids = open_ids(path, vocabulary.dtype)
 tracemalloc.start()
 trainer = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
 trainer.update()

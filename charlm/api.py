@@ -12,9 +12,7 @@ Settings are the keys of config.yaml without their section: `hidden`, `learning_
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -43,7 +41,6 @@ from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import FIELDS, Config, Overrides, coerce
 from charlm.storage.history import read_history
-from charlm.text.corpus import IdFile, Split
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 from charlm.training.advice import advise
 from charlm.training.events import Event
@@ -166,12 +163,10 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        start_id = self.vocabulary.start_id
-        with self._as_file(text) as (ids, share):
-            return Evaluation(
-                score.carried(self._model, ids, share, start_id),
-                score.cold(self._model, ids, share, start_id),
-            )
+        ids, start_id = self._encode(text), self.vocabulary.start_id
+        return Evaluation(
+            score.carried(self._model, ids, start_id), score.cold(self._model, ids, start_id)
+        )
 
     def evaluate_dynamic(self, text: str, *, learning_rate: float = dynamic.RATE) -> score.Score:
         """Score a text with a copy that goes on learning from what it has scored.
@@ -189,9 +184,9 @@ class LanguageModel:
             Diverged: the loss is no longer finite.
             ValueError: the text is empty.
         """
-        learned, start_id = learned_text(self._trained, self.path), self.vocabulary.start_id
-        with self._as_file(text) as (ids, share):
-            return dynamic.dynamic(self._model, learned, ids, share, start_id, learning_rate)
+        learned, ids = learned_text(self._trained, self.path), self._encode(text)
+        start_id = self.vocabulary.start_id
+        return dynamic.dynamic(self._model, learned, ids, start_id, learning_rate)
 
     def copies(self, text: str, *, at_least: int = AT_LEAST) -> list[Copy]:
         """Find what a text quotes from the one that was learned, character by character.
@@ -209,7 +204,7 @@ class LanguageModel:
             ConfigError: `at_least` is below 1.
         """
         learned = Learned(learned_text(self._trained, self.path))
-        return learned.copies([self.vocabulary.encode(text, "text")], at_least)[0]
+        return learned.copies([self.vocabulary.encode(text)], at_least)[0]
 
     def log_probs(self, text: str) -> Array:
         """Return ln p of each symbol of a text, given all before it.
@@ -353,22 +348,10 @@ class LanguageModel:
         """Return the state at the beginning of a text, for B streams."""
         return self._model.zero_state(B)
 
-    @contextmanager
-    def _as_file(self, text: str) -> Iterator[tuple[IdFile, Split]]:
-        ids = self._encode(text)
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "ids.bin"
-            path.write_bytes(ids.tobytes())
-            flat = IdFile(path, ids.dtype)
-            try:
-                yield flat, Split(0, ids.size)
-            finally:
-                flat.close()
-
     def _encode(self, text: str) -> Array:
         if not len(text):
             raise ValueError("the text is empty")
-        return self.vocabulary.encode(text, "text")
+        return self.vocabulary.encode(text)
 
 
 class Training:

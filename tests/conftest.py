@@ -17,9 +17,10 @@ import pytest
 from charlm import cli
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Overrides
-from charlm.text.corpus import IdFile, encode, scan
+from charlm.text import corpus
 from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
+from charlm.types import Ids
 
 # A machine that is busy with something else is no failure.
 hypothesis.settings.register_profile("charlm", deadline=None)
@@ -54,12 +55,12 @@ def settings(path: Path, **changes):
     return resolve([Overrides("test", given)])
 
 
-def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, IdFile]:
+def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, Ids]:
     """Encode a text beside the test's other files."""
     source = Source((path,))
-    vocabulary = scan(source)[0]
-    encode(source, vocabulary, folder / "test-ids.bin")
-    return vocabulary, IdFile(folder / "test-ids.bin", vocabulary.dtype)
+    vocabulary = corpus.scan(source)[0]
+    corpus.encode_to_file(source, vocabulary, folder / "test-ids.bin")
+    return vocabulary, corpus.open_ids(folder / "test-ids.bin", vocabulary.dtype)
 
 
 @pytest.fixture

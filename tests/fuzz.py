@@ -24,7 +24,6 @@ from random import Random
 from typing import Any, NamedTuple
 
 import mutations
-import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +41,7 @@ from charlm.settings.resolve import resolve
 from charlm.settings.schema import FIELDS, Overrides, coerce
 from charlm.storage.history import read_history
 from charlm.terminal import printable, visible
-from charlm.text.corpus import IdFile, encode, scan
+from charlm.text.corpus import encode_to_file, open_ids, scan
 from charlm.text.source import Source
 from charlm.training.events import Updated
 from charlm.training.memory import need
@@ -176,13 +175,11 @@ def text(given: tuple[bytes, str]) -> str:
     )
     try:
         vocabulary, _, _ = scan(source)
-        encode(source, vocabulary, folder() / "input.bin")
+        encode_to_file(source, vocabulary, folder() / "input.bin")
     except TextError as error:
         return outcome(error)
-    ids = np.fromfile(folder() / "input.bin", vocabulary.dtype)
-    file = IdFile(folder() / "input.bin", vocabulary.dtype)
-    assert file.largest() < vocabulary.size
-    file.close()
+    ids = open_ids(folder() / "input.bin", vocabulary.dtype)
+    assert ids.max(initial=0) < vocabulary.size
     if encoding == "byte":
         assert ids.tobytes() == content
     else:

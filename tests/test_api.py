@@ -159,7 +159,7 @@ def test_scores_agree_with_each_other(model):
 
 def test_forward_gives_the_same_log_probabilities(model):
     text = "The river rose"
-    ids = model.vocabulary.encode(model.vocabulary.start + text, "test")
+    ids = model.vocabulary.encode(model.vocabulary.start + text)
     whole, end = model.forward(ids[:-1, None])
     assert whole.shape == (14, model.vocabulary.size, 1)
     p = np.exp(whole - whole.max(axis=1, keepdims=True))

@@ -10,14 +10,13 @@ from charlm.evaluation import score
 from charlm.evaluation.score import carried, cold, layout
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
-from charlm.text.corpus import Split, TextInfo
+from charlm.text.corpus import TextInfo
 from charlm.training.trainer import Trainer
 
 
 def by_hand(model, ids, begin, end, reset_every=None):
     """Score one character after the other, from 0 as the start symbol."""
-    row = np.empty(ids.size, ids.dtype)
-    ids.read_into(0, row)
+    row = ids
     stepper, nats = Stepper(model, 1), 0.0
     for position in range(begin, end):
         if reset_every and (position - begin) % reset_every == 0:
@@ -47,17 +46,17 @@ def learned(tmp_path_factory):
 @pytest.mark.parametrize("size", [1, 2, 256, 257, 700, 4799])
 def test_one_piece_is_the_text_read_once(learned, size):
     model, ids = learned
-    ours = carried(model, ids, Split(10, 10 + size), 0, pieces=1)
+    ours = carried(model, ids[10 : 10 + size], 0, pieces=1)
     assert ours.characters == size
     assert ours.nats == pytest.approx(by_hand(model, ids, 10, 10 + size), rel=1e-5)
 
 
 def test_sixteen_pieces_are_close_to_one(learned):
     model, ids = learned
-    share = Split(0, 11_003)
-    assert share.size % score.PIECES, "the pieces are not all of one length"
-    many, one = carried(model, ids, share, 0), carried(model, ids, share, 0, pieces=1)
-    assert many.characters == one.characters == share.size
+    ids = ids[:11_003]
+    assert ids.size % score.PIECES, "the pieces are not all of one length"
+    many, one = carried(model, ids, 0), carried(model, ids, 0, pieces=1)
+    assert many.characters == one.characters == ids.size
     assert many.nats != one.nats
     assert many.nats == pytest.approx(one.nats, abs=0.002)
 
@@ -65,9 +64,7 @@ def test_sixteen_pieces_are_close_to_one(learned):
 def test_two_pieces_by_hand(learned):
     """The first begins in the zero state, the second has read what stands before it."""
     model, ids = learned
-    row = np.empty(ids.size, ids.dtype)
-    ids.read_into(0, row)
-    row = row.astype(np.intp)
+    row = ids.astype(np.intp)
     size, half, nats = 701, 350, 0.0
     for begin, end, warm_from in ((0, half, 0), (half, size, half - 300)):
         stepper = Stepper(model, 1)
@@ -75,7 +72,7 @@ def test_two_pieces_by_hand(learned):
             z = stepper.step(row[position - 1 : position] if position else np.zeros(1, np.intp))
             if position >= begin:
                 nats += float(cross_entropy(z, row[position : position + 1])[0])
-    ours = carried(model, ids, Split(0, size), 0, pieces=2)
+    ours = carried(model, ids[:size], 0, pieces=2)
     assert ours.nats == pytest.approx(nats / size, rel=1e-5)
 
 
@@ -86,7 +83,7 @@ def test_layout_is_what_is_read(learned, monkeypatch, size):
     monkeypatch.setattr(
         Stepper, "step", lambda s, read: (widths.append(read.size), step(s, read))[1]
     )
-    carried(model, ids, Split(0, size), 0)
+    carried(model, ids[:size], 0)
     pieces, steps = layout(size)
     assert widths == [pieces] * steps
     assert pieces == (1 if size < 4800 else 16)
@@ -95,8 +92,7 @@ def test_layout_is_what_is_read(learned, monkeypatch, size):
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 1000])
 def test_cold_windows(learned, size):
     model, ids = learned
-    row = np.empty(ids.size, ids.dtype)
-    ids.read_into(0, row)
+    row = ids
     nats, stepper = 0.0, Stepper(model, 1)
     for begin in range(0, size, 256):
         stepper.reset()
@@ -104,13 +100,12 @@ def test_cold_windows(learned, size):
             before = int(row[position - 1]) if position else 0
             z = stepper.step(np.array([before]))[:, 0].astype(float)
             nats += np.log(np.exp(z - z.max()).sum()) + z.max() - z[row[position]]
-    assert cold(model, ids, Split(0, size), 0).nats == pytest.approx(nats / size, rel=1e-5)
+    assert cold(model, ids[:size], 0).nats == pytest.approx(nats / size, rel=1e-5)
 
 
 def test_carried_state_helps(learned):
     model, ids = learned
-    share = Split(0, 5000)
-    assert carried(model, ids, share, 0).nats < cold(model, ids, share, 0).nats
+    assert carried(model, ids[:5000], 0).nats < cold(model, ids[:5000], 0).nats
 
 
 def test_units():

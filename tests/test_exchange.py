@@ -626,7 +626,7 @@ def test_the_examples_of_the_page(charlm, text_file, capsys):
     assert (len(commands), len(examples)) == (4, 3)
 
     trained = load_model(Path("checkpoints/shakespeare/best.npz"))
-    ids = trained.vocabulary.encode("The king", "test").astype(np.int64)[:, None]
+    ids = trained.vocabulary.encode("The king").astype(np.int64)[:, None]
     zero = [np.zeros((2, 1, 6), np.float32)] * 2
     expected, _ = ours(trained, ids, zero)
     in_torch, in_onnx = {}, {}

@@ -236,7 +236,7 @@ def test_draws_follow_from_the_seed(small, B, options):
     rng = randomness.generator(1, randomness.SAMPLES, 7)
     numbers = [rng.random(B) for _ in range(30)]
     for b, text in enumerate(texts):
-        ids = vocabulary.encode("ab" + text, "test").tolist()
+        ids = vocabulary.encode("ab" + text).tolist()
         p = probabilities(model, ids)
         for t in range(30):
             ladder = np.cumsum(Filters(**options).weigh(np.log(p[t + 1])))
@@ -254,7 +254,7 @@ def test_start_is_read_once_for_all_streams(small):
     start = "abcabba" * 5
     sampler = sampler_of(small, start=start, streams=3, scored=True)
     drawn = sampler.write(1)
-    p = probabilities(model, vocabulary.encode(start, "test").tolist())[-1]
+    p = probabilities(model, vocabulary.encode(start).tolist())[-1]
     expected = [math.log(p[vocabulary.symbols.index(character)]) for character in drawn]
     assert sampler.log_probs == pytest.approx(expected, rel=1e-4)
 
@@ -376,7 +376,7 @@ def test_log_probabilities_are_the_models_own(small, B):
     texts = sampler.write(80)
     assert any(sampler.ended)
     for text, found in zip(texts, sampler.log_probs, strict=True):
-        ids = vocabulary.encode("ca" + text, "test").tolist()
+        ids = vocabulary.encode("ca" + text).tolist()
         p = probabilities(model, ids)
         expected = sum(math.log(p[t - 1, ids[t]]) for t in range(2, len(ids)))
         assert found == pytest.approx(expected, rel=1e-5)

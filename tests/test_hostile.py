@@ -33,7 +33,7 @@ from charlm.storage.archive import MOST_BYTES, read_meta
 from charlm.storage.checkpoint import load, save
 from charlm.storage.history import read_history
 from charlm.terminal import argument, brief, printable, visible
-from charlm.text.corpus import encode, file_sha256, scan
+from charlm.text.corpus import encode_to_file, file_sha256, scan
 from charlm.text.source import Source
 from charlm.training.prepare import resume_run
 from charlm.training.recovery import Trouble
@@ -537,7 +537,7 @@ def test_a_line_of_a_million_characters(tmp_path):
     path.write_text("é" * 999_999 + "\r\n" + "b" * 10, encoding="utf-8", newline="")
     vocabulary, counts, _ = scan(Source((path,)))
     assert (vocabulary.symbols, counts[ord("é")]) == ("\nbé", 999_999)
-    assert encode(Source((path,)), vocabulary, tmp_path / "ids").characters == 1_000_010
+    assert encode_to_file(Source((path,)), vocabulary, tmp_path / "ids").characters == 1_000_010
 
 
 def test_surrogates_are_no_characters(tmp_path):

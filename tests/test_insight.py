@@ -21,7 +21,7 @@ from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
 from charlm.runs.loading import load_model
 from charlm.settings.schema import Config
-from charlm.text.corpus import IdFile, TextInfo
+from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 from charlm.training.trainer import Trainer
 
@@ -306,7 +306,7 @@ def learned(tmp_path_factory):
 def watched(learned, text, count=5):
     model, vocabulary = learned
     watch = Watch(Reader(model, vocabulary.start_id, 1), vocabulary, count)
-    watch.read(vocabulary.encode(text, "test"))
+    watch.read(vocabulary.encode(text))
     return watch.oddities
 
 
@@ -316,7 +316,7 @@ def test_a_typo_is_the_oddest_place(learned):
     assert (odd[0].before, odd[0].character, odd[0].after) == ("but the ferr", "O", "man.")
     assert text.split("\n")[odd[0].line - 1][odd[0].column - 1] == "O"
     model, vocabulary = learned
-    seen = surprise(model, vocabulary.encode(text, "test"), vocabulary.start_id, 1)
+    seen = surprise(model, vocabulary.encode(text), vocabulary.start_id, 1)
     at = text.index("O", len(VERSE))
     assert odd[0].bits == pytest.approx(seen.bits[at])
     assert at == seen.bits.argmax()
@@ -349,7 +349,7 @@ def test_pieces_end_with_lines_and_change_nothing(learned, tmp_path, monkeypatch
     assert "".join(q.text for q in seen) == text
     assert all(q.text.endswith("\n") for q in seen[:-1]) == (piece > 80)
     assert len(seen) > 2
-    whole = surprise(model, vocabulary.encode(text, "test"), vocabulary.start_id)
+    whole = surprise(model, vocabulary.encode(text), vocabulary.start_id)
     assert np.allclose(np.concatenate([q.bits for q in seen]), whole.bits)
     lines = text.split("\n")
     for q in watch.oddities:
@@ -358,12 +358,10 @@ def test_pieces_end_with_lines_and_change_nothing(learned, tmp_path, monkeypatch
         )
 
 
-def test_pieces_of_bytes_end_with_characters(tmp_path, monkeypatch):
-    path = tmp_path / "ids.bin"
+def test_pieces_of_bytes_end_with_characters(monkeypatch):
     content = ("한국어🙂" * 40).encode()
-    path.write_bytes(content)
     monkeypatch.setattr(oddities, "_PIECE", 31)
-    ids = IdFile(path, np.dtype(np.uint8))
+    ids = np.frombuffer(content, np.uint8)
     found = [bytes(q) for q in pieces(ids, ByteVocabulary())]
     assert b"".join(found) == content
     assert all(q.decode() for q in found)
@@ -372,7 +370,7 @@ def test_pieces_of_bytes_end_with_characters(tmp_path, monkeypatch):
 def test_a_learned_cell_tells_the_speakers(learned):
     model, vocabulary = learned
     text = VERSE * 20
-    states = memory(model, vocabulary.encode(text, "test"), vocabulary.start_id)
+    states = memory(model, vocabulary.encode(text), vocabulary.start_id)
     found = cells.find(states, properties(text))
     by_name = {q.property: q for q in reversed(found)}
     assert abs(by_name["inside a speaker's name"].correlation) > 0.8
@@ -406,7 +404,7 @@ def test_from_python(run):
 
 def test_excerpts(run, tmp_path, text_file):
     trained = load_model(run.path)
-    whole = trained.vocabulary.encode(text_file.read_text(), "test")
+    whole = trained.vocabulary.encode(text_file.read_text())
     name, ids = of_run(run.path.parent, trained)
     assert (name, ids.tolist()) == ("Validation text", whole[3600:].tolist())
     assert of_run(run.path.parent, trained, 7).ids.tolist() == whole[3600:3607].tolist()

@@ -85,4 +85,4 @@ def test_what_python_is_told():
     with pytest.raises(AttributeError, match=r"^module 'charlm' has no attribute 'trian'$"):
         package.trian  # noqa: B018
     with pytest.raises(TypeError, match="text: must be a text or bytes, got int"):
-        ByteVocabulary().encode(3, "text")
+        ByteVocabulary().encode(3)

@@ -147,7 +147,7 @@ def test_many_texts_are_drawn_in_groups(written, monkeypatch, model):
 def log_probability(model, start: str, text: str) -> float:
     """Score what was written after a start, by the training forward."""
     network, vocabulary = model
-    ids = vocabulary.encode(start + text, "test").astype(int)
+    ids = vocabulary.encode(start + text).astype(int)
     cache = network.cache(ids.size, 1)
     network.forward(ids[:, None], network.zero_state(1), cache)
     total = 0.0

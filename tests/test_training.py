@@ -26,7 +26,7 @@ from charlm.settings.files import to_yaml
 from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
 from charlm.text import source
-from charlm.text.corpus import IdFile, TextInfo
+from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory, planning, trainer
 from charlm.training import prepare as start
@@ -403,9 +403,8 @@ ALLOCATED = [
 def test_memory_is_known_before(tmp_path, text_file, changes):
     """The formula against what tracemalloc sees, and the parameters to the last one."""
     config, _ = settings(text_file, **changes)
-    vocabulary, path = Vocabulary("".join(map(chr, range(32, 97))), " "), tmp_path / "ids.bin"
-    path.write_bytes(bytes(50_000))
-    ids = IdFile(path, vocabulary.dtype)
+    vocabulary = Vocabulary("".join(map(chr, range(32, 97))), " ")
+    ids = np.zeros(50_000, vocabulary.dtype)
     tracemalloc.start()
     t = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
     if t.model.parameters.size < 400_000:
@@ -555,7 +554,7 @@ def test_failed_beginning_leaves_no_folder(text_file, tmp_path, monkeypatch):
     def fail(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(start, "encode", fail)
+    monkeypatch.setattr(start, "encode_to_file", fail)
     with pytest.raises(KeyboardInterrupt):
         prepare_run(*settings(text_file), tmp_path / "runs", "a")
     assert list((tmp_path / "runs").iterdir()) == []

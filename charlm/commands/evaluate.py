@@ -15,7 +15,7 @@ from charlm.terminal import printable
 if TYPE_CHECKING:
     from charlm.evaluation.score import Score
     from charlm.runs.loading import Trained
-    from charlm.text.corpus import IdFile
+    from charlm.types import Ids
 
 
 def evaluate(
@@ -60,8 +60,6 @@ def evaluate(
 
     Example: charlm eval chapter.txt --heat --out chapter.html
     """
-    import tempfile
-
     from charlm.runs.folder import find_checkpoint
 
     if len(arguments) > 2:
@@ -79,38 +77,34 @@ def evaluate(
     from charlm.evaluation.score import carried, cold
     from charlm.runs.loading import load_model
     from charlm.runs.training_text import learned_text
-    from charlm.text.corpus import IdFile, Split, encode
-    from charlm.text.source import Source, find
+    from charlm.text.corpus import encode_source
+    from charlm.text.source import Source
 
     trained = load_model(path)
     model, vocabulary, config, _ = trained
     learned = learned_text(trained, path) if dynamic else None
-    with tempfile.TemporaryDirectory() as folder:
-        flat = Path(folder) / "ids.bin"
-        source = Source(find([text], "*.txt"), config.data.encoding, config.data.level)
-        info = encode(source, vocabulary, flat)
-        if not info.characters:
-            raise TextError(text, "is empty", "name a text to score")
-        ids = IdFile(flat, vocabulary.dtype)
-        share = Split(0, info.characters)
-        scores = {
-            "carried": carried(model, ids, share, vocabulary.start_id),
-            "cold": cold(model, ids, share, vocabulary.start_id),
-        }
-        rate = RATE if lr is None else lr
-        if learned is not None:
-            scores["dynamic"] = learning(model, learned, ids, share, vocabulary.start_id, rate)
-        if heat:
-            _print(text, path, info.characters, scores, rate)
-            _heat(source.name, trained, ids, out)
-        ids.close()
+    data = config.data
+    source = Source.find([text], data.glob, data.encoding, data.level)
+    ids = encode_source(source, vocabulary)
+    if not ids.size:
+        raise TextError(text, "is empty", "name a text to score")
+    scores = {
+        "carried": carried(model, ids, vocabulary.start_id),
+        "cold": cold(model, ids, vocabulary.start_id),
+    }
+    rate = RATE if lr is None else lr
+    if learned is not None:
+        scores["dynamic"] = learning(model, learned, ids, vocabulary.start_id, rate)
+    if heat:
+        _print(text, path, ids.size, scores, rate)
+        _heat(source.name, trained, ids, out)
     if json:
         import json as encoder
 
         report: dict[str, Any] = {
             "checkpoint": str(path),
             "text": str(text),
-            "characters": info.characters,
+            "characters": ids.size,
         }
         for name, score in scores.items():
             units = {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
@@ -120,7 +114,7 @@ def evaluate(
             report["dynamic"]["learning_rate"] = rate
         show(encoder.dumps(report))
     elif not heat:
-        _print(text, path, info.characters, scores, rate)
+        _print(text, path, ids.size, scores, rate)
 
 
 def _print(
@@ -145,11 +139,9 @@ def _print(
     show("\n".join(lines))
 
 
-def _heat(name: str, trained: Trained, ids: IdFile, out: Path | None) -> None:
+def _heat(name: str, trained: Trained, ids: Ids, out: Path | None) -> None:
     """Show a text's surprises, on the terminal as they are read."""
     import sys
-
-    import numpy as np
 
     from charlm.commands.paint import depth, surprise
     from charlm.insight.oddities import Watch, pieces
@@ -174,9 +166,7 @@ def _heat(name: str, trained: Trained, ids: IdFile, out: Path | None) -> None:
             f"  {place:<10} {q.bits:5.1f}  {q.before}[{q.character}]{q.after}  expected {expected}"
         )
     if out is not None:
-        beginning = np.empty(min(ids.size, MOST), ids.dtype)
-        ids.read_into(0, beginning)
-        write(out, page(Path(name).name, trained, beginning, ids.size, watch.oddities))
+        write(out, page(Path(name).name, trained, ids[:MOST], ids.size, watch.oddities))
         say(f"{out}: open it in a browser")
     elif not colours:
         say("stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists")

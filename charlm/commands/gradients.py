@@ -97,45 +97,35 @@ def gradients(
 
 def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Network:
     """Measure a run as it reads a text, or the share of its own that it was validated on."""
-    import tempfile
-
     import numpy as np
 
     from charlm.errors import CheckpointError, TextError
     from charlm.insight import comparison
-    from charlm.runs.folder import Run, find_checkpoint
+    from charlm.runs.folder import find_checkpoint
     from charlm.runs.loading import load_model
     from charlm.runs.training_text import whole_text
-    from charlm.text.corpus import IdFile, Split, encode, split
-    from charlm.text.source import Source, find
+    from charlm.text.corpus import encode_source, split
+    from charlm.text.source import Source
 
     path = find_checkpoint(where, checkpoints)
     found = load_model(path)
-    data, own = found.config.data, Run(path.parent).ids
-    with tempfile.TemporaryDirectory() as folder:
-        if text:
-            flat = Path(folder) / "ids.bin"
-            size = encode(
-                Source(find([text], "*.txt"), data.encoding, data.level), found.vocabulary, flat
-            ).characters
-            share = Split(0, size)
-        else:
-            try:
-                flat, size = own, whole_text(found, path).size
-            except CheckpointError:
-                raise TextError(
-                    where, "the text that it learned is not beside it", "name one with --text"
-                ) from None
-            share = split(size, data.validation, data.test)[1]
-        if not text and share.size <= comparison.steps(lags):
-            share = Split(0, size)
-        begins = comparison.places(str(text or where), share.size, lags)
-        rows = np.empty((len(begins), comparison.steps(lags) + 1), found.vocabulary.dtype)
-        file = IdFile(flat, rows.dtype)
-        for begin, row in zip(begins, rows, strict=True):
-            file.read_into(share.begin + begin, row)
-        file.close()
-    return comparison.trained(printable(where), found, rows.T.astype(np.intp), lags)
+    data = found.config.data
+    if text:
+        source = Source.find([text], data.glob, data.encoding, data.level)
+        ids = encode_source(source, found.vocabulary)
+    else:
+        try:
+            whole = whole_text(found, path)
+        except CheckpointError:
+            raise TextError(
+                where, "the text that it learned is not beside it", "name one with --text"
+            ) from None
+        ids = split(whole.size, data.validation, data.test)[1].of(whole)
+        if ids.size <= comparison.steps(lags):
+            ids = whole
+    begins = np.array(comparison.places(str(text or where), ids.size, lags))
+    columns = ids[begins + np.arange(comparison.steps(lags) + 1)[:, None]].astype(np.intp)
+    return comparison.trained(printable(where), found, columns, lags)
 
 
 def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> list[str]:

@@ -311,14 +311,12 @@ def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -
     from charlm.commands.tables import shorten
     from charlm.generation.copies import AT_LEAST
 
-    ids = [vocabulary.encode(text, "text") for text in written]
-    decoded = vocabulary.decoder
+    ids = [vocabulary.encode(text) for text in written]
     found = [(copy, k) for k, copies in enumerate(learned.copies(ids)) for copy in copies]
     if not found:
         say(f"no copy: nothing of {AT_LEAST} characters or more stands in the learned text")
     for copy, k in sorted(found, key=lambda q: -q[0].length)[:_NAMED]:
-        decode = decoded()
-        quoted = "".join(map(decode, ids[k][copy.begin : copy.begin + copy.length].tolist()))
+        quoted = vocabulary.decode(ids[k][copy.begin : copy.begin + copy.length])
         which = f" of text {k + 1}" if len(written) > 1 else ""
         say(
             f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the learned "
@@ -356,7 +354,7 @@ def _note_unknown(start: str, vocabulary: Vocabulary, on_unknown: OnUnknown) -> 
         return
     named = [f"{c!r} (U+{ord(c):04X})" for c in unknown[:_NAMED]]
     if on_unknown is OnUnknown.REPLACE:
-        ids = vocabulary.encode("".join(unknown[:_NAMED]), "--start", on_unknown="replace")
+        ids = vocabulary.encode("".join(unknown[:_NAMED]), on_unknown="replace")
         symbols = [*map(repr, vocabulary.symbols), "the unknown symbol"]
         named = [f"{name} by {symbols[k]}" for name, k in zip(named, ids, strict=True)]
     if more := len(unknown) - len(named):

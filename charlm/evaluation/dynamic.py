@@ -1,10 +1,10 @@
 """Dynamic evaluation: the model goes on learning from the text that it is scored on.
 
-    a chunk of T characters is scored; then its gradient is followed, a little; then the next chunk
+    score a chunk of T characters -> one small step along its gradient -> the next chunk
 
-No character is learned from before it was scored, so this is a fair figure, but another one than
-that of fixed weights: it says what the model and the text before are worth together. The text is
-read once, as one stream, with the state carried.
+No character is learned from before it was scored, so the score is fair, but it is not that of
+fixed weights: it measures the model together with the text before. The text is read once, as one
+stream, with the state carried.
 
 Sources: Graves 2013, Generating sequences with recurrent neural networks, section 3; Krause,
 Kahembwe, Murray & Renals 2018; see optim/adaptation.py for the rule.
@@ -18,7 +18,6 @@ from charlm.errors import ConfigError, Diverged
 from charlm.evaluation.score import Score
 from charlm.nn.model import Model
 from charlm.optim.adaptation import Adaptation
-from charlm.text.corpus import IdFile, Split
 from charlm.types import Array, Ids
 
 # Measured; see docs/results.md.
@@ -30,24 +29,18 @@ CHUNK = 32
 _STATISTICS = 200
 
 
-# What overflows is told once, as Diverged.
+# An overflow is reported once, as Diverged.
 @np.errstate(all="ignore")
 def dynamic(
-    model: Model,
-    learned: Ids,
-    ids: IdFile,
-    share: Split,
-    start_id: int,
-    learning_rate: float = RATE,
+    model: Model, learned: Ids, ids: Ids, start_id: int, learning_rate: float = RATE
 ) -> Score:
     """Score a text with a copy of the model that learns from it.
 
     Args:
-        model: prepared weights; they stay as they are.
+        model: refreshed weights; they are not changed.
         learned: the ids of the text that they were trained on.
-        ids: the text to score.
-        share: the part of it; nothing before it is read.
-        start_id: what stands before the first character.
+        ids: (N,) the text to score, not empty; may be memory-mapped, as `learned` may.
+        start_id: the symbol before the first one.
         learning_rate: at least 0; at 0 the score is that of fixed weights.
 
     Raises:
@@ -63,15 +56,14 @@ def dynamic(
     learner.refresh()
     optimizer = Adaptation(weights, gradient, _squares(learner, learned), DECAY, EPSILON)
     cache, state, total = learner.cache(CHUNK, 1), learner.zero_state(1), 0.0
-    row = np.full(CHUNK + 1, start_id, ids.dtype)
-    for begin in range(0, share.size, CHUNK):
-        T = min(CHUNK, share.size - begin)
+    column = np.full((CHUNK + 1, 1), start_id, np.intp)
+    for begin in range(0, ids.size, CHUNK):
+        T = min(CHUNK, ids.size - begin)
         if T < CHUNK:
             cache = learner.cache(T, 1)
-        row[0] = row[-1]
-        ids.read_into(share.begin + begin, row[1 : T + 1])
-        columns = row[: T + 1].astype(np.intp).reshape(-1, 1)
-        loss, state = learner.loss_and_gradient(columns[:-1], columns[1:], state, cache)
+        column[0] = column[-1]
+        column[1 : T + 1, 0] = ids[begin : begin + T]
+        loss, state = learner.loss_and_gradient(column[:T], column[1 : T + 1], state, cache)
         if not math.isfinite(loss):
             raise Diverged(
                 "eval",
@@ -82,11 +74,11 @@ def dynamic(
         total += loss * T
         optimizer.step(learning_rate)
         learner.refresh()
-    return Score(total / share.size, share.size)
+    return Score(total / ids.size, ids.size)
 
 
 def _squares(model: Model, learned: Ids) -> Array:
-    """Return the mean squared gradient over chunks from all over the learned text."""
+    """Return the mean squared gradient over chunks spread evenly over the learned text."""
     assert model.gradient is not None
     gradient = model.gradient.flat
     squares, T = np.zeros_like(gradient), min(CHUNK, learned.size - 1)
@@ -94,7 +86,7 @@ def _squares(model: Model, learned: Ids) -> Array:
     count = min(_STATISTICS, learned.size // (T + 1))
     for n in range(count):
         begin = n * (learned.size - T - 1) // max(1, count - 1)
-        columns = np.asarray(learned[begin : begin + T + 1]).astype(np.intp).reshape(-1, 1)
-        model.loss_and_gradient(columns[:-1], columns[1:], zero, cache)
+        column = np.asarray(learned[begin : begin + T + 1]).astype(np.intp).reshape(-1, 1)
+        model.loss_and_gradient(column[:-1], column[1:], zero, cache)
         squares += gradient * gradient / np.float32(count)
     return squares

@@ -90,7 +90,7 @@ class Sampler:
         self.counts = [0] * streams
         self.ended = [False] * streams
         self.log_probs = np.zeros(streams)
-        ids = vocabulary.encode(start, where, on_unknown=on_unknown).astype(np.intp)
+        ids = vocabulary.encode(start, on_unknown=on_unknown, where=where).astype(np.intp)
         if not ids.size:
             ids = np.array([vocabulary.start_id])
         # What is still to be read: first this by all streams alike, then its own id by each.

@@ -8,7 +8,6 @@ import numpy as np
 from charlm.insight.characters import characters, names
 from charlm.insight.surprise import Reader
 from charlm.terminal import printable
-from charlm.text.corpus import IdFile
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 from charlm.types import Array, Ids
 
@@ -101,12 +100,11 @@ class Watch:
         return Coloured(text, bits)
 
 
-def pieces(ids: IdFile, vocabulary: Vocabulary) -> Iterator[Ids]:
+def pieces(ids: Ids, vocabulary: Vocabulary) -> Iterator[Ids]:
     """Read a text in pieces of whole lines, or at least of whole characters."""
     begin, newline = 0, vocabulary.symbols.find("\n")
     while begin < ids.size:
-        some = np.empty(min(_PIECE, ids.size - begin), ids.dtype)
-        ids.read_into(begin, some)
+        some = ids[begin : begin + _PIECE]
         if begin + some.size < ids.size:
             ends = np.flatnonzero(some == newline) + 1
             some = some[: ends[-1] if ends.size else _whole(vocabulary, some)]

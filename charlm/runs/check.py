@@ -29,7 +29,7 @@ from charlm.storage.history import read_history
 from charlm.storage.lock import holder
 from charlm.terminal import argument
 from charlm.text.corpus import TextInfo, file_sha256
-from charlm.text.source import Source, find
+from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
 
 # No count of a run reaches it; a damaged description may hold any number.
@@ -143,7 +143,8 @@ def _text(run: Run, last: _Whole) -> Iterator[Finding]:
         return
     name, data = paths[0].name, last.config.data
     try:
-        same = Source(find(paths, data.glob), data.encoding, data.level).sha256() == text.sha256
+        source = Source.find(paths, data.glob, data.encoding, data.level)
+        same = source.sha256() == text.sha256
     except TextError:
         same = False
         told = Finding(name, "note", f"the text is not at {paths[0]} any more")

@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from charlm.errors import CheckpointError
 from charlm.runs.folder import Run
 from charlm.runs.loading import Trained
 from charlm.runs.summary import at
-from charlm.text.corpus import IdFile, file_sha256, split
+from charlm.text.corpus import file_sha256, open_ids, split
 from charlm.types import Ids
 
 
 def whole_text(trained: Trained, checkpoint: Path) -> Ids:
-    """Open the text beside a checkpoint, all its shares.
+    """Open the text beside a checkpoint, all its splits.
 
     Args:
         trained: what the checkpoint gave.
@@ -33,14 +31,14 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
             f"needs the text that it learned beside it, as {path.name}",
             "name a run that was trained here",
         )
-    file = IdFile(path, trained.vocabulary.dtype)
+    ids = open_ids(path, trained.vocabulary.dtype)
     # The digest is the checkpoint's own, and proves nothing where that is not to be trusted.
-    if not file.size or file.largest() >= trained.vocabulary.size:
+    if not ids.size or ids.max() >= trained.vocabulary.size:
         raise CheckpointError(path, f"is no text of {checkpoint.name}'s symbols", "it is damaged")
-    return np.memmap(path, trained.vocabulary.dtype, "r", shape=(file.size,))
+    return ids
 
 
 def learned_text(trained: Trained, checkpoint: Path) -> Ids:
-    """Open the training share of the text that a checkpoint has learned; as `whole_text`."""
+    """Open the training part of the text that a checkpoint has learned; as `whole_text`."""
     ids, data = whole_text(trained, checkpoint), trained.config.data
-    return ids[: split(ids.size, data.validation, data.test)[0].end]
+    return split(ids.size, data.validation, data.test)[0].of(ids)

@@ -1,14 +1,14 @@
 """ids -> (T, B) inputs and targets: B parallel streams through the text.
 
-The training share is taken as a ring of N characters. Stream b of an epoch begins at
-offset + b N / B and moves T characters an update:
+The training part is read as a ring of N characters. Stream b of an epoch begins at
+offset + b N / B and moves T characters a step:
 
-    update n:   epoch = n // chunks,   k = n % chunks,   chunks = (N / B) // T
+    step n:     epoch = n // chunks,   k = n % chunks,   chunks = (N / B) // T
     stream b:   inputs   ids[offset + b N / B + k T ...]     T of them
                 targets  the same, one further
 
-The offset is drawn from (seed, epoch), so what update n reads is a pure function of the seed, n,
-the text, B and T: there is no position to save, and none to lose.
+The offset is drawn from (seed, epoch), so what step n reads is a pure function of the seed, n, the
+text, B and T, and no position is saved.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm import randomness
-from charlm.text.corpus import IdFile, Split
 from charlm.types import Ids
 
 # Fewer chunks than this a stream would leave little of the carried state.
@@ -24,7 +23,7 @@ _CHUNKS_AT_LEAST = 4
 
 
 class Chunk(NamedTuple):
-    """What one update reads; the arrays are valid until the next chunk is."""
+    """The input and targets of one step; the arrays are valid until the next chunk is read."""
 
     inputs: Ids  # (T, B)
     targets: Ids  # (T, B)
@@ -32,51 +31,52 @@ class Chunk(NamedTuple):
 
 
 class Streams:
-    """Deal the training share out to B streams.
+    """B parallel streams through the training part of a text.
 
     Args:
-        ids: the text.
-        share: the part to learn from.
+        ids: the training part; may be memory-mapped.
         B: streams.
-        T: steps a chunk.
+        T: time steps a chunk.
         seed: the run's.
 
     Attributes:
-        chunks: updates an epoch.
+        chunks: steps an epoch.
     """
 
-    def __init__(self, ids: IdFile, share: Split, B: int, T: int, seed: int) -> None:
-        self.ids, self.share, self.B, self.T, self.seed = ids, share, B, T, seed
-        self.stride = share.size // B
+    def __init__(self, ids: Ids, B: int, T: int, seed: int) -> None:
+        # Slices of a plain array take a third of the time of a memmap's.
+        self.ids, self.B, self.T, self.seed = np.asarray(ids), B, T, seed
+        self.stride = ids.size // B
         self.chunks = self.stride // T
-        assert self.chunks >= 1, "B and T must fit the share; see `fit`"
+        assert self.chunks >= 1, "B and T must fit the text; see `fit`"
         self._rows = np.empty((B, T + 1), ids.dtype)
         self._columns = np.empty((T + 1, B), np.intp)
 
     def chunk(self, n: int) -> Chunk:
-        """Read what update n learns from."""
+        """Return what step n reads."""
         epoch, k = divmod(n, self.chunks)
-        N = self.share.size
+        N = self.ids.size
         offset = int(randomness.generator(self.seed, randomness.STREAM_OFFSETS, epoch).integers(N))
-        for b in range(self.B):
+        for b, row in enumerate(self._rows):
             begin = (offset + b * self.stride + k * self.T) % N
-            before_end = min(N - begin, self.T + 1)
-            self.ids.read_into(self.share.begin + begin, self._rows[b, :before_end])
-            if before_end <= self.T:
-                self.ids.read_into(self.share.begin, self._rows[b, before_end:])
+            if begin + self.T < N:
+                row[:] = self.ids[begin : begin + self.T + 1]
+            else:
+                row[: N - begin] = self.ids[begin:]
+                row[N - begin :] = self.ids[: self.T + 1 - (N - begin)]
         np.copyto(self._columns, self._rows.T)
         return Chunk(self._columns[:-1], self._columns[1:], k == 0)
 
 
 def fit(N: int, B: int, T: int, *, B_may_shrink: bool, T_may_shrink: bool) -> tuple[int, int]:
-    """Shrink the number of streams, then the steps a chunk, until a short text fills some chunks.
+    """Halve the number of streams, then of time steps, until a short text fills some chunks.
 
     Args:
         N: characters to learn from.
-        B: streams wished for.
-        T: steps wished for.
-        B_may_shrink: nobody asked for this B.
-        T_may_shrink: nobody asked for this T.
+        B: preferred number of streams.
+        T: preferred number of time steps a chunk.
+        B_may_shrink: B is a default.
+        T_may_shrink: T is a default.
 
     Returns:
         B and T, each halved as often as needed and allowed.

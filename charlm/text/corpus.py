@@ -1,15 +1,16 @@
-"""A text -> ids in a flat file, encoded once, read piece by piece.
+"""Text -> ids: in memory, or encoded once into a flat file that is memory-mapped afterwards.
 
     source --scan--> counts -> vocabulary
-           --encode--> ids.bin, 1, 2 or 4 bytes a symbol
+           --encode_source--> ids in memory
+           --encode_to_file--> ids.bin --open_ids--> np.memmap, 1, 2 or 4 bytes a symbol
 
-The text is cut into shares by position: training first, then validation, then test. Nothing here
+The text is split by position: training first, then validation, then test. Only `encode_source`
 holds a whole text in memory.
 """
 
 import codecs
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,11 +24,10 @@ from charlm.text.vocabulary import ByteVocabulary, OnUnknown, Vocabulary, code_p
 from charlm.types import Ids
 
 _CODE_POINTS = 0x110000
-_IDS_AT_ONCE = 1 << 18
 
 
 class Split(NamedTuple):
-    """Name a part of the text: characters `begin` to `end`, `end` excluded."""
+    """A part of a text: characters `begin` to `end`, `end` excluded."""
 
     begin: int
     end: int
@@ -37,17 +37,21 @@ class Split(NamedTuple):
         """Return the number of characters."""
         return self.end - self.begin
 
+    def of(self, ids: Ids) -> Ids:
+        """Return this part of a whole text's ids, as a view."""
+        return ids[self.begin : self.end]
+
 
 @dataclass(frozen=True)
 class TextInfo:
-    """Identify a text.
+    """The identity of a text.
 
     Attributes:
-        path: what it is called, a file or the first of several.
-        characters: how many it has, or bytes at byte level.
+        path: its name, a file or the first of several.
+        characters: its length in characters, in bytes at byte level.
         sha256: the digest of its bytes.
         ids_sha256: the digest of its ids.
-        paths: where it was, as it was named: files and folders.
+        paths: the files and folders it was read from, as they were named.
     """
 
     path: str
@@ -64,17 +68,18 @@ class TextInfo:
     def from_dict(content: Mapping[str, Any]) -> "TextInfo":
         """Rebuild what a checkpoint holds; raises ValueError, or TypeError, where it is damaged."""
         text = TextInfo(**content)
-        words = [text.path, text.sha256, text.ids_sha256, *text.paths]
-        paths = isinstance(text.paths, list | tuple)
-        if not paths or not all(isinstance(q, str) and "\0" not in q for q in words):
-            raise ValueError("its paths and digests are no texts")
+        names = [text.path, text.sha256, text.ids_sha256, *text.paths]
+        if not isinstance(text.paths, list | tuple) or not all(
+            isinstance(name, str) and "\0" not in name for name in names
+        ):
+            raise ValueError("its paths and digests are not strings")
         if not isinstance(text.characters, int):
-            raise ValueError("its length is no number")
+            raise ValueError("its length is not a number")
         return replace(text, paths=tuple(text.paths))
 
 
 class _Utf8Watch:
-    """Find out whether bytes that are read in an 8-bit encoding are valid UTF-8 all along."""
+    """A check whether bytes that are read in an 8-bit encoding are valid UTF-8."""
 
     def __init__(self) -> None:
         self.decoder = codecs.getincrementaldecoder("utf-8")()
@@ -89,24 +94,24 @@ class _Utf8Watch:
 
 
 def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabulary, Ids, str]:
-    """Read a text once: count its symbols, and make its vocabulary.
+    """Read a text once: count its symbols and make its vocabulary.
 
     Args:
         source: the text.
         min_count: characters that occur less often are folded into one unknown symbol.
-        *watches: are shown every byte as it is read.
+        *watches: called with every piece of bytes as it is read.
 
     Returns:
-        The vocabulary, how often each code point or byte occurs, and the SHA-256 of all bytes.
+        The vocabulary, the count of each code point or byte, and the SHA-256 of all bytes.
 
     Raises:
         TextError: it cannot be read, is empty, looks binary or wrongly decoded.
-        ConfigError: no character is as frequent as `min_count` asks.
+        ConfigError: no character occurs `min_count` times.
     """
     digest, watch = hashlib.sha256(), _Utf8Watch()
-    look = None if codecs.lookup(source.encoding).name == "utf-8" else watch
+    is_utf8 = codecs.lookup(source.encoding).name == "utf-8"
     counts = np.zeros(256 if source.level == "byte" else _CODE_POINTS, np.int64)
-    for piece in source.pieces(digest, *watches, *([look] if look else [])):
+    for piece in source.pieces(digest.update, *watches, *(() if is_utf8 else (watch,))):
         codes = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else code_points(piece)
         found = np.bincount(codes)
         counts[: found.size] += found
@@ -115,15 +120,15 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
     if source.level == "byte":
         return ByteVocabulary(), counts, digest.hexdigest()
     vocabulary = Vocabulary.of_counts(counts, min_count)
-    wrong = look is not None and watch.valid and watch.beyond_ascii
-    encodings.check(counts, source.name, vocabulary.size, valid_utf8=wrong)
+    valid_utf8 = not is_utf8 and watch.valid and watch.beyond_ascii
+    encodings.check(counts, source.name, vocabulary.size, valid_utf8=valid_utf8)
     return vocabulary, counts, digest.hexdigest()
 
 
-def encode(
+def encode_to_file(
     source: Source,
     vocabulary: Vocabulary,
-    target: Path,
+    path: Path,
     paths: tuple[str, ...] = (),
     *watches: Watch,
 ) -> TextInfo:
@@ -131,20 +136,18 @@ def encode(
 
     Args:
         source: the text.
-        vocabulary: knows each of its characters, or has an unknown symbol.
-        target: the file of ids; written anew.
-        paths: how the text was named.
-        *watches: are shown every byte as it is read.
+        vocabulary: has each of its characters, or an unknown symbol.
+        path: the file of ids; overwritten.
+        paths: the text's files and folders as they were named.
+        *watches: called with every piece of bytes as it is read.
 
     Raises:
         TextError: it cannot be read.
         UnknownCharacter: it holds a character that the vocabulary lacks.
     """
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
-    policy: OnUnknown = "error" if vocabulary.unknown_id is None else "replace"
-    with target.open("wb") as file:
-        for piece in source.pieces(digest, *watches):
-            ids = vocabulary.encode(piece, source.name, characters, policy)
+    with path.open("wb") as file:
+        for ids in _encoded(source, vocabulary, None, digest.update, *watches):
             ids_digest.update(ids.data)
             file.write(ids.data)
             characters += ids.size
@@ -157,63 +160,49 @@ def encode(
     )
 
 
+def encode_source(source: Source, vocabulary: Vocabulary, most: int | None = None) -> Ids:
+    """Return a text's ids, or the first `most` of them; raises as `encode_to_file`."""
+    parts = list(_encoded(source, vocabulary, most))
+    return np.concatenate([np.empty(0, vocabulary.dtype), *parts])
+
+
+def _encoded(
+    source: Source, vocabulary: Vocabulary, most: int | None, *watches: Watch
+) -> Iterator[Ids]:
+    """Encode a text piece by piece, at most `most` symbols of it."""
+    on_unknown: OnUnknown = "error" if vocabulary.unknown_id is None else "replace"
+    done = 0
+    for piece in source.pieces(*watches):
+        some = piece if most is None else piece[: most - done]
+        yield vocabulary.encode(some, on_unknown=on_unknown, where=source.name, position=done)
+        done += len(some)
+        if done == most:
+            return
+
+
+def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
+    """Memory-map a flat file of ids, read-only; an empty file gives an empty array.
+
+    Raises:
+        TextError: it cannot be read.
+    """
+    # The size is read here, once. A file that is cut later, while it is in use, ends the process
+    # with SIGBUS: nothing but charlm writes to a run's folder, and charlm replaces whole files.
+    try:
+        size = path.stat().st_size // dtype.itemsize
+        return np.memmap(path, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
+    except OSError as error:
+        raise TextError(path, f"cannot be read ({error.strerror or error})") from None
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class IdFile:
-    """Read parts of a flat file of ids.
-
-    Args:
-        path: the file.
-        dtype: the ids' type.
-
-    Attributes:
-        size: the number of ids.
-    """
-
-    def __init__(self, path: Path, dtype: "np.dtype[Any]") -> None:
-        self.dtype = np.dtype(dtype)
-        self._file = path.open("rb", buffering=0)
-        self.size = path.stat().st_size // self.dtype.itemsize
-
-    def read_into(self, begin: int, ids: Ids) -> None:
-        """Fill a contiguous array of the file's type with the ids from `begin` on.
-
-        Raises:
-            TextError: the file cannot be read, or ends before.
-        """
-        try:
-            self._file.seek(begin * self.dtype.itemsize)
-            got = self._file.readinto(ids.data)
-        except OSError as error:
-            why = error.strerror or error
-            raise TextError(self._file.name, f"cannot be read ({why})") from None
-        if got != ids.nbytes:
-            raise TextError(self._file.name, "ends early", "it was cut while in use")
-
-    def largest(self) -> int:
-        """Return the largest id; 0 of no text."""
-        found, room = 0, np.empty(_IDS_AT_ONCE, self.dtype)
-        for begin in range(0, self.size, _IDS_AT_ONCE):
-            some = room[: self.size - begin]
-            self.read_into(begin, some)
-            found = max(found, int(some.max()))
-        return found
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            self.close()
-
-
 def split(characters: int, validation: float, test: float) -> tuple[Split, Split, Split]:
-    """Cut a text into training, validation and test."""
+    """Split a text into training, validation and test, given the fractions of the latter two."""
     end_of_training = int(characters * (1 - validation - test))
     end_of_validation = int(characters * (1 - test))
     return (

@@ -2,8 +2,8 @@ r"""One file, several, or a folder of them -> the pieces of one text, in a fixed
 
     paths --folders through `glob`, sorted--> files --decoder--> pieces of text, or of bytes
 
-A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays; a file that does not end
-its last line ends it before the next file begins. At byte level nothing is changed at all.
+A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays; a file whose last line is
+not ended gets a newline before the next file. At byte level nothing is changed.
 """
 
 import codecs
@@ -20,16 +20,15 @@ from charlm.text.encodings import guess
 PIECE_BYTES = 1 << 20
 
 Level: TypeAlias = Literal["char", "byte"]
-Digest: TypeAlias = "hashlib._Hash"
 Watch: TypeAlias = Callable[[bytes], object]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Name the files of a text, and how they are read.
+    """The files of a text and how they are decoded.
 
     Args:
-        files: in their order.
+        files: in order.
         encoding: of all of them.
         level: `char` decodes them, `byte` takes them as they are.
     """
@@ -38,9 +37,27 @@ class Source:
     encoding: str = "utf-8"
     level: Level = "char"
 
+    @classmethod
+    def find(
+        cls, paths: Sequence[Path], glob: str, encoding: str = "utf-8", level: Level = "char"
+    ) -> "Source":
+        """Find the files of a text: each once, sorted by path.
+
+        Args:
+            paths: files and folders.
+            glob: which files of a folder, at any depth, such as `*.py`.
+            encoding: of all of them.
+            level: `char` or `byte`.
+
+        Raises:
+            TextError: a path does not exist, or a folder holds no such file.
+        """
+        files = {file for path in paths for file in _files(path, glob)}
+        return cls(tuple(sorted(files)), encoding, level)
+
     @property
     def name(self) -> str:
-        """Return what the text is called in messages."""
+        """Return the text's name in messages."""
         first, more = self.files[0], len(self.files) - 1
         return f"{first} and {more:,} more" if more else str(first)
 
@@ -57,36 +74,35 @@ class Source:
         """
         digest = hashlib.sha256()
         for path in self.files:
-            for _ in _read(path, digest):
-                pass
+            for piece in _read(path):
+                digest.update(piece)
         return digest.hexdigest()
 
-    def pieces(self, digest: Digest, *watches: Watch) -> Iterator[str | bytes]:
-        """Read the text a piece at a time.
+    def pieces(self, *watches: Watch) -> Iterator[str | bytes]:
+        """Read the text piece by piece.
 
         Args:
-            digest: is fed every byte of it.
-            *watches: are shown every byte of it as well.
+            *watches: called with every piece of bytes as it is read.
 
         Raises:
             TextError: a file cannot be read or decoded; names the byte.
         """
         if self.level == "byte":
             for path in self.files:
-                yield from _read(path, digest, *watches)
+                yield from _read(path, *watches)
             return
         open_line = False
         for path in self.files:
             begins = True
-            for piece in self._decode(path, digest, *watches):
+            for piece in self._decode(path, *watches):
                 if begins and open_line:
                     yield "\n"
                 yield piece
                 begins, open_line = False, not piece.endswith("\n")
 
-    def _decode(self, path: Path, digest: Digest, *watches: Watch) -> Iterator[str]:
+    def _decode(self, path: Path, *watches: Watch) -> Iterator[str]:
         try:
-            yield from _decode(path, self.encoding, digest, *watches)
+            yield from _decode(path, self.encoding, *watches)
         except _Undecodable as error:
             others = len(self.files) - 1
             apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
@@ -94,51 +110,35 @@ class Source:
 
 
 class _Undecodable(Exception):
-    """Say what a file is not, and where."""
+    """Bytes that are not of the encoding, as `<encoding>, <where and why>`."""
 
 
-def find(paths: Sequence[Path], glob: str) -> tuple[Path, ...]:
-    """Find the files of a text.
-
-    Args:
-        paths: files and folders.
-        glob: which files of a folder, at any depth, such as `*.py`.
-
-    Returns:
-        Each file once, sorted by path.
-
-    Raises:
-        TextError: a path leads nowhere, or a folder holds no such file.
-    """
-    files: set[Path] = set()
-    for path in paths:
-        if path.is_dir():
-            try:
-                inside = {q for q in path.rglob(glob) if q.is_file()}
-            except (ValueError, NotImplementedError) as error:
-                raise TextError(
-                    "--glob",
-                    f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})",
-                ) from None
-            if not inside:
-                raise TextError(
-                    path, f"is a folder without any file {glob}", "name another pattern with --glob"
-                )
-            files |= inside
-        elif not path.exists():
-            raise TextError(path, "no such file", "name a text to learn from")
-        elif not path.is_file():
-            raise TextError(path, "is no ordinary file", "copy its text into one first")
-        else:
-            files.add(path)
-    return tuple(sorted(files))
+def _files(path: Path, glob: str) -> set[Path]:
+    """Return the file, or the matching files of the folder, that a path names."""
+    if path.is_dir():
+        try:
+            inside = {file for file in path.rglob(glob) if file.is_file()}
+        except (ValueError, NotImplementedError) as error:
+            raise TextError(
+                "--glob",
+                f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})",
+            ) from None
+        if not inside:
+            raise TextError(
+                path, f"is a folder without any file {glob}", "name another pattern with --glob"
+            )
+        return inside
+    if not path.exists():
+        raise TextError(path, "no such file", "name a text to learn from")
+    if not path.is_file():
+        raise TextError(path, "is no ordinary file", "copy its text into one first")
+    return {path}
 
 
-def _read(path: Path, digest: Digest, *watches: Watch) -> Iterator[bytes]:
+def _read(path: Path, *watches: Watch) -> Iterator[bytes]:
     try:
         with path.open("rb", buffering=0) as file:
             while piece := file.read(PIECE_BYTES):
-                digest.update(piece)
                 for watch in watches:
                     watch(piece)
                 yield piece
@@ -146,10 +146,10 @@ def _read(path: Path, digest: Digest, *watches: Watch) -> Iterator[bytes]:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None
 
 
-def _decode(path: Path, encoding: str, digest: Digest, *watches: Watch) -> Iterator[str]:
+def _decode(path: Path, encoding: str, *watches: Watch) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
     held, offset, first = "", 0, True
-    pieces = _read(path, digest, *watches)
+    pieces = _read(path, *watches)
     while True:
         piece = next(pieces, b"")
         waiting = decoder.getstate()[0]
@@ -166,7 +166,7 @@ def _decode(path: Path, encoding: str, digest: Digest, *watches: Watch) -> Itera
         offset += len(piece)
         if first and text:
             text, first = text.removeprefix("\ufeff"), False
-        # The \n of a \r\n may open the next piece.
+        # The \n of a \r\n may be the first character of the next piece.
         text = held + text
         held = "\r" if text.endswith("\r") and piece else ""
         text = text.removesuffix(held)

@@ -2,10 +2,10 @@
 
     characters    code points --table--> ids            one look-up a character, whatever V is
                   ids --symbols--> characters
-    bytes         a byte is its own id, V = 256         decoded as UTF-8 while they come
+    bytes         a byte is its own id, V = 256         decoded as a stream of UTF-8
 
-A vocabulary of characters may end in one unknown symbol, in which all rare characters are folded.
-It is learned like any other, and never drawn.
+A vocabulary of characters may end in one unknown symbol that stands for all rare characters. It is
+trained like any other, and never drawn.
 """
 
 import codecs
@@ -21,18 +21,18 @@ from charlm.types import Ids
 
 OnUnknown: TypeAlias = Literal["error", "skip", "replace"]
 
-# What the unknown symbol looks like where it has to be shown.
+# How the unknown symbol is shown.
 UNKNOWN = "\ufffd"
 
 
 class Vocabulary:
-    """Hold the characters that a model knows.
+    """The characters that a model knows.
 
     Args:
         symbols: the characters, sorted by code point, each once.
-        start: what stands before a text's first character: a newline where the text has one, else
+        start: the symbol read before a text's first one: a newline where the text has one, else
             its commonest character.
-        unknown: whether one more symbol stands for every other character.
+        unknown: add one symbol for every other character.
 
     Attributes:
         size: V.
@@ -47,22 +47,22 @@ class Vocabulary:
         self.dtype = np.min_scalar_type(max(1, self.size - 1))
         self.unknown_id = len(symbols) if unknown else None
         codes = code_points(symbols)
-        # What stands for every other character is the table's last entry as well: look-ups beyond
-        # its end are clipped there.
+        # The last entry stands for all unknown characters: look-ups beyond the end are clipped
+        # to it.
         self._table = np.full(int(codes[-1]) + 2, len(symbols), np.min_scalar_type(len(symbols)))
         self._table[codes] = np.arange(len(symbols))
         self.start_id = symbols.index(start)
 
     @classmethod
     def of_counts(cls, counts: Ids, min_count: int = 1) -> "Vocabulary":
-        """Make the vocabulary of a text.
+        """Build the vocabulary of a text.
 
         Args:
-            counts: how often each code point occurs; at least one does.
+            counts: the count of each code point; at least one is not 0.
             min_count: characters that occur less often are folded into the unknown symbol.
 
         Raises:
-            ConfigError: none occurs often enough.
+            ConfigError: no character occurs that often.
         """
         codes = np.flatnonzero(counts >= max(1, min_count))
         if not codes.size:
@@ -76,17 +76,22 @@ class Vocabulary:
         return cls(symbols, start, unknown=codes.size < int(np.count_nonzero(counts)))
 
     def encode(
-        self, text: str | bytes, where: str, position: int = 0, on_unknown: OnUnknown = "error"
+        self,
+        text: str | bytes,
+        *,
+        on_unknown: OnUnknown = "error",
+        where: str = "text",
+        position: int = 0,
     ) -> Ids:
-        """Turn characters into ids.
+        """Return a text's ids, one a character; `decode` inverts it.
 
         Args:
             text: what to encode.
-            where: what the text is called in an error.
-            position: characters of it that came before this piece.
             on_unknown: what becomes of a character that is not in the vocabulary: an error,
                 nothing, or its replacement: the unknown symbol where there is one, else its base
-                letter, its other case, a space, or `start`, whichever is known first.
+                letter, its other case, a space, or `start`, the first of these that is known.
+            where: the text's name in an error.
+            position: the number of its characters before this piece.
 
         Raises:
             UnknownCharacter: a character is not in the vocabulary; names the first.
@@ -116,16 +121,26 @@ class Vocabulary:
                 )
         return ids.astype(self.dtype, copy=False)
 
+    def replacements(self, text: str) -> dict[str, str]:
+        """Return the symbol that "replace" puts in place of each unknown character of a text."""
+        unknown = "".join(c for c in dict.fromkeys(text) if c not in self.symbols)
+        return dict(
+            zip(unknown, self.decode(self.encode(unknown, on_unknown="replace")), strict=True)
+        )
+
     def _like(self, character: str) -> str:
-        """Return the known character that comes closest."""
+        """Return the known character closest to an unknown one."""
         base = unicodedata.normalize("NFKD", character)[0]
         candidates = (base, character.swapcase(), base.swapcase(), " ")
         return next((c for c in candidates if len(c) == 1 and c in self.symbols), self.start)
 
+    def decode(self, ids: Ids) -> str:
+        """Return the text of (N,) ids; the unknown symbol becomes U+FFFD."""
+        return "".join(map(self.decoder(), np.asarray(ids).tolist()))
+
     def decoder(self) -> Callable[[int], str]:
-        """Return a function that turns one id after the other into text."""
-        shown = self.symbols + UNKNOWN
-        return lambda drawn: shown[drawn]
+        """Return a function that decodes a stream of ids, one a call."""
+        return (self.symbols + UNKNOWN).__getitem__
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -158,7 +173,7 @@ class Vocabulary:
 
 
 class ByteVocabulary(Vocabulary):
-    """Hold all 256 bytes, so that any file can be learned and any text be read."""
+    """All 256 bytes: a vocabulary for any file and any text."""
 
     def __init__(self) -> None:
         super().__init__("".join(map(chr, range(256))), "\n")
@@ -166,11 +181,12 @@ class ByteVocabulary(Vocabulary):
     def encode(
         self,
         text: str | bytes,
-        where: str,
-        position: int = 0,
+        *,
         on_unknown: OnUnknown = "error",
+        where: str = "text",
+        position: int = 0,
     ) -> Ids:
-        """Turn a text's UTF-8 bytes, or bytes, into ids; lone surrogates are bytes as they were."""
+        """Return bytes, or a text's UTF-8 bytes, as ids; escaped bytes (PEP 383) are restored."""
         if isinstance(text, bytes):
             return np.frombuffer(text, np.uint8)
         if not isinstance(text, str):
@@ -185,11 +201,19 @@ class ByteVocabulary(Vocabulary):
                 "leave it out",
             ) from None
 
-    def decoder(self) -> Callable[[int], str]:
-        """Return a function that turns one id after the other into text.
+    def replacements(self, text: str) -> dict[str, str]:
+        """Return nothing: no character is unknown."""
+        return {}
 
-        A character comes with its last byte, and nothing before; bytes that are no UTF-8 become
-        U+FFFD.
+    def decode(self, ids: Ids) -> str:
+        """Return the text of (N,) ids; what is not UTF-8 becomes U+FFFD."""
+        return bytes(np.asarray(ids).tolist()).decode("utf-8", "replace")
+
+    def decoder(self) -> Callable[[int], str]:
+        """Return a function that decodes a stream of ids, one a call.
+
+        A character is returned at its last byte, and an empty string before; what is not UTF-8
+        becomes U+FFFD.
         """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         return lambda drawn: decoder.decode(bytes((drawn,)))
@@ -200,5 +224,5 @@ class ByteVocabulary(Vocabulary):
 
 
 def code_points(text: str) -> NDArray[np.uint32]:
-    """Return the code points of a text; lone surrogates pass, to be reported as unknown."""
+    """Return the code points of a text; lone surrogates are kept, and found unknown later."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

@@ -15,9 +15,10 @@ from charlm.evaluation.score import layout
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
 from charlm.settings.schema import Config
-from charlm.text.corpus import IdFile, TextInfo
+from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATIONS, Trainer
+from charlm.types import Ids
 
 # What may go into timing a training. The longer it takes, the more of a shared machine's busy and
 # quiet times is in the mean.
@@ -44,7 +45,7 @@ class Pace:
 
 
 def measure(
-    config: Config, vocabulary: Vocabulary, text: TextInfo, ids: IdFile, seconds: float
+    config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids, seconds: float
 ) -> Pace:
     """Time updates, steps of a validation and samples, on a copy that is thrown away.
 

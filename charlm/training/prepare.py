@@ -22,12 +22,13 @@ from charlm.settings.presets import choose_preset
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import Checkpoint, load
 from charlm.text.batches import fit
-from charlm.text.corpus import IdFile, TextInfo, encode, file_sha256, scan, split
-from charlm.text.source import Source, Watch, find
+from charlm.text.corpus import TextInfo, encode_to_file, file_sha256, open_ids, scan, split
+from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory
 from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
 from charlm.training.trainer import Progress, Trainer
+from charlm.types import Ids
 
 # A shorter run is over before its length could be estimated.
 _WORTH_TIMING = 50
@@ -97,10 +98,10 @@ def prepare_run(
     run = create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
         named = tuple(str(q.absolute()) for q in paths)
-        text = encode(source, vocabulary, run.ids, named, *watches)
+        text = encode_to_file(source, vocabulary, run.ids, named, *watches)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
-        ids = IdFile(run.ids, vocabulary.dtype)
+        ids = open_ids(run.ids, vocabulary.dtype)
         config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
         run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
@@ -162,7 +163,7 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> PreparedRu
             "learning rate's schedule with it"
         )
         config = config.replace(train__steps=goal)
-    ids = IdFile(run.ids, vocabulary.dtype)
+    ids = open_ids(run.ids, vocabulary.dtype)
     _check(checkpoint, config, vocabulary, ids)
     memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
     trainer = Trainer(config, vocabulary, text, ids, run)
@@ -175,7 +176,7 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> PreparedRu
     return PreparedRun(trainer, None, notes)
 
 
-def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: IdFile) -> None:
+def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: Ids) -> None:
     """Hold settings that ask for memory against the text and the arrays, before there is a trainer.
 
     Raises:
@@ -189,13 +190,13 @@ def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: 
     for name, shape in shapes(config.model, vocabulary.size).items():
         expect(checkpoint, name, shape, np.dtype(np.float32))
     expect(checkpoint, "state/0.h", (config.model.hidden, B), np.dtype(np.float32))
-    if ids.largest() >= vocabulary.size:
+    if ids.max(initial=0) >= vocabulary.size:
         raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
 
 
 def _source(paths: Sequence[Path], config: Config) -> Source:
     data = config.data
-    return Source(find(paths, data.glob), data.encoding, data.level)
+    return Source.find(paths, data.glob, data.encoding, data.level)
 
 
 def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
@@ -254,7 +255,7 @@ def _set_steps(
     config: Config,
     vocabulary: Vocabulary,
     text: TextInfo,
-    ids: IdFile,
+    ids: Ids,
     began: float,
     notes: list[str],
 ) -> tuple[Config, Pace | None]:
@@ -311,7 +312,7 @@ def _same_text(
                 f"no such file, and {run.ids} is damaged or missing",
                 "name where the text is now: charlm train TEXT --resume",
             )
-        encode(source, vocabulary, run.ids)
+        encode_to_file(source, vocabulary, run.ids)
         notes.append(f"{run.ids} was missing or damaged, and was made again from the text")
     elif not there:
         notes.append(f"{path} is gone; going on with the run's own copy, {run.ids}")

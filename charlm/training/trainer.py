@@ -32,7 +32,7 @@ from charlm.runs.loading import Trained, array, pack, read_counts, unpack
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import GOOD, Checkpoint, load, save
 from charlm.text.batches import Streams
-from charlm.text.corpus import IdFile, TextInfo, split
+from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.events import (
     Done,
@@ -46,7 +46,7 @@ from charlm.training.events import (
 )
 from charlm.training.finetuning import Adopted, load_pretrained
 from charlm.training.recovery import MOST, Recovery, Trouble
-from charlm.types import Array, States
+from charlm.types import Array, Ids, States
 
 VALIDATIONS = 8
 _READINGS = 200
@@ -98,7 +98,7 @@ class Trainer:
         config: Config,
         vocabulary: Vocabulary,
         text: TextInfo,
-        ids: IdFile,
+        ids: Ids,
         run: Run | None,
     ) -> None:
         train = config.train
@@ -107,9 +107,8 @@ class Trainer:
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids = train.steps, ids
         training, validation, _ = split(ids.size, config.data.validation, config.data.test)
-        self.streams = Streams(ids, training, train.batch_size, train.seq_len, train.seed)
-        size = min(validation.size, VALIDATION_CHARACTERS)
-        self.validation = validation._replace(end=validation.begin + size)
+        self.streams = Streams(training.of(ids), train.batch_size, train.seq_len, train.seed)
+        self.validation = validation.of(ids)[:VALIDATION_CHARACTERS]
 
         on_input = train.embedding_dropout
         self.model = Model(config.model, vocabulary.size, masked_input=on_input > 0)
@@ -191,8 +190,7 @@ class Trainer:
         """
         if self.ema_model is not self.model:
             self.ema_model.refresh()
-        start = self.vocabulary.start_id
-        loss = score.carried(self.ema_model, self.ids, self.validation, start).nats
+        loss = score.carried(self.ema_model, self.validation, self.vocabulary.start_id).nats
         if not math.isfinite(loss):
             raise self._trouble(f"the validation loss is no longer finite, got {loss:.4g},")
         return loss
