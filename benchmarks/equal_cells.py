@@ -71,7 +71,7 @@ def draw(curves: dict, rows: dict, path: Path) -> None:
     mpl.rcParams["svg.hashsalt"] = "charlm"
     figure, axes = pyplot.subplots(figsize=(6.4, 4), layout="constrained")
     for cell, readings in curves.items():
-        points = [(q["elapsed_s"], q["validation"]) for q in readings if "validation" in q]
+        points = [(r.elapsed_s, r.validation) for r in readings if r.validation is not None]
         seconds, losses = zip(*points, strict=True)
         label = f"{cell}, 2 x {rows[cell]['units']}"
         axes.plot(seconds, losses, marker="o", markersize=3, label=label)

@@ -89,8 +89,8 @@ def once(
     return {
         "seed": seed,
         "seconds": seconds,
-        "updates": readings[-1]["step"],
-        "validations": sum("validation" in q for q in readings),
+        "updates": readings[-1].step,
+        "validations": sum(r.validation is not None for r in readings),
         **scores,
     }
 

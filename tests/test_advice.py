@@ -2,12 +2,13 @@
 
 import pytest
 
+from charlm.storage.history import Reading
 from charlm.training.advice import advise
 
 
 def history(training, validation, every=100):
     return [
-        {"step": every * n, "train_loss": t, "validation": v, "elapsed_s": n}
+        Reading(every * n, train_loss=t, validation=v, elapsed_s=n)
         for n, (t, v) in enumerate(zip(training, validation, strict=True), 1)
     ]
 
@@ -92,7 +93,7 @@ def test_twenty_validations_are_judged_over_the_same_share_of_the_run():
     [
         [],
         history([2.0, 1.9, 1.8], [2.0, 1.9, 1.8]),
-        [{"step": n, "loss": 2.0} for n in range(100)],
+        [Reading(n, loss=2.0) for n in range(100)],
     ],
 )
 def test_too_few_validations_say_nothing(readings):
@@ -101,6 +102,6 @@ def test_too_few_validations_say_nothing(readings):
 
 def test_readings_between_validations_do_not_count():
     training, validation, line = CASES["overfitting"]
-    between = [{"step": 50 + 100 * n, "loss": 1.0} for n in range(8)]
-    mixed = sorted(history(training, validation) + between, key=lambda q: q["step"])
+    between = [Reading(50 + 100 * n, loss=1.0) for n in range(8)]
+    mixed = sorted(history(training, validation) + between, key=lambda reading: reading.step)
     assert advise(mixed) == line

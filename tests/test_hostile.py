@@ -663,7 +663,7 @@ def test_a_history_of_anything(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_bytes(b"[" * 5000 + b'\n{"step": 3, "loss": 1}\n\xff\x00\n{"step": "x"}\n{"step": 4')
     history = read_history(path)
-    assert ([q["step"] for q in history.readings], history.torn) == ([3], 4)
+    assert ([r.step for r in history.readings], history.torn) == ([3], 4)
     (tmp_path / "h").mkdir()
     with pytest.raises(RunError, match="cannot be read"):
         read_history(tmp_path / "h")

@@ -20,7 +20,7 @@ from charlm.pages import page as page_room
 from charlm.pages import plots
 from charlm.pages.coloured import by_state, by_surprise
 from charlm.pages.page import data, page, safe, write
-from charlm.storage.history import read_history
+from charlm.storage.history import Reading, read_history
 from charlm.text.vocabulary import Vocabulary
 
 SMALL = {
@@ -193,12 +193,12 @@ def test_report(here, charlm):
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', content)) <= set(ids)
     assert not re.search(r"#00000\d", content), "every colour is the page's"
     history = read_history(here / "checkpoints" / "verse" / "history.jsonl")
-    samples = [q for q in history.readings if "sample" in q]
-    assert [q["step"] for q in samples] == [0, 10, 20, 30]
-    for q in samples:
-        assert f"<b>update {q['step']}</b>" in content
-        assert safe(q["sample"].strip("\n").split("\n")[0]) in content
-    best = min(q["validation"] for q in history.readings if "validation" in q)
+    samples = [r for r in history.readings if r.sample is not None]
+    assert [r.step for r in samples] == [0, 10, 20, 30]
+    for reading in samples:
+        assert f"<b>update {reading.step}</b>" in content
+        assert safe(reading.sample.strip("\n").split("\n")[0]) in content
+    best = min(r.validation for r in history.readings if r.validation is not None)
     assert f"{best:.3f} nats" in content
     assert library.report("verse") == content, "the same run gives the same page"
     assert library.report(here / "checkpoints" / "verse" / "best.npz") == content
@@ -259,14 +259,12 @@ def test_report_of_old_and_odd_histories(here):
     assert 'id="samples"' not in content
     assert "Speed" not in content
     assert "seconds" not in content
-    huge = "9" * 400
     path.write_text(
-        '{"step": 5, "loss": 1e999, "norm": "x", "validation": null, "sample": "a"}\n'
-        f'{{"step": {huge}, "loss": {huge}, "validation": {huge}, "sample": "b"}}\n'
+        '{"step": 4, "loss": 1e999, "sample": "torn"}\n{"step": 5, "validation": null, "sample": "a"}\n'
     )
     content = library.report()
     assert 'id="training"' not in content
-    assert content.count("the first weights") == 2
+    assert content.count("the first weights") == 1
     path.write_text('{"step": 5, "loss": 2.5, "elapsed_s": 0}\n{"resume": 5}\n')
     assert "it was resumed after update 5." in library.report()
     path.unlink()
@@ -309,12 +307,10 @@ def test_short_texts(here):
 def test_minutes_stand_above_the_updates_they_belong_to():
     need_matplotlib()
     minutes = [1, 2, 3, 4, 5, 15, 25]
-    readings = [
-        {"step": k, "norm": 1.0, "elapsed_s": 60 * passed} for k, passed in enumerate(minutes, 1)
-    ]
+    readings = [Reading(k, norm=1.0, elapsed_s=60 * passed) for k, passed in enumerate(minutes, 1)]
     drawn = plots.curve(readings, "norm", "gradient norm")
     assert ">minutes</text>" in drawn
-    assert plots.curve(readings, "missing", "unit") == ""
+    assert plots.curve(readings, "loss", "unit") == ""
     # 25 minutes had passed after update 7, 15 after update 6: 20 stands half-way between.
     labels = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>([\d.]+)</text>', drawn)
     places = {label: float(x) for x, label in labels}

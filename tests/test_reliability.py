@@ -497,10 +497,10 @@ def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monk
     assert again.learning_rate == first.learning_rate / 2
     history = read_history(trainer.run.history)
     (told,) = history.rollbacks
-    assert (told["rollback"], told["from"], told["why"]) == (24, back.step, back.why)
-    readings = [q for q in history.readings if "loss" in q]
-    assert [q["step"] for q in readings] == list(range(1, 61))
-    rates = {q["step"]: q["learning_rate"] for q in readings}
+    assert (told.to, told.step, told.why) == (24, back.step, back.why)
+    readings = [r for r in history.readings if r.loss is not None]
+    assert [r.step for r in readings] == list(range(1, 61))
+    rates = {r.step: r.learning_rate for r in readings}
     assert rates[25] == again.learning_rate
     assert trainer.progress.step == 60
 

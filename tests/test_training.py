@@ -546,7 +546,7 @@ def test_no_validation_share(text_file, tmp_path):
     t, events = train(text_file, tmp_path, "a", data__validation=0.0)
     assert not any(isinstance(event, Validated) for event in events)
     assert not t.run.best.exists()
-    assert runs.weights("a", tmp_path) == t.run.last
+    assert runs.find_checkpoint("a", tmp_path) == t.run.last
     assert events[-1].best_loss is None
 
 

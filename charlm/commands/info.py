@@ -140,7 +140,12 @@ def _described(facts: RunSummary) -> tuple[dict[str, Any], list[str]]:
         "files": facts.files,
         "threads": facts.number("threads"),
         "versions": facts.section("versions"),
-        "history": history._asdict(),
+        "history": {
+            "readings": [reading.as_dict() for reading in history.readings],
+            "resumes": history.resumes,
+            "rollbacks": [rollback.as_dict() for rollback in history.rollbacks],
+            "torn": history.torn,
+        },
     }
     room = _terminal() or _COLUMNS
     lines = [
@@ -225,20 +230,20 @@ def _changed(settings: dict[str, Any]) -> dict[str, str]:
 
 def _losses(history: History) -> list[str]:
     """Lay out the last validations; where there is none yet, the last readings."""
-    measured = [q for q in history.readings if {"loss", "validation"} & q.keys()]
-    readings = [q for q in measured if "validation" in q] or measured
+    measured = [r for r in history.readings if r.loss is not None or r.validation is not None]
+    readings = [r for r in measured if r.validation is not None] or measured
     if not readings:
         return []
-    losses = [q["validation"] for q in readings if _is_number(q.get("validation"))]
+    losses = [r.validation for r in readings if r.validation is not None]
     rows = [["  update", "training", "validation", "elapsed", ""]]
-    for q in readings[-_VALIDATIONS:]:
-        best = bool(losses) and q.get("validation") == min(losses)
+    for reading in readings[-_VALIDATIONS:]:
+        best = bool(losses) and reading.validation == min(losses)
         rows.append(
             [
-                f"  {_count(q['step'])}",
-                _loss(q.get("train_loss", q.get("loss"))),
-                _loss(q.get("validation")),
-                duration(q["elapsed_s"]) if _is_number(q.get("elapsed_s")) else "-",
+                f"  {_count(reading.step)}",
+                _loss(reading.loss if reading.train_loss is None else reading.train_loss),
+                _loss(reading.validation),
+                "-" if reading.elapsed_s is None else duration(reading.elapsed_s),
                 "best" if best else "",
             ]
         )
@@ -247,9 +252,9 @@ def _losses(history: History) -> list[str]:
     lines = ["", f"losses in nats per character{cut}", *table(rows, "rrrrl")]
     if history.resumes:
         lines.append(f"  resumed after update {', '.join(map(_count, history.resumes))}")
-    for q in history.rollbacks:
-        left, why = _count(q.get("from")), printable(str(q.get("why")))
-        lines.append(f"  back from update {left} to {_count(q['rollback'])}, half the rate: {why}")
+    for back in history.rollbacks:
+        steps, why = f"{_count(back.step)} to {_count(back.to)}", printable(back.why)
+        lines.append(f"  back from update {steps}, half the rate: {why}")
     if history.torn:
         lines.append(f"  lines that cannot be read: {history.torn:,}")
     return lines

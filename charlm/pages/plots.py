@@ -8,13 +8,14 @@ import importlib
 import io
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from charlm.errors import DrawingError
 from charlm.insight.gates import Saturation
+from charlm.storage.history import Reading
 from charlm.types import Array
 
 _INK, _MUTED, _LINE, _ONE, _OTHER = (f"#00000{k}" for k in range(1, 6))
@@ -66,7 +67,7 @@ def matplotlib(part: str = "") -> Any:
         ) from None
 
 
-def losses(readings: Sequence[Mapping[str, Any]], resumes: Sequence[int], *, wide: bool) -> str:
+def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -> str:
     """Draw the loss of training and validation against updates.
 
     Args:
@@ -102,7 +103,7 @@ def losses(readings: Sequence[Mapping[str, Any]], resumes: Sequence[int], *, wid
     return _over_updates(readings, draw, "nats per character", _WIDE if wide else _SMALL)
 
 
-def curve(readings: Sequence[Mapping[str, Any]], key: str, unit: str) -> str:
+def curve(readings: Sequence[Reading], key: str, unit: str) -> str:
     """Draw one of the numbers of a history against updates; nothing where it holds none."""
     steps, values = column(readings, key)
     if not values.size:
@@ -145,21 +146,16 @@ def gate(of_layers: Sequence[Saturation]) -> str:
     return _svg(draw, (4.0, 3.7), f"gate {of_layers[0].gate}: a point for each unit")
 
 
-def column(readings: Sequence[Mapping[str, Any]], key: str) -> tuple[Array, Array]:
-    """Return the steps and the numbers that a history has under a key; what is none is left out."""
-    pairs = [(q["step"], q.get(key)) for q in readings]
-    kept = [(s, v) for s, v in pairs if _is_number(v) and _is_number(s)]
+def column(readings: Sequence[Reading], key: str) -> tuple[Array, Array]:
+    """Return the steps and values of one field of `Reading`, where it is not None."""
+    pairs = [(reading.step, getattr(reading, key)) for reading in readings]
+    kept = [(step, value) for step, value in pairs if value is not None]
     steps, values = zip(*kept, strict=True) if kept else ((), ())
     return np.array(steps, float), np.array(values, float)
 
 
-def _is_number(value: Any) -> bool:
-    """Say whether there is a number that can be drawn; a damaged history may hold any."""
-    return isinstance(value, int | float) and abs(value) < 1e18
-
-
 def _over_updates(
-    readings: Sequence[Mapping[str, Any]],
+    readings: Sequence[Reading],
     draw: Callable[[Any], None],
     unit: str,
     size: tuple[float, float],

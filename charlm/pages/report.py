@@ -166,17 +166,17 @@ def _training(history: History) -> str:
 
 
 def _samples(history: History) -> str:
-    kept = [q for q in history.readings if isinstance(q.get("sample"), str)]
+    kept = [(r, r.sample) for r in history.readings if r.sample is not None]
     if not kept:
         return ""
     some = np.unique(np.linspace(0, len(kept) - 1, min(_SAMPLES, len(kept))).round().astype(int))
     items = []
-    for q in (kept[k] for k in some):
-        loss = plots.column([q], "validation")[1]
-        note = f"validation {loss[0]:.3f}" if loss.size else "the first weights"
-        lines = "\n".join(safe(line) for line in q["sample"].strip("\n").split("\n"))
+    for reading, sample in (kept[k] for k in some):
+        loss = reading.validation
+        note = "the first weights" if loss is None else f"validation {loss:.3f}"
+        lines = "\n".join(safe(line) for line in sample.strip("\n").split("\n"))
         items.append(
-            f'<li><div><b>update {q["step"]:,}</b><span class="unit">{note}</span></div>'
+            f'<li><div><b>update {reading.step:,}</b><span class="unit">{note}</span></div>'
             f"<pre>{lines}</pre></li>"
         )
     return (

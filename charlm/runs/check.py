@@ -196,11 +196,11 @@ def _history(run: Run, last: _Whole | None) -> Iterator[Finding]:
         yield Finding(name, "note", f"{lines} torn by a crash and passed over")
     if last is None:
         return
-    steps = [q["step"] for q in history.readings]
+    steps = [reading.step for reading in history.readings]
     ahead = sum(step > last.step for step in steps)
-    losses = {q["step"]: q["validation"] for q in history.readings if "validation" in q}
+    losses = {reading.step: reading.validation for reading in history.readings}
     step, loss = (_number(last.checkpoint.meta, "progress", f"best_{q}") for q in ("step", "loss"))
-    if loss is not None and losses.get(step) != loss:
+    if loss is not None and losses.get(int(step or 0)) != loss:
         yield Finding(
             name, "note", f"does not tell the best loss, {loss:.4f} at update {step or 0:,}"
         )

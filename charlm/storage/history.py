@@ -1,91 +1,167 @@
-"""A run's history, as its training wrote it: one line a reading.
+"""A run's history, as its training wrote it: one JSON object a line.
 
     {"step": 0, "sample": "q;Xw...", "elapsed_s": 0.0}
     {"step": 40, "loss": 1.93, "learning_rate": 0.008, "norm": 0.31, "elapsed_s": 7.6}
     {"step": 50, "train_loss": 1.95, "validation": 1.98, "chars_per_s": 24500,
      "sample": "The ri...", "elapsed_s": 9.7}
-    {"resume": 40}                      went on from update 40
+    {"resume": 40}
     {"rollback": 40, "from": 57, "count": 1, "why": "the loss explodes, ..."}
 
-A training that is killed and resumed makes the updates since its last checkpoint once more. So the
-last line of a step counts, and what stood behind a step that was gone back to counts no longer.
+A killed and resumed training repeats the steps since its last checkpoint. So of several lines of
+one step the last one counts, and a resume or rollback discards the readings after its target.
 """
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from charlm.errors import RunError
+from charlm.storage.files import open_file
+
+# JSON can hold larger numbers, and NaN; float32 ends at 3e38.
+_LARGEST_COUNT = 2**53
+_LARGEST_NUMBER = 1e60
+_NUMBERS = (
+    "loss", "learning_rate", "norm", "train_loss", "validation", "chars_per_s", "elapsed_s",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was measured at a step; None where it was not.
+
+    Attributes:
+        step: optimizer steps so far.
+        loss: of this step, before it, in nats per character.
+        learning_rate: of this step.
+        norm: of the gradient, before clipping.
+        train_loss: mean loss of the steps since the validation before.
+        validation: loss of the validation part, in nats per character.
+        chars_per_s: characters read in training since the validation before, per second.
+        sample: what the model wrote.
+        elapsed_s: seconds of training so far.
+    """
+
+    step: int
+    loss: float | None = None
+    learning_rate: float | None = None
+    norm: float | None = None
+    train_loss: float | None = None
+    validation: float | None = None
+    chars_per_s: float | None = None
+    sample: str | None = None
+    elapsed_s: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a line of the history holds."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A return to the last good state.
+
+    Attributes:
+        step: steps that had been made.
+        to: steps of the good state.
+        count: number of this rollback, from 1.
+        why: what was detected.
+    """
+
+    step: int
+    to: int
+    count: int
+    why: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a line of the history holds."""
+        return {"rollback": self.to, "from": self.step, "count": self.count, "why": self.why}
 
 
 class History(NamedTuple):
-    """What a history tells.
+    """The content of a history file.
 
     Attributes:
         readings: by ascending step, each step once.
-        resumes: the steps at which the training was gone on with, in the order of the file.
-        rollbacks: how it went back to a good state by itself, each time once.
-        torn: how many lines could not be read; a crash tears one at the most.
+        resumes: the steps at which training was resumed, in the order of the file.
+        rollbacks: each once.
+        torn: lines that could not be read; a crash tears one at most.
     """
 
-    readings: list[dict[str, Any]]
+    readings: list[Reading]
     resumes: list[int]
-    rollbacks: list[dict[str, Any]]
+    rollbacks: list[Rollback]
     torn: int
 
 
 def read_history(path: Path) -> History:
-    """Read a run's `history.jsonl`; one that is not there tells nothing.
+    """Read a run's `history.jsonl`; return an empty history where there is none.
 
     Raises:
-        RunError: it is there and cannot be read.
+        RunError: it cannot be read.
     """
     history = History([], [], [], 0)
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        # Reading a pipe may wait for ever, and a device may never end.
-        raise RunError(path, "is no ordinary file", "move it away")
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open_file(path) as file:
+            lines = file.read().split(b"\n")
     except FileNotFoundError:
         return history
     except OSError as error:
         raise RunError(path, f"cannot be read ({error.strerror or error})") from None
     torn = 0
-    for line in lines:
-        if not line.strip():
-            continue
-        entry = _parsed(line)
-        if (step := _step(entry, "resume")) is not None:
-            _go_back(history.readings, step + 1)
-            history.resumes.append(step)
-        elif (step := _step(entry, "rollback")) is not None:
-            _go_back(history.readings, step + 1)
-            # What a crash undid was written down before it, and is made again.
-            count = _step(entry, "count") or 1
-            del history.rollbacks[max(0, count - 1) :]
-            history.rollbacks.append(entry)
-        elif (step := _step(entry, "step")) is not None:
-            _go_back(history.readings, step)
-            history.readings.append(entry)
-        else:
+    for line in filter(bytes.strip, lines):
+        try:
+            _take_in(history, json.loads(line))
+        except (ValueError, LookupError, TypeError, RecursionError):
             torn += 1
     return history._replace(torn=torn)
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return entry if isinstance(entry, dict) else {}
+def _take_in(history: History, entry: Mapping[str, Any]) -> None:
+    """Add a line's content; raises ValueError, LookupError or TypeError where it is invalid."""
+    if "resume" in entry:
+        step = _count(entry["resume"])
+        _discard(history.readings, step + 1)
+        history.resumes.append(step)
+    elif "rollback" in entry:
+        count = _count(entry.get("count", 1))
+        step, to = _count(entry["from"]), _count(entry["rollback"])
+        rollback = Rollback(step, to, count, _text(entry["why"]))
+        _discard(history.readings, rollback.to + 1)
+        # A crash after it was recorded and before it was saved repeats it.
+        del history.rollbacks[max(0, count - 1) :]
+        history.rollbacks.append(rollback)
+    else:
+        step = _count(entry["step"])
+        numbers = {key: _number(entry[key]) for key in _NUMBERS if entry.get(key) is not None}
+        sample = None if entry.get("sample") is None else _text(entry["sample"])
+        _discard(history.readings, step)
+        history.readings.append(Reading(step, sample=sample, **numbers))
 
 
-def _step(entry: dict[str, Any], key: str) -> int | None:
-    step = entry.get(key)
-    return step if isinstance(step, int) and not isinstance(step, bool) else None
-
-
-def _go_back(readings: list[dict[str, Any]], step: int) -> None:
-    """Drop what was read from `step` on."""
-    while readings and readings[-1]["step"] >= step:
+def _discard(readings: list[Reading], step: int) -> None:
+    """Remove the readings from `step` on."""
+    while readings and readings[-1].step >= step:
         readings.pop()
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LARGEST_COUNT:
+        raise ValueError("not a count")
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("not a number")
+    if not abs(value) < _LARGEST_NUMBER:
+        raise ValueError("not a finite number")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value

@@ -14,8 +14,10 @@ with dropout and the weights that were moved; validation's is that of the averag
 dropout. So at equal quality training lies above, and a training that lies below is well apart.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from charlm.storage.history import Reading
 
 # Fewer validations are no curve.
 _LEAST = 4
@@ -23,10 +25,9 @@ _LEAST = 4
 _FLAT = 0.01
 _APART = 0.1
 _HARDLY = 0.1
-_NO_LOSS = 1e18
 
 
-class Reading(NamedTuple):
+class _Validation(NamedTuple):
     """Hold the losses at a validation."""
 
     step: int
@@ -34,7 +35,7 @@ class Reading(NamedTuple):
     validation: float
 
 
-def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
+def advise(readings: Sequence[Reading]) -> str | None:
     """Say in one line what a finished training suggests to change.
 
     Args:
@@ -44,14 +45,14 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
         The line; None where there are too few validations to tell.
     """
     curve = [
-        Reading(q["step"], q["train_loss"], q["validation"])
-        for q in readings
-        if _is_loss(q.get("validation")) and _is_loss(q.get("train_loss"))
+        _Validation(reading.step, reading.train_loss, reading.validation)
+        for reading in readings
+        if reading.validation is not None and reading.train_loss is not None
     ]
     if len(curve) < _LEAST:
         return None
     last, before = curve[-1], curve[-1 - max(1, len(curve) // 4)]
-    best = min(curve, key=lambda q: q.validation)
+    best = min(curve, key=lambda reading: reading.validation)
     if curve[0].training - last.training < _HARDLY:
         return (
             f"training hardly falls ({curve[0].training:.2f} to {last.training:.2f}): "
@@ -76,8 +77,3 @@ def advise(readings: Sequence[Mapping[str, Any]]) -> str | None:
     if apart < _APART:
         return f"{losses} lie together and no longer fall: a larger model"
     return f"{losses} no longer fall: more dropout or more text"
-
-
-def _is_loss(value: object) -> bool:
-    """Say whether there is a number to compare; a damaged history may hold anything."""
-    return isinstance(value, int | float) and abs(value) < _NO_LOSS

@@ -31,6 +31,7 @@ from charlm.runs.folder import Run
 from charlm.runs.loading import Trained, array, pack, read_counts, unpack
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import GOOD, Checkpoint, load, save
+from charlm.storage.history import Reading, Rollback
 from charlm.text.batches import Streams
 from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
@@ -230,7 +231,7 @@ class Trainer:
             # What it writes before it has learned anything.
             self.ema_model.refresh()
             text = self.sample(min(length, SAMPLE_KEPT))
-            self.run.record({"step": 0, "sample": text, "elapsed_s": 0.0})
+            self.run.record(Reading(0, sample=text, elapsed_s=0.0).as_dict())
         while p.step < self.steps and not self.stop_asked and not self.stale:
             try:
                 updated = self.update()
@@ -297,7 +298,7 @@ class Trainer:
         self.recovery.above = 0
         count, step = self.recovery.rollbacks, self.progress.step
         what = trouble.what.rstrip(",")
-        self.run.record({"rollback": step, "from": left, "count": count, "why": what})
+        self.run.record(Rollback(left, step, count, what).as_dict())
         # Whatever ends this process, the next one goes on from here and at this rate.
         self.save()
         return RolledBack(left, step, what, self.recovery.factor, count)
