@@ -21,15 +21,13 @@ from charlm.evaluation import dynamic, score
 from charlm.generation.copies import AT_LEAST, Copy, Learned
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
-from charlm.insight import comparison
-from charlm.insight.cells import CHARACTERS, UnitFinding, find_units
 from charlm.insight.characters import characters
-from charlm.insight.gates import Saturation, saturation
-from charlm.insight.gradients import SYMBOLS, Gradients, fresh, in_float64, measure, random_ids
-from charlm.insight.oddities import Oddity, Watch
+from charlm.insight.comparison import FORGET_BIAS
+from charlm.insight.gradients import Gradients, of_text, of_untrained
+from charlm.insight.oddities import Oddity, OddityFinder
 from charlm.insight.properties import properties
-from charlm.insight.surprise import Reader, Surprise, surprise
-from charlm.insight.trace import memory
+from charlm.insight.reading import Reader, Saturation, Surprise, saturation
+from charlm.insight.units import CHARACTERS, UnitFinding, find_units
 from charlm.pages import texts
 from charlm.pages.report import report as report_of
 from charlm.runs import check as checking
@@ -217,7 +215,7 @@ class LanguageModel:
             ValueError: it is empty.
         """
         ids = self._encode(text)
-        found: Array = -surprise(self._model, ids, self.vocabulary.start_id).nats
+        found: Array = -self._reader().read(ids).surprise.nats
         return found
 
     def surprise(self, text: str, top: int = 5) -> Surprise:
@@ -235,13 +233,14 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ValueError: it is empty.
         """
-        return surprise(self._model, self._encode(text), self.vocabulary.start_id, top)
+        return self._reader().read(self._encode(text), top=top).surprise
 
     def oddities(self, text: str, count: int = 10) -> list[Oddity]:
         """Find the places of a text that surprise most; raises as `surprise`."""
-        watch = Watch(Reader(self._model, self.vocabulary.start_id, 1), self.vocabulary, count)
-        watch.read(self._encode(text))
-        return watch.oddities
+        finder = OddityFinder(self._model, self.vocabulary, count)
+        for _ in finder.read(self._encode(text)):
+            pass
+        return finder.oddities
 
     def states(self, text: str) -> Array:
         """Return every unit's state after each symbol of a text; raises as `surprise`.
@@ -249,7 +248,7 @@ class LanguageModel:
         Returns:
             (symbols, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
         """
-        return memory(self._model, self._encode(text), self.vocabulary.start_id)
+        return self._reader().read(self._encode(text), states=True).states
 
     def gates(self, text: str) -> list[Saturation]:
         """Tell how often gates are shut or wide open while a text is read; raises as `surprise`.
@@ -258,7 +257,7 @@ class LanguageModel:
             For each layer's gates (H,) shares of the time `below` 0.1 and `above` 0.9; empty for a
             tanh RNN.
         """
-        return saturation(self._model, self._encode(text), self.vocabulary.start_id)
+        return saturation(self._reader().pieces(self._encode(text), gates=True))
 
     def cells(self, text: str, count: int = 10) -> list[UnitFinding]:
         """Find the units that tell most of a text; raises as `surprise`.
@@ -297,7 +296,7 @@ class LanguageModel:
         """Return a text's characters, every unit's state after each, and their properties."""
         ids = self._encode(text)[:CHARACTERS]
         spelled = characters(self.vocabulary, ids)
-        states = memory(self._model, ids, self.vocabulary.start_id)
+        states = self._reader().read(ids, states=True).states
         return spelled.text, spelled.lasts(states), properties(spelled.text)
 
     def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
@@ -338,15 +337,14 @@ class LanguageModel:
             TextError: it is too short.
             ConfigError: there are too few lags.
         """
-        ids = self._encode(text)
-        begins = np.array(comparison.places("text", ids.size, lags))
-        columns = ids[begins + np.arange(comparison.steps(lags) + 1)[:, None]].astype(np.intp)
-        model = in_float64(self.config.model, self.vocabulary.size, self._model.parameters)
-        return measure(model, columns, lags)
+        return of_text(self._model, self._encode(text), lags)
 
     def zero_state(self, B: int = 1) -> States:
         """Return the state at the beginning of a text, for B streams."""
         return self._model.zero_state(B)
+
+    def _reader(self) -> Reader:
+        return Reader(self._model, self.vocabulary.start_id)
 
     def _encode(self, text: str) -> Array:
         if not len(text):
@@ -529,7 +527,7 @@ def gradients(
     *,
     lags: int = 64,
     scale: float = 1.0,
-    forget_bias: float = comparison.FORGET_BIAS,
+    forget_bias: float = FORGET_BIAS,
     hidden: int = 64,
     layers: int = 1,
     seed: int = 0,
@@ -550,8 +548,7 @@ def gradients(
     """
     settings = {"cell": cell, "hidden": hidden, "layers": layers, "forget_bias": forget_bias}
     given = Overrides("gradients", {f"model.{key}": value for key, value in settings.items()})
-    model = fresh(resolve([given])[0].model, SYMBOLS, scale=scale, seed=seed)
-    return measure(model, random_ids(comparison.steps(lags) + 1, comparison.STREAMS, seed), lags)
+    return of_untrained(resolve([given])[0].model, lags, scale=scale, seed=seed)
 
 
 def report(

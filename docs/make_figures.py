@@ -35,10 +35,10 @@ INK, OTHER = "#0072b2", "#d55e00"
 
 def gradients(folder: Path) -> None:
     """Draw what `charlm gradients --out` draws."""
-    networks = comparison.fresh_cells(
+    networks = comparison.compare_cells(
         (0.5, 1.0, 2.0), (0.0, 1.0, 3.0), lags=measurements.LAGS, hidden=64, seed=0
     )
-    gradient_figure.draw(comparison.panels(networks), folder / "gradients.svg")
+    gradient_figure.draw(networks, folder / "gradients.svg")
 
 
 def forget_bias(numbers: Mapping[str, Any], ax: Axes) -> None:

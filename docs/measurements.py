@@ -11,8 +11,17 @@ from typing import Any
 import numpy as np
 
 import charlm
-from charlm.insight.comparison import CELLS, STREAMS, steps
-from charlm.insight.gradients import SYMBOLS, fresh, in_float64, measure, random_ids, rate
+from charlm.insight.comparison import CELLS
+from charlm.insight.gradients import (
+    STREAMS,
+    SYMBOLS,
+    in_float64,
+    measure,
+    random_ids,
+    rate,
+    symbols_read,
+    untrained,
+)
 from charlm.nn.model import Model
 from charlm.optim.clipping import clip, global_norm
 from charlm.settings.schema import ModelConfig
@@ -41,20 +50,20 @@ def squashing() -> dict[str, Any]:
     A logistic layer is a tanh layer: h = (1 + s) / 2 with s = tanh(a / 2), so that
     a / 2 = (Wx / 2) x + (Wh / 4) s + (b + Wh 1 / 2) / 2. charlm's RNN runs both.
     """
-    ids = random_ids(steps(LAGS) + 1, STREAMS)
+    ids = random_ids(symbols_read(LAGS), STREAMS)
     config, found = ModelConfig(cell="rnn", layers=1, hidden=64), {}
     for name in ("tanh", "logistic"):
-        model = fresh(config, SYMBOLS)
+        model = untrained(config, SYMBOLS)
         if name == "logistic":
             views = model.parameters.views
             Wh = views["rnn.0.Wh"].copy()
             views["rnn.0.Wx"][...] /= 2
             views["rnn.0.Wh"][...] = Wh / 4
             views["rnn.0.b"][...] = (views["rnn.0.b"] + Wh.sum(axis=1) / 2) / 2
-            model.prepare()
-        tape = model.tape(len(ids) - 1, STREAMS)
-        model.forward(ids[:-1], model.zero_state(STREAMS), tape)
-        h = tape.layers[0].h[LAGS:]
+            model.refresh()
+        cache = model.cache(len(ids) - 1, STREAMS)
+        model.forward(ids[:-1], model.zero_state(STREAMS), cache)
+        h = cache.layers[0].h[LAGS:]
         h = h if name == "tanh" else (1 + h) / 2
         counts, edges = np.histogram(h, bins=40, range=(-1, 1), density=True)
         # A row of dW is a number times h: how many of its entries have the sign of most of them?
@@ -85,14 +94,14 @@ def truncation() -> dict[str, Any]:
         text = TEXT.read_text(encoding="utf-8")
         ids = trained.vocabulary.encode(text[: STREAMS * (N + 1)], "text").astype(np.intp)
         ids = ids.reshape(STREAMS, N + 1).T
-        weights = Model(trained.config.model, V).parameters
-        for name, q in weights.views.items():
-            q[...] = trained.parameters[name]
-        model = in_float64(trained.config.model, V, weights)
+        weights = Model(trained.config.model, V)
+        for name, view in weights.parameters.views.items():
+            view[...] = trained.parameters[name]
+        model = in_float64(weights)
         whole = _gradient(model, ids, N)
         parts = [_gradient(model, ids, T) for T in LENGTHS]
         lengths = [float(np.linalg.norm(q)) for q in parts]
-        here = measure(model, ids[: steps(LAGS) + 1], LAGS)
+        here = measure(model, ids[: symbols_read(LAGS)], LAGS)
         found[cell] = {
             "radius": list(here.radius.values()),
             "per_step": here.per_step,
@@ -102,9 +111,9 @@ def truncation() -> dict[str, Any]:
             "ratio": [n / lengths[-1] for n in lengths],
         }
         if cell == "rnn":
-            tape = model.tape(N, STREAMS)
-            model.forward(ids[:-1], model.zero_state(STREAMS), tape)
-            found[cell]["slope"] = float((1 - tape.layers[0].h[1:] ** 2).mean())
+            cache = model.cache(N, STREAMS)
+            model.forward(ids[:-1], model.zero_state(STREAMS), cache)
+            found[cell]["slope"] = float((1 - cache.layers[0].h[1:] ** 2).mean())
     return found
 
 
@@ -112,12 +121,12 @@ def _gradient(model: Model, ids: np.ndarray, T: int) -> np.ndarray:
     """Return dWh of the mean loss over all of ids, cut every T steps, the state carried."""
     assert model.gradient is not None
     N, B = len(ids) - 1, ids.shape[1]
-    tape, state = model.tape(T, B), model.zero_state(B)
+    cache, state = model.cache(T, B), model.zero_state(B)
     dWh = model.gradient.views[f"{model.layers[0].name}.Wh"]
     total = np.zeros(dWh.size)
     for begin in range(0, N, T):
         inputs, targets = ids[begin : begin + T], ids[begin + 1 : begin + T + 1]
-        state = _copy(model.loss_and_gradient(inputs, targets, state, tape)[1])
+        state = _copy(model.loss_and_gradient(inputs, targets, state, cache)[1])
         total += dWh.ravel() * (T / N)
     return total
 
@@ -131,28 +140,28 @@ def clipping() -> dict[str, Any]:
     columns = flat[: B * (flat.size // B)].reshape(B, -1).T
     found: dict[str, Any] = {"longest": 1.0, "rate": rate_}
     for name, longest in (("clipped", 1.0), ("not clipped", 0.0)):
-        model = fresh(ModelConfig(cell="rnn", layers=1, hidden=64), len(symbols), scale=1.7)
+        model = untrained(ModelConfig(cell="rnn", layers=1, hidden=64), len(symbols), scale=1.7)
         assert model.gradient is not None
-        tape, state = model.tape(T, B), model.zero_state(B)
+        cache, state = model.cache(T, B), model.zero_state(B)
         norms, losses = [], []
         for n in range(updates):
             here = columns[n * T : (n + 1) * T + 1]
-            loss, state = model.loss_and_gradient(here[:-1], here[1:], state, tape)
+            loss, state = model.loss_and_gradient(here[:-1], here[1:], state, cache)
             state = _copy(state)
             norms.append(global_norm(model.gradient.flat))
             losses.append(loss)
             clip(model.gradient.flat, norms[-1], longest)
             model.parameters.flat -= rate_ * model.gradient.flat
-            model.prepare()
+            model.refresh()
         found[name] = {"norm": norms, "loss": losses}
     return found
 
 
 def memory() -> dict[str, Any]:
-    """Return the bytes of a tape against T: 2 LSTM layers of 128, 32 streams, 65 symbols."""
+    """Return the bytes of a cache against T: 2 LSTM layers of 128, 32 streams, 65 symbols."""
     model = _benchmark()
-    tapes = [model.tape(T, 32) for T in LENGTHS]
-    sizes = [sum(q.nbytes for q in tape.layers) + tape.output.y1.nbytes for tape in tapes]
+    caches = [model.cache(T, 32) for T in LENGTHS]
+    sizes = [sum(q.nbytes for q in cache.layers) + cache.output.y1.nbytes for cache in caches]
     return {"T": LENGTHS, "bytes": sizes}
 
 
@@ -164,12 +173,12 @@ def timing() -> dict[str, Any]:
     model, found = _benchmark(), []
     rng = np.random.default_rng(0)
     for T in LENGTHS:
-        tape, state = model.tape(T, 32), model.zero_state(32)
+        cache, state = model.cache(T, 32), model.zero_state(32)
         inputs, targets = rng.integers(0, 65, (2, T, 32))
         best = np.inf
         for _ in range(max(3, 200 // T)):
             begin = time.process_time()
-            model.loss_and_gradient(inputs, targets, state, tape)
+            model.loss_and_gradient(inputs, targets, state, cache)
             best = min(best, time.process_time() - begin)
         found.append(best)
     return {"T": LENGTHS, "seconds": found}

@@ -8,14 +8,12 @@ from conftest import VERSE, open_ids, settings
 
 import charlm
 from charlm.errors import CheckpointError, TextError, UnknownCharacter
-from charlm.insight import cells, oddities
+from charlm.insight import oddities, units
 from charlm.insight.characters import characters, names
 from charlm.insight.excerpt import of_file, of_run
-from charlm.insight.gates import saturation
-from charlm.insight.oddities import Watch, pieces
+from charlm.insight.oddities import OddityFinder
 from charlm.insight.properties import PROPERTIES, properties
-from charlm.insight.surprise import Reader, surprise
-from charlm.insight.trace import memory
+from charlm.insight.reading import Reader, saturation
 from charlm.nn import reference
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
@@ -27,6 +25,14 @@ from charlm.training.trainer import Trainer
 
 V, H, START = 9, 7, 2
 CELLS = ("lstm", "gru", "rnn")
+
+
+def memory(model, ids, start_id):
+    return Reader(model, start_id).read(ids, states=True).states
+
+
+def surprise(model, ids, start_id, top=0):
+    return Reader(model, start_id).read(ids, top=top).surprise
 
 
 def network(cell, layers=1, seed=0):
@@ -81,7 +87,7 @@ def test_memories_and_gates_are_those_of_the_equations(cell, N):
     found = memory(model, ids, START)
     assert found.shape == (N, 1, H)
     assert np.abs(found[:, 0] - expected).max() < 1e-9
-    told = saturation(model, ids, START)
+    told = saturation(Reader(model, START).pieces(ids, gates=True))
     assert [(q.layer, q.gate) for q in told] == [(0, gate) for gate in gates]
     for q in told:
         assert np.array_equal(q.below, (gates[q.gate] < 0.1).mean(axis=0))
@@ -98,13 +104,13 @@ def test_memories_of_several_layers_are_where_they_belong(cell):
         for layer, state in enumerate(stepper.state):
             kept = np.tanh(state[1]) if cell == "lstm" else state[0]
             assert k == 0 or np.abs(found[k - 1, layer] - kept[:, 0]).max() < 1e-12
-    told = saturation(model, ids, START)
+    told = saturation(Reader(model, START).pieces(ids, gates=True))
     assert sorted({q.layer for q in told}) == ([] if cell == "rnn" else [0, 1, 2])
 
 
 def test_no_text_has_no_share_of_time():
     with pytest.raises(ValueError, match="empty"):
-        saturation(network("lstm"), np.empty(0, np.uint8), START)
+        saturation(Reader(network("lstm"), START).pieces(np.empty(0, np.uint8), gates=True))
     assert memory(network("lstm"), np.empty(0, np.uint8), START).shape == (0, 1, H)
 
 
@@ -125,8 +131,8 @@ def test_surprise_by_hand(top):
 
 def test_reading_in_pieces_is_reading_at_once():
     model, ids = network("lstm", 2), np.random.default_rng(4).integers(0, V, 50)
-    reader, whole = Reader(model, START, 3), surprise(model, ids, START, 3)
-    parts = [reader.read(ids[:1]), reader.read(ids[1:1]), reader.read(ids[1:])]
+    reader, whole = Reader(model, START), surprise(model, ids, START, 3)
+    parts = [reader.read(some, top=3).surprise for some in (ids[:1], ids[1:1], ids[1:])]
     for name in whole._fields:
         joined = np.concatenate([getattr(part, name) for part in parts])
         assert np.array_equal(joined, getattr(whole, name)), name
@@ -211,19 +217,19 @@ def planted(N=3000, seed=0):
     rng = np.random.default_rng(seed)
     states = rng.normal(0, 0.3, (N, 2, 5))
     told = {"step": (rng.random(N) < 0.3).astype(float), "ramp": rng.random(N),
-            "never": np.zeros(N), "late": (np.arange(N) >= cells.held_out(N)).astype(float)}  # fmt: skip
+            "never": np.zeros(N), "late": (np.arange(N) >= units.held_out(N)).astype(float)}  # fmt: skip
     states[:, 0, 1] += told["step"]
     states[:, 1, 2] -= 3 * told["ramp"]
-    states[: cells.held_out(N), 1, 3] += 9 * told["step"][: cells.held_out(N)]
+    states[: units.held_out(N), 1, 3] += 9 * told["step"][: units.held_out(N)]
     return states, told
 
 
 def test_planted_units_are_found():
     states, told = planted()
-    found = cells.find(states, told, 4)
+    found = units.find_units(states, told, 4)
     first = {q.property: q for q in reversed(found)}
     assert (first["ramp"].layer, first["ramp"].unit) == (1, 2)
-    cut = cells.held_out(3000)
+    cut = units.held_out(3000)
     expected = np.corrcoef(states[cut:, 1, 2], told["ramp"][cut:])[0, 1]
     assert first["ramp"].correlation == pytest.approx(expected, abs=1e-5)
     assert expected < -0.9
@@ -236,7 +242,7 @@ def test_planted_units_are_found():
 def test_luck_is_found_out_on_the_held_out_part():
     """Unit 1.3 tells `step` best where units are chosen, and nothing of it after that."""
     states, told = planted()
-    (lucky,) = cells.find(states, {"step": told["step"]}, 1)
+    (lucky,) = units.find_units(states, {"step": told["step"]}, 1)
     assert (lucky.layer, lucky.unit) == (1, 3)
     assert abs(lucky.correlation) < 0.1
 
@@ -246,12 +252,12 @@ def test_each_property_has_a_place_before_any_has_two():
     told = {str(k): rng.random(900) for k in range(4)}
     states = rng.normal(0, 1, (900, 1, 40))
     states[:, 0, :20] = told["0"][:, None]
-    found = cells.find(states, told, 6)
+    found = units.find_units(states, told, 6)
     counts = [[q.property for q in found].count(name) for name in told]
     assert sum(counts) == 6
     assert max(counts) <= 2
     assert min(counts) >= 1
-    assert len(cells.find(states[:, :, :3], told, 10)) == 3
+    assert len(units.find_units(states[:, :, :3], told, 10)) == 3
 
 
 def test_correlations_are_pearsons():
@@ -259,30 +265,30 @@ def test_correlations_are_pearsons():
     states, values = rng.normal(2, 3, (500, 4)), rng.normal(-1, 2, (500, 3))
     states[:, 0] += values[:, 1]
     values[:, 2] = 7
-    r = cells.correlations(states, values)
+    r = units.correlations(states, values)
     assert r[:, :2] == pytest.approx(np.corrcoef(states.T, values[:, :2].T)[:4, 4:], abs=1e-5)
     assert np.array_equal(r[:, 2], np.zeros(4)), "what never changes correlates with nothing"
 
 
 def test_too_little_to_be_measured():
     for N in (0, 1, 299):
-        assert cells.find(np.ones((N, 1, 3)), {"odd": np.arange(N) % 2.0}) == []
-    assert len(cells.find(np.ones((300, 1, 3)), {"odd": np.arange(300) % 2.0})) == 3
+        assert units.find_units(np.ones((N, 1, 3)), {"odd": np.arange(N) % 2.0}) == []
+    assert len(units.find_units(np.ones((300, 1, 3)), {"odd": np.arange(300) % 2.0})) == 3
 
 
 def test_the_telling_part_is_where_a_property_changes():
     text = "plain words\n" * 60 + "(a) b (c) d\n" * 3 + "plain words\n" * 20
-    begin, end = cells.telling(text, PROPERTIES["bracket depth"](text), 36)
+    begin, end = units.most_varying(text, PROPERTIES["bracket depth"](text), 36)
     assert text[begin:end] == "(a) b (c) d\n" * 2 + "(a) b (c) d"
-    assert cells.telling("ab", np.zeros(2), 36) == (0, 2)
+    assert units.most_varying("ab", np.zeros(2), 36) == (0, 2)
     for text, end in {
         "ab\n\ncd\nef|gh": 6,
         "abcdef\n\ng\nh|i": 6,
         "abcd|ef": 4,
         "ab\ncd|": 5,
     }.items():
-        assert cells.ending(text.replace("|", ""), 0, text.index("|")) == end, text
-    assert cells.telling("a\n" * 300, np.zeros(600), 36)[0] >= cells.held_out(600)
+        assert units.paragraph_end(text.replace("|", ""), 0, text.index("|")) == end, text
+    assert units.most_varying("a\n" * 300, np.zeros(600), 36)[0] >= units.held_out(600)
 
 
 # A model that has learned something
@@ -305,9 +311,9 @@ def learned(tmp_path_factory):
 
 def watched(learned, text, count=5):
     model, vocabulary = learned
-    watch = Watch(Reader(model, vocabulary.start_id, 1), vocabulary, count)
-    watch.read(vocabulary.encode(text))
-    return watch.oddities
+    finder = OddityFinder(model, vocabulary, count)
+    list(finder.read(vocabulary.encode(text)))
+    return finder.oddities
 
 
 def test_a_typo_is_the_oddest_place(learned):
@@ -337,41 +343,40 @@ def test_oddities_are_apart_and_in_order(learned):
 
 
 @pytest.mark.parametrize("piece", [40, 90, 400])
-def test_pieces_end_with_lines_and_change_nothing(learned, tmp_path, monkeypatch, piece):
+def test_pieces_end_with_lines_and_change_nothing(learned, monkeypatch, piece):
     model, vocabulary = learned
     text = (VERSE * 4)[:-30]
-    path = tmp_path / "text.txt"
-    path.write_text(text, newline="")
-    _, ids = open_ids(path, tmp_path)
     monkeypatch.setattr(oddities, "_PIECE", piece)
-    watch = Watch(Reader(model, vocabulary.start_id, 1), vocabulary)
-    seen = [watch.read(some) for some in pieces(ids, vocabulary)]
-    assert "".join(q.text for q in seen) == text
-    assert all(q.text.endswith("\n") for q in seen[:-1]) == (piece > 80)
+    finder = OddityFinder(model, vocabulary)
+    seen = list(finder.read(vocabulary.encode(text)))
+    assert "".join(part for part, _ in seen) == text
+    assert all(part.endswith("\n") for part, _ in seen[:-1]) == (piece > 80)
     assert len(seen) > 2
     whole = surprise(model, vocabulary.encode(text), vocabulary.start_id)
-    assert np.allclose(np.concatenate([q.bits for q in seen]), whole.bits)
+    assert np.allclose(np.concatenate([bits for _, bits in seen]), whole.bits)
     lines = text.split("\n")
-    for q in watch.oddities:
+    for q in finder.oddities:
         assert (lines[q.line - 1] + "\n")[q.column - 1] == {"\\n": "\n"}.get(
             q.character, q.character
         )
 
 
 def test_pieces_of_bytes_end_with_characters(monkeypatch):
-    content = ("한국어🙂" * 40).encode()
+    content = "한국어🙂" * 40
     monkeypatch.setattr(oddities, "_PIECE", 31)
-    ids = np.frombuffer(content, np.uint8)
-    found = [bytes(q) for q in pieces(ids, ByteVocabulary())]
-    assert b"".join(found) == content
-    assert all(q.decode() for q in found)
+    vocabulary = ByteVocabulary()
+    config = Config().replace(model__hidden=4, model__layers=1)
+    finder = OddityFinder(Model(config.model, 256, training=False), vocabulary)
+    found = [text for text, _ in finder.read(vocabulary.encode(content))]
+    assert "".join(found) == content
+    assert len(found) > 10
 
 
 def test_a_learned_cell_tells_the_speakers(learned):
     model, vocabulary = learned
     text = VERSE * 20
     states = memory(model, vocabulary.encode(text), vocabulary.start_id)
-    found = cells.find(states, properties(text))
+    found = units.find_units(states, properties(text))
     by_name = {q.property: q for q in reversed(found)}
     assert abs(by_name["inside a speaker's name"].correlation) > 0.8
     assert "bracket depth" not in by_name
@@ -405,11 +410,11 @@ def test_from_python(run):
 def test_excerpts(run, tmp_path, text_file):
     trained = load_model(run.path)
     whole = trained.vocabulary.encode(text_file.read_text())
-    name, ids = of_run(run.path.parent, trained)
+    name, ids = of_run(run.path, trained)
     assert (name, ids.tolist()) == ("Validation text", whole[3600:].tolist())
-    assert of_run(run.path.parent, trained, 7).ids.tolist() == whole[3600:3607].tolist()
-    assert of_file(text_file, trained, 7).ids.tolist() == whole[:7].tolist()
-    assert of_run(tmp_path, trained) is None
+    assert of_run(run.path, trained, 7)[1].tolist() == whole[3600:3607].tolist()
+    assert of_file(text_file, trained, 7)[1].tolist() == whole[:7].tolist()
+    assert of_run(tmp_path / "best.npz", trained) is None
     text_file.write_text("")
     with pytest.raises(TextError, match=r"verse.txt: is empty; name a text to read"):
         of_file(text_file, trained)
@@ -417,13 +422,13 @@ def test_excerpts(run, tmp_path, text_file):
     with pytest.raises(UnknownCharacter, match=r"'é'.* at position 4"):
         of_file(text_file, trained)
     (run.path.parent / "ids.bin").write_bytes(b"\xff" * 100)
-    with pytest.raises(CheckpointError, match=r"ids.bin: is not the text that the run learned"):
-        of_run(run.path.parent, trained)
+    with pytest.raises(CheckpointError, match="needs the text that it learned beside it"):
+        of_run(run.path, trained)
 
 
 def test_an_excerpt_without_validation(tmp_path, text_file):
     model = charlm.train(text_file, hidden=12, batch_size=4, seq_len=8, steps=3, validation=0,
                          checkpoints=tmp_path)  # fmt: skip
-    name, ids = of_run(model.path.parent, load_model(model.path), 50)
-    assert (name, ids.size) == ("The end of what it learned", 50)
+    name, ids = of_run(model.path, load_model(model.path), 50)
+    assert (name, ids.size) == ("The end of the training text", 50)
     assert characters(model.vocabulary, ids).text == text_file.read_text()[-50:]

@@ -11,8 +11,7 @@ from checks import relative_error
 
 import charlm as library
 from charlm.errors import ConfigError, DrawingError, TextError
-from charlm.insight import comparison
-from charlm.insight.gradients import fresh, measure, random_ids, rate
+from charlm.insight.gradients import STREAMS, measure, of_text, random_ids, rate, untrained
 from charlm.nn import reference
 from charlm.nn.functions import cross_entropy
 from charlm.pages import gradient_figure
@@ -56,7 +55,7 @@ def by_differences(model, ids, lag, k, kind):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_norms_are_the_derivatives(cell):
-    model = fresh(ModelConfig(cell=cell, layers=1, hidden=5), 64, scale=1.3, seed=3)
+    model = untrained(ModelConfig(cell=cell, layers=1, hidden=5), 64, scale=1.3, seed=3)
     ids = random_ids(9, 3, seed=1)
     found = measure(model, ids, lags=5)
     assert found.dh.shape == (6, 1)
@@ -72,7 +71,7 @@ def test_norms_are_the_derivatives(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_one_chunk_gives_the_same(cell):
     """The top layer's dh is what a single `backward` over all steps leaves on its cache."""
-    model = fresh(ModelConfig(cell=cell, layers=2, hidden=6), 64, seed=2)
+    model = untrained(ModelConfig(cell=cell, layers=2, hidden=6), 64, seed=2)
     ids = random_ids(11, 4)
     T, B = 10, 4
     cache = model.cache(T, B)
@@ -92,7 +91,7 @@ def test_one_chunk_gives_the_same(cell):
 @pytest.mark.parametrize("along_c", [True, False])
 def test_reference_loop_gives_the_same_with_and_without_c(along_c):
     config = ModelConfig(cell="lstm", layers=1, hidden=5, embedding="one-hot")
-    model, ids = fresh(config, 64, scale=1.5), random_ids(8, 3)
+    model, ids = untrained(config, 64, scale=1.5), random_ids(8, 3)
     views = model.parameters.views
     weights = [views[f"lstm.0.{part}"] for part in ("Wx", "Wh", "b")]
     h = c = np.zeros((5, 3))
@@ -114,7 +113,7 @@ def test_reference_loop_gives_the_same_with_and_without_c(along_c):
 
 def test_lower_layers_have_both_ways():
     """Layer 0's gradient at a lag comes back in time and down from the layer above."""
-    model = fresh(ModelConfig(cell="gru", layers=2, hidden=4), 64)
+    model = untrained(ModelConfig(cell="gru", layers=2, hidden=4), 64)
     ids = random_ids(5, 2)
     dh = measure(model, ids, lags=3).dh
     views = model.parameters.views
@@ -127,7 +126,7 @@ def test_lower_layers_have_both_ways():
 
 
 def test_update_norm_is_what_training_would_clip():
-    model = fresh(ModelConfig(cell="rnn", layers=1, hidden=8), 64, scale=2)
+    model = untrained(ModelConfig(cell="rnn", layers=1, hidden=8), 64, scale=2)
     ids = random_ids(7, 3)
     norm = measure(model, ids, lags=4).update_norm
     settled = model.forward(ids[:1], model.zero_state(3), model.cache(1, 3))
@@ -143,7 +142,7 @@ def test_radius_is_the_scale_of_fresh_cells():
 
 
 def test_radius_is_the_largest_eigenvalue():
-    model = fresh(ModelConfig(cell="gru", layers=1, hidden=3), 64)
+    model = untrained(ModelConfig(cell="gru", layers=1, hidden=3), 64)
     for block, largest in enumerate((0.9, 0.3, 2.0)):
         # A triangular matrix shows its eigenvalues on the diagonal, whatever stands above it.
         W = model.parameters.views["gru.0.Wh"][3 * block : 3 * block + 3]
@@ -223,7 +222,7 @@ def test_runs_beside_one_another(charlm, text_file):
         assert charlm("train", text_file, *SMALL, "--cell", cell, "--name", cell)[0] == 0
     code, out, err = charlm("gradients", "rnn", "lstm", "--lags", 8)
     assert (code, err) == (0, "")
-    assert re.search(r"^ {8}rnn +lstm$", out, re.M), out
+    assert re.search(r"^ +rnn +radius[\s\S]+^ +lstm +radius", out, re.M), out
     assert re.findall(r"^(\w) +(?:layer|c closed)", out, re.M) == ["0", "1", "0", "1", "x"]
 
 
@@ -327,8 +326,12 @@ def test_what_leaves_the_numbers_is_left_out(charlm, tmp_path):
     assert rate(np.array([1.0, 0.0])) == 0
 
 
-def test_places_are_spread_over_the_text():
-    begins = comparison.places("text", 1000, 10)
+def test_places_are_spread_over_the_text(monkeypatch):
+    read = []
+    monkeypatch.setattr("charlm.insight.gradients.measure", lambda *given: read.append(given[1]))
+    of_text(untrained(ModelConfig(cell="rnn", layers=1, hidden=4), 1000), np.arange(1000), 10)
+    assert read[0].shape == (22, STREAMS)
+    begins = read[0][0]
     assert (begins[0], begins[-1]) == (0, 1000 - 22)
-    assert len(begins) == comparison.STREAMS
     assert set(np.diff(begins)) <= {65, 66}
+    assert np.array_equal(read[0], begins + np.arange(22)[:, None])

@@ -15,7 +15,7 @@ from conftest import VERSE
 import charlm as library
 from charlm.errors import DrawingError
 from charlm.insight.characters import characters
-from charlm.insight.surprise import Surprise
+from charlm.insight.reading import Surprise
 from charlm.pages import page as page_room
 from charlm.pages import plots
 from charlm.pages.coloured import by_state, by_surprise

@@ -68,11 +68,11 @@ def cells(
     path = find_checkpoint(arguments[0] if len(arguments) == 2 else None, checkpoints)
 
     from charlm.commands.paint import depth
-    from charlm.insight import cells as room
     from charlm.insight.characters import characters
     from charlm.insight.excerpt import of_file
     from charlm.insight.properties import properties
-    from charlm.insight.trace import memory
+    from charlm.insight.reading import Reader
+    from charlm.insight.units import CHARACTERS, find_units, most_varying
     from charlm.pages import texts
     from charlm.pages.page import write
     from charlm.runs.loading import load_model
@@ -80,10 +80,12 @@ def cells(
     trained = load_model(path)
     layer, number = _numbers(unit, trained.config.model.layers, trained.config.model.hidden)
     text = Path(arguments[-1])
-    name, ids = of_file(text, trained, room.CHARACTERS if find else length)
+    name, ids = of_file(text, trained, CHARACTERS if find else length)
     title = Path(name).name
     spelled = characters(trained.vocabulary, ids)
-    states = spelled.lasts(memory(trained.model, ids, trained.vocabulary.start_id))
+    states = spelled.lasts(
+        Reader(trained.model, trained.vocabulary.start_id).read(ids, states=True).states
+    )
     colours = depth(sys.stdout)
     if out is None and not colours:
         say("stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists")
@@ -95,14 +97,14 @@ def cells(
         write(out, texts.unit(title, spelled.text, mine, layer, number))
     else:
         told = properties(spelled.text)
-        found = room.find_units(states, told)
+        found = find_units(states, told)
         if not found:
             say(f"{text}: nothing can be measured in it; name a longer text, or one less uniform")
             raise typer.Exit(1)
         for q in found:
             show(f"{q.correlation:+.3f}  layer {q.layer}, unit {q.unit:<4}  {q.property}")
             if colours and out is None:
-                begin, end = room.telling(spelled.text, told[q.property], _EXCERPT)
+                begin, end = most_varying(spelled.text, told[q.property], _EXCERPT)
                 mine = states[begin:end, q.layer, q.unit]
                 excerpt = _coloured(spelled.text[begin:end], mine, colours)
                 show(excerpt.rstrip("\n") + "\n", painted=True)

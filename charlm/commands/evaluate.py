@@ -144,29 +144,27 @@ def _heat(name: str, trained: Trained, ids: Ids, out: Path | None) -> None:
     import sys
 
     from charlm.commands.paint import depth, surprise
-    from charlm.insight.oddities import Watch, pieces
-    from charlm.insight.surprise import Reader
+    from charlm.insight.oddities import OddityFinder
     from charlm.pages.page import write
     from charlm.pages.texts import MOST
     from charlm.pages.texts import heat as page
 
     colours = depth(sys.stdout)
-    watch = Watch(Reader(trained.model, trained.vocabulary.start_id, 1), trained.vocabulary)
+    finder = OddityFinder(trained.model, trained.vocabulary)
     if colours and out is None:
         show("")
-    for piece in pieces(ids, trained.vocabulary):
-        seen = watch.read(piece)
+    for text, text_bits in finder.read(ids):
         if colours and out is None:
-            pairs = zip(seen.text, seen.bits.tolist(), strict=True)
+            pairs = zip(text, text_bits.tolist(), strict=True)
             show("".join(surprise(c, bits, colours) for c, bits in pairs), end="", painted=True)
     show("\noddest places, in bits")
-    for q in watch.oddities:
+    for q in finder.oddities:
         place, expected = f"{q.line}:{q.column}", f"{q.expected} {100 * q.probability:.0f} %"
         show(
             f"  {place:<10} {q.bits:5.1f}  {q.before}[{q.character}]{q.after}  expected {expected}"
         )
     if out is not None:
-        write(out, page(Path(name).name, trained, ids[:MOST], ids.size, watch.oddities))
+        write(out, page(Path(name).name, trained, ids[:MOST], ids.size, finder.oddities))
         say(f"{out}: open it in a browser")
     elif not colours:
         say("stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists")

@@ -14,7 +14,7 @@ from charlm.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from charlm.insight.comparison import Network, Panel
+    from charlm.insight.comparison import Network
     from charlm.types import Array
 
 # The table leaves its last columns out below this.
@@ -71,7 +71,7 @@ def gradients(
         raise typer.BadParameter(
             "--text is for runs, and none is named; fresh cells read symbols drawn at random"
         )
-    from charlm.insight import comparison
+    from charlm.insight.comparison import compare_cells
     from charlm.pages import gradient_figure
 
     if out:
@@ -79,61 +79,52 @@ def gradients(
     if runs:
         networks = [_trained(where, text, lags, checkpoints) for where in runs]
     else:
-        networks = comparison.fresh_cells(
+        networks = compare_cells(
             scale or (0.5, 1.0, 2.0),
             forget_bias or (0.0, 1.0, 3.0),
             lags=lags,
             hidden=hidden,
             seed=seed,
         )
-    panels = comparison.panels(networks)
     if out:
-        gradient_figure.draw(panels, out)
+        gradient_figure.draw(networks, out)
     if json:
         show(_json(networks, lags))
         return
-    show("\n".join(_shown(networks, panels, lags)))
+    show("\n".join(_shown(networks, lags)))
 
 
 def _trained(where: str, text: Path | None, lags: int, checkpoints: Path) -> Network:
     """Measure a run as it reads a text, or the share of its own that it was validated on."""
-    import numpy as np
-
     from charlm.errors import CheckpointError, TextError
-    from charlm.insight import comparison
+    from charlm.insight import gradients
+    from charlm.insight.comparison import Network
+    from charlm.insight.excerpt import of_file, validation_text
     from charlm.runs.folder import find_checkpoint
     from charlm.runs.loading import load_model
-    from charlm.runs.training_text import whole_text
-    from charlm.text.corpus import encode_source, split
-    from charlm.text.source import Source
 
     path = find_checkpoint(where, checkpoints)
-    found = load_model(path)
-    data = found.config.data
+    trained = load_model(path)
     if text:
-        source = Source.find([text], data.glob, data.encoding, data.level)
-        ids = encode_source(source, found.vocabulary)
+        _, ids = of_file(text, trained, None)
     else:
         try:
-            whole = whole_text(found, path)
+            ids = validation_text(path, trained, gradients.symbols_read(lags))
         except CheckpointError:
             raise TextError(
                 where, "the text that it learned is not beside it", "name one with --text"
             ) from None
-        ids = split(whole.size, data.validation, data.test)[1].of(whole)
-        if ids.size <= comparison.steps(lags):
-            ids = whole
-    begins = np.array(comparison.places(str(text or where), ids.size, lags))
-    columns = ids[begins + np.arange(comparison.steps(lags) + 1)[:, None]].astype(np.intp)
-    return comparison.trained(printable(where), found, columns, lags)
+    name = printable(where)
+    found = gradients.of_text(trained.model, ids, lags, str(text or where))
+    return Network(name, name, "", {}, found)
 
 
-def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> list[str]:
+def _shown(networks: Sequence[Network], lags: int) -> list[str]:
     import shutil
     import textwrap
 
     from charlm.commands.tables import table
-    from charlm.insight.comparison import STREAMS, closed_curve
+    from charlm.insight.gradients import STREAMS
     from charlm.settings.schema import TrainConfig
 
     columns, clip = shutil.get_terminal_size((80, 24)).columns, TrainConfig.clip_norm
@@ -158,7 +149,7 @@ def _shown(networks: Sequence[Network], panels: Sequence[Panel], lags: int) -> l
             low, high = f"{min(radii):.2f}", f"{max(radii):.2f}"
             radius = low if low == high else f"{low}-{high}"
             rows.append((mark, name, radius, *_travelled(dh), *(update if k == 0 else ("", ""))))
-        closed = closed_curve(network)
+        closed = network.without_c
         if closed is not None:
             rows.append(("x", "c closed", "", *_travelled(closed), "", ""))
     if columns < _NARROW:

@@ -1,7 +1,7 @@
-"""Ids -> the characters that they spell, and which ids each of them is made of.
+"""Ids -> characters, and the ids that each character consists of.
 
 characters   one id each
-bytes        h 0x68 -> "h";  0xed 0x95 0x9c -> "한";  what is no UTF-8 -> U+FFFD
+bytes        h 0x68 -> "h";  0xed 0x95 0x9c -> "한";  invalid UTF-8 -> U+FFFD
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from charlm.types import Array, Ids
 
 
 class Characters(NamedTuple):
-    """Hold a text as it is shown.
+    """A text as it is shown.
 
     Attributes:
         text: its characters.
@@ -27,23 +27,23 @@ class Characters(NamedTuple):
     ends: Array
 
     def sums(self, values: Array) -> Array:
-        """Sum what was measured by id, such as nats, up by character."""
+        """Return (len(text),) sums of values by id, such as nats."""
         total = np.concatenate([[0.0], np.cumsum(values)])
         sums: Array = total[self.ends] - total[self.begins]
         return sums
 
     def lasts(self, values: Array) -> Array:
-        """Return what was measured by id as it was at each character's last id."""
+        """Return (len(text), ...) values by id at each character's last id."""
         lasts: Array = values[self.ends - 1]
         return lasts
 
 
 def characters(vocabulary: Vocabulary, ids: Ids) -> Characters:
-    """Spell a text."""
+    """Return the characters of a text."""
     decode, text, begins, ends, begin = vocabulary.decoder(), "", [], [], 0
     for end, drawn in enumerate(ids.tolist(), 1):
         decoded = decode(drawn)
-        # What ends broken bytes is a character itself: the last id is its own.
+        # A byte that ends an invalid sequence may be a character itself: the last id is its own.
         for k, character in enumerate(decoded, end - len(decoded) + 1):
             text += character
             begins.append(begin)
@@ -57,7 +57,7 @@ def characters(vocabulary: Vocabulary, ids: Ids) -> Characters:
 
 
 def names(vocabulary: Vocabulary) -> list[str]:
-    """Return each symbol of a vocabulary as it can be told from all others, by its id."""
+    """Return a distinct printable name of each symbol, by its id."""
     if isinstance(vocabulary, ByteVocabulary):
         return [symbol(chr(k)) if k < 0x80 else f"0x{k:02x}" for k in range(vocabulary.size)]
     return [symbol(c) for c in vocabulary.symbols] + ["rare"] * (vocabulary.unknown_id is not None)

@@ -1,37 +1,27 @@
-"""A part of a text that is short enough to be looked at closely."""
+"""The text that a model is looked into with: a file, or its run's own."""
 
 from pathlib import Path
-from typing import NamedTuple
 
-from charlm.errors import CheckpointError, TextError
-from charlm.insight.cells import CHARACTERS
+from charlm.errors import TextError
+from charlm.insight.units import CHARACTERS
 from charlm.runs.folder import Run
 from charlm.runs.loading import Trained
-from charlm.runs.summary import at
-from charlm.text.corpus import encode_source, open_ids, split
+from charlm.runs.training_text import whole_text
+from charlm.text.corpus import encode_source, split
 from charlm.text.source import Source
 from charlm.types import Ids
 
 
-class Excerpt(NamedTuple):
-    """Hold a part of a text.
-
-    Attributes:
-        name: what it is, for a reader.
-        ids: (N,) its symbols.
-    """
-
-    name: str
-    ids: Ids
-
-
-def of_file(path: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt:
-    """Read the beginning of a text as the model's own text was read.
+def of_file(path: Path, trained: Trained, most: int | None = CHARACTERS) -> tuple[str, Ids]:
+    """Read the beginning of a text with its run's encoding and level.
 
     Args:
         path: a file, or a folder of them.
         trained: the model.
-        most: symbols, at the most.
+        most: symbols, at most.
+
+    Returns:
+        The text's name, and (N,) symbols.
 
     Raises:
         TextError: it cannot be read, or is empty.
@@ -42,31 +32,38 @@ def of_file(path: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt:
     ids = encode_source(source, vocabulary, most)
     if not ids.size:
         raise TextError(path, "is empty", "name a text to read")
-    return Excerpt(source.name, ids)
+    return source.name, ids
 
 
-def of_run(folder: Path, trained: Trained, most: int = CHARACTERS) -> Excerpt | None:
-    """Read the beginning of a run's validation share; without one, the end of what it learned.
+def of_run(checkpoint: Path, trained: Trained, most: int = CHARACTERS) -> tuple[str, Ids] | None:
+    """Read the beginning of a run's validation text; without one, the end of its training text.
 
     Args:
-        folder: the run's.
+        checkpoint: the file.
         trained: its model.
-        most: symbols, at the most.
+        most: symbols, at most.
 
     Returns:
-        None where the run's folder holds no text.
+        A name for the text, and (N,) symbols; None where the run's folder holds no text.
 
     Raises:
         CheckpointError: it holds another text than the run's.
     """
-    run, data = Run(folder), trained.config.data
-    if not run.ids.is_file():
+    if not Run(checkpoint.parent).ids.is_file():
         return None
-    whole = open_ids(run.ids, trained.vocabulary.dtype)
-    training, validation, _ = split(whole.size, data.validation, data.test)
-    ids = validation.of(whole)[:most] if validation.size else training.of(whole)[-most:]
-    size = at(trained.meta, "text", "characters")
-    if whole.size != size or (ids.size and ids.max() >= trained.vocabulary.size):
-        raise CheckpointError(run.ids, "is not the text that the run learned", "name one instead")
-    name = "Validation text" if validation.size else "The end of what it learned"
-    return Excerpt(name, ids) if ids.size else None
+    ids, data = whole_text(trained, checkpoint), trained.config.data
+    training, validation, _ = split(ids.size, data.validation, data.test)
+    if validation.size:
+        return "Validation text", validation.of(ids)[:most]
+    return "The end of the training text", training.of(ids)[-most:]
+
+
+def validation_text(checkpoint: Path, trained: Trained, least: int) -> Ids:
+    """Return a run's validation text, or all of its text where that has fewer symbols than `least`.
+
+    Raises:
+        CheckpointError: its folder does not hold the text that it learned.
+    """
+    ids, data = whole_text(trained, checkpoint), trained.config.data
+    _, validation, _ = split(ids.size, data.validation, data.test)
+    return validation.of(ids) if validation.size >= least else ids

@@ -1,12 +1,12 @@
-"""How the gradient travels back in time, through the layers' own chained `backward`.
+"""Gradients through time: how far back the loss of one character reaches.
 
     L_t  ->  h_t  ->  h_{t-1}  ->  ...  ->  h_{t-K}         ||dL_t / dh_{t-k}|| against the lag k
 
-Every step has a cache of its own, so `backward` undoes one step at a time: what it hands back as
-`dstate` is what the step before takes in. That is truncated BPTT's chain, with every link in sight.
+Each time step has a cache of its own, so the layers' `backward` runs over one time step at a time,
+and the `dstate` it returns is the input of the call for the time step before.
 
-An LSTM's state is (h, c), and the gradient has two ways back. Handing on zeros for c at every
-step closes the one along the cell state; what still arrives came by h alone.
+An LSTM's state is (h, c), and the gradient has two paths back. Passing zeros for c at every time
+step closes the path along the cell state; what still arrives came through h alone.
 
 Sources: Pascanu, Mikolov & Bengio 2013, section 2; Hochreiter & Schmidhuber 1997, section 3.1.
 """
@@ -17,32 +17,32 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm import randomness
+from charlm.errors import ConfigError, TextError
 from charlm.nn.model import Model
-from charlm.nn.parameters import Parameters
 from charlm.optim.clipping import global_norm
 from charlm.settings.schema import ModelConfig
-from charlm.types import Array, States
+from charlm.types import Array, Ids, States
 
-# Symbols that fresh cells read where there is no text: drawn evenly.
-SYMBOLS = 64
-# Training begins with characters that look large to the first layer, which learns faster and keeps
-# many units where their slope is small. What is to be seen of fresh cells is their recurrence.
-_QUIET = 0.3
+# Networks read this many streams side by side; untrained ones read this many symbols at random.
+STREAMS, SYMBOLS = 16, 64
+# Training begins with an embedding that is large for the first layer: it learns faster, and keeps
+# many units where their slope is small. Untrained cells get a smaller one, to show the recurrence.
+_EMBEDDING_SCALE = 0.3
 
 
 class Gradients(NamedTuple):
-    """Hold what came back through K steps; k counts from 0, the step whose loss it is.
+    """Norms of the gradient over K lags; k = 0 is the time step whose loss it is.
 
-    Where it explodes beyond what float64 holds, norms are inf or nan.
+    Where the gradient exceeds float64, norms are inf or nan.
 
     Attributes:
         dh: (K+1, L) ||dL_t / dh_{t-k}||, the mean over the streams.
-        dc: (K+1, L) the same of the cell state that enters step t-k+1, h held fixed; None
+        dc: (K+1, L) the same of the cell state that enters time step t-k+1, h held fixed; None
             without one.
-        dh_without_c: (K+1, L) what dh is with the way along the cell state closed; None likewise.
+        dh_without_c: (K+1, L) dh with the path along the cell state closed; None likewise.
         radius: name of a recurrent matrix, such as `lstm.0.f`, -> its spectral radius.
-        update_norm: length of the parameters' gradient of the mean loss over these K+1 steps:
-            what training would clip.
+        update_norm: norm of the gradient of all parameters, for the mean loss over these K+1 time
+            steps: what training would clip.
     """
 
     dh: Array
@@ -53,52 +53,105 @@ class Gradients(NamedTuple):
 
     @property
     def per_step(self) -> float:
-        """Return by what a step multiplies the top layer's dh, the geometric mean over all lags."""
+        """Return the factor per time step of the top layer's dh, the geometric mean."""
         return rate(self.dh[:, -1])
 
 
 def rate(norms: Array) -> float:
-    """Return by what a step multiplies norms, lag 0 first: the geometric mean.
+    """Return the factor per lag, the geometric mean; 0 where the norm at lag 1 is already 0.
 
-    It is taken as far as they are numbers above 0; 0 where the first lag is 0 already.
+    Args:
+        norms: lag 0 first; read up to the first that is not a number above 0.
     """
     numbers = np.isfinite(norms) & (norms > 0)
     last = norms.size - 1 if numbers.all() else int(numbers.argmin()) - 1
     return float(norms[last] / norms[0]) ** (1 / last) if last > 0 else 0.0
 
 
-def fresh(config: ModelConfig, V: int, *, scale: float = 1.0, seed: int = 0) -> Model:
-    """Make an untrained network in float64, as training would begin with it but for quieter input.
+def of_untrained(config: ModelConfig, lags: int, *, scale: float = 1.0, seed: int = 0) -> Gradients:
+    """Measure an untrained network that reads random symbols.
+
+    Args:
+        config: as for `untrained`.
+        lags: K; at least 2.
+        scale: as for `untrained`.
+        seed: of the weights and the symbols.
+
+    Raises:
+        ConfigError: there are too few lags.
+    """
+    model = untrained(config, SYMBOLS, scale=scale, seed=seed)
+    return measure(model, random_ids(symbols_read(lags), STREAMS, seed), lags)
+
+
+def of_text(model: Model, ids: Ids, lags: int, where: str = "text") -> Gradients:
+    """Measure a network that reads a text at 16 places, evenly spread.
+
+    Args:
+        model: the network; a float64 copy of it is measured.
+        ids: (N,) the text.
+        lags: K; at least 2.
+        where: the text, for the message.
+
+    Raises:
+        TextError: the text is too short.
+        ConfigError: there are too few lags.
+    """
+    need = symbols_read(lags)
+    if ids.size < need:
+        raise TextError(
+            where,
+            f"{ids.size:,} characters is too short, {lags} lags need {need:,}",
+            "lower the lags or name a longer text",
+        )
+    begins = np.arange(STREAMS) * (ids.size - need) // (STREAMS - 1)
+    columns = ids[begins + np.arange(need)[:, None]].astype(np.intp)  # (T+1, B)
+    return measure(in_float64(model), columns, lags)
+
+
+def symbols_read(lags: int) -> int:
+    """Return T+1, the symbols that a stream reads: K of its T = 2 K + 1 time steps warm up.
+
+    Raises:
+        ConfigError: there are too few lags for a curve.
+    """
+    if lags < 2:
+        raise ConfigError("lags", f"must be at least 2, got {lags}")
+    return 2 * lags + 2
+
+
+def untrained(config: ModelConfig, V: int, *, scale: float = 1.0, seed: int = 0) -> Model:
+    """Make an untrained network in float64, initialized as for training but for its embedding.
 
     Args:
         config: cell, layers, hidden units, embedding and forget bias.
         V: size of the vocabulary.
-        scale: what the recurrent matrices are multiplied by. They are drawn orthogonal, so this
-            becomes the spectral radius of each gate's.
+        scale: factor of the recurrent matrices. They are drawn orthogonal, so this is the spectral
+            radius of each gate's.
         seed: of the weights.
     """
     model = Model(config, V, np.float64)
     model.initialize(seed)
-    for name, q in model.parameters.views.items():
+    for name, view in model.parameters.views.items():
         if name.endswith(".Wh"):
-            q *= scale
+            view *= scale
         elif name == "embedding.W":
-            q *= _QUIET
+            view *= _EMBEDDING_SCALE
     model.refresh()
     return model
 
 
-def in_float64(config: ModelConfig, V: int, parameters: Parameters) -> Model:
-    """Make a network with these weights anew, in float64 and with room for its gradient."""
-    model = Model(config, V, np.float64)
-    for name, q in model.parameters.views.items():
-        q[...] = parameters.views[name]
-    model.refresh()
-    return model
+def in_float64(model: Model) -> Model:
+    """Return a copy of a network in float64, with a gradient."""
+    copy = Model(model.config, model.V, np.float64)
+    for name, view in copy.parameters.views.items():
+        view[...] = model.parameters.views[name]
+    copy.refresh()
+    return copy
 
 
 def random_ids(T: int, B: int, seed: int = 0) -> Array:
-    """Draw (T, B) symbols for fresh cells to read."""
+    """Draw (T, B) symbols for untrained networks to read."""
     return randomness.generator(seed, randomness.SAMPLES).integers(SYMBOLS, size=(T, B))
 
 
@@ -106,74 +159,58 @@ def measure(model: Model, ids: Array, lags: int) -> Gradients:
     """Follow the gradient of the last character's loss back in time.
 
     Args:
-        model: in float64, so that what vanishes can be seen to.
-        ids: (T+1, B) symbols; the last row is only predicted. Of the T steps the last lags + 1 are
-            run back over, those before let the state settle.
-        lags: K, how far back; at least 1 and below T.
+        model: in float64, to resolve vanishing gradients.
+        ids: (T+1, B) symbols; the last row is only predicted. `backward` runs over the last
+            lags + 1 of the T time steps, those before warm the state up.
+        lags: K; at least 1 and below T.
     """
     assert model.gradient is not None
     T, B = len(ids) - 1, ids.shape[1]
     assert 1 <= lags < T
-    state = model.zero_state(B)
-    if lags + 1 < T:
-        settling = model.cache(T - lags - 1, B)
-        state = _copy(model.forward(ids[: T - lags - 1], state, settling))
-    here = ids[T - lags - 1 :]
-    two_ways = "c" in model.layers[0].STATES
-    # What explodes for long enough leaves float64 too, and is inf or nan then.
+    state, warm = model.zero_state(B), T - lags - 1
+    if warm:
+        leaving = model.forward(ids[:warm], state, model.cache(warm, B))
+        state = [tuple(array.copy() for array in layer) for layer in leaving]
+    ids = ids[warm:]
+    has_c = "c" in model.layers[0].STATES
+    # What explodes for long enough exceeds float64 too, and is inf or nan then.
     with np.errstate(over="ignore", invalid="ignore"):
-        dh, dc = _chain(model, here, state)
-        closed = _chain(model, here, state, along_c=False)[0] if two_ways else None
-        return Gradients(dh, dc, closed, _radius(model), _update_norm(model, here, state))
+        dh, dc = _norms(model, ids, state)
+        without_c = _norms(model, ids, state, along_c=False)[0] if has_c else None
+        model.loss_and_gradient(ids[:-1], ids[1:], state, model.cache(lags + 1, B))
+        update_norm = global_norm(model.gradient.flat)
+        return Gradients(dh, dc if has_c else None, without_c, _radius(model), update_norm)
 
 
-def _chain(
-    model: Model, ids: Array, state: States, *, along_c: bool = True
-) -> tuple[Array, Array | None]:
-    """Run forward and back with a cache a step; returns the norms, lag 0 first."""
-    T, B = len(ids) - 1, ids.shape[1]
-    L = len(model.layers)
+def _norms(model: Model, ids: Array, state: States, *, along_c: bool = True) -> tuple[Array, Array]:
+    """Run forward and backward with a cache a time step; return (K+1, L) norms of dh and dc."""
+    T, B, L = len(ids) - 1, ids.shape[1], len(model.layers)
     caches = [model.cache(1, B) for _ in range(T)]
     for t, cache in enumerate(caches):
         state = model.forward(ids[t : t + 1], state, cache)
     model.output.loss_and_gradient(ids[-1:], caches[-1].output)
-    # The loss is the mean over the streams; each stream's own is wanted.
+    # The loss is the mean over the streams; the norms are those of each stream's own.
     from_output = caches[-1].output.y * B
     zeros = np.zeros_like(from_output)
     dstates = model.zero_state(B)
-    norms = np.zeros((T, 2, L))
+    norms = np.zeros((2, T, L))
     for lag, cache in enumerate(reversed(caches)):
         dh = from_output if lag == 0 else zeros
         for k in reversed(range(L)):
             dh_next, *dc = dstates[k]
             if not along_c:
-                dc = [np.zeros_like(q) for q in dc]
-            if dc:
-                norms[lag, 1, k] = _mean_norm(dc[0])
-            norms[lag, 0, k] = _mean_norm(dh[0] + dh_next)
+                dc = [np.zeros_like(part) for part in dc]
+            for kind, gradient in enumerate((dh[0] + dh_next, *dc)):
+                norms[kind, lag, k] = np.linalg.norm(gradient, axis=0).mean()
             dh, dstates[k] = model.layers[k].backward(dh, (dh_next, *dc), cache.layers[k])
-    return norms[:, 0], norms[:, 1] if "c" in model.layers[0].STATES else None
-
-
-def _update_norm(model: Model, ids: Array, state: States) -> float:
-    cache = model.cache(len(ids) - 1, ids.shape[1])
-    model.loss_and_gradient(ids[:-1], ids[1:], state, cache)
-    assert model.gradient is not None
-    return global_norm(model.gradient.flat)
-
-
-def _mean_norm(dq: Array) -> float:
-    return float(np.linalg.norm(dq, axis=0).mean())
+    return norms[0], norms[1]
 
 
 def _radius(model: Model) -> dict[str, float]:
-    found = {}
+    """Return the spectral radius of each gate's recurrent matrix."""
+    radius = {}
     for layer in model.layers:
         Wh = model.parameters.views[f"{layer.name}.Wh"]
         for gate, W in zip(layer.GATES, np.split(Wh, len(layer.GATES)), strict=True):
-            found[f"{layer.name}.{gate}"] = float(np.abs(np.linalg.eigvals(W)).max())
-    return found
-
-
-def _copy(state: States) -> States:
-    return [tuple(q.copy() for q in layer) for layer in state]
+            radius[f"{layer.name}.{gate}"] = float(np.abs(np.linalg.eigvals(W)).max())
+    return radius

@@ -1,4 +1,4 @@
-"""Where a text surprises most: typos, names, odd words."""
+"""The most surprising places of a text: typos, names, odd words."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,30 +6,31 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.insight.characters import characters, names
-from charlm.insight.surprise import Reader
+from charlm.insight.reading import Reader
+from charlm.nn.model import Model
 from charlm.terminal import printable
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 from charlm.types import Array, Ids
 
-# What follows on an oddity surprises as well: within so many characters only the oddest counts.
+# What follows an oddity is surprising as well: within so many characters only the oddest counts.
 _APART = 8
 _CONTEXT = 12
-# So much is read at a time; a terminal shows it about twice a second.
+# Symbols read at a time; a terminal shows them about twice a second.
 _PIECE = 4096
 
 
 class Oddity(NamedTuple):
-    """Tell of a character that nothing had led to expect.
+    """A character that was surprising in its place.
 
     Attributes:
         line: from 1.
         column: from 1.
         bits: its surprise.
-        before: what stands before it in its line, cut.
+        before: the characters before it in its line, cut.
         character: itself, quoted where it does not print.
-        after: what follows.
-        expected: the likeliest symbol in its place.
-        probability: of that one.
+        after: the characters after it in its line, cut.
+        expected: the most probable symbol in its place.
+        probability: of that symbol.
     """
 
     line: int
@@ -42,40 +43,44 @@ class Oddity(NamedTuple):
     probability: float
 
 
-class Coloured(NamedTuple):
-    """Hold a piece of a text with each character's surprise.
-
-    Attributes:
-        text: its characters.
-        bits: (len(text),) their surprise.
-    """
-
-    text: str
-    bits: Array
-
-
-class Watch:
-    """Read a text piece by piece, and keep its oddest places.
+class OddityFinder:
+    """The most surprising places of a text that is read piece by piece.
 
     Args:
-        reader: reads with at least one of the likeliest symbols.
-        vocabulary: the model's.
+        model: the network.
+        vocabulary: its symbols.
         count: places to keep.
 
     Attributes:
         oddities: those so far, the oddest first.
     """
 
-    def __init__(self, reader: Reader, vocabulary: Vocabulary, count: int = 10) -> None:
+    def __init__(self, model: Model, vocabulary: Vocabulary, count: int = 10) -> None:
         self.oddities: list[Oddity] = []
-        self._reader, self._vocabulary, self._count = reader, vocabulary, count
-        self._names = names(vocabulary)
+        self._reader, self._vocabulary = Reader(model, vocabulary.start_id), vocabulary
+        self._count, self._names = count, names(vocabulary)
         self._line, self._column = 1, 1
 
-    def read(self, ids: Ids) -> Coloured:
-        """Read the next piece; see `pieces` for where one may end."""
-        seen, spelled = self._reader.read(ids), characters(self._vocabulary, ids)
-        text, bits = spelled.text, spelled.sums(seen.bits)
+    def read(self, ids: Ids) -> Iterator[tuple[str, Array]]:
+        """Read a text, in pieces of whole lines or at least of whole characters.
+
+        Yields:
+            text: the characters of a piece.
+            bits: (len(text),) their surprise.
+        """
+        begin, newline = 0, self._vocabulary.symbols.find("\n")
+        while begin < ids.size:
+            piece = ids[begin : begin + _PIECE]
+            if begin + piece.size < ids.size:
+                ends = np.flatnonzero(piece == newline) + 1
+                piece = piece[: ends[-1] if ends.size else _whole(self._vocabulary, piece)]
+            yield self._read(piece)
+            begin += piece.size
+
+    def _read(self, ids: Ids) -> tuple[str, Array]:
+        surprise = self._reader.read(ids, top=1).surprise
+        spelled = characters(self._vocabulary, ids)
+        text, bits = spelled.text, spelled.sums(surprise.bits)
         for k in _oddest(bits, self._count):
             first = int(spelled.begins[k])
             line_begin = text.rfind("\n", 0, k) + 1
@@ -89,31 +94,19 @@ class Watch:
                     before=printable(text[max(line_begin, k - _CONTEXT) : k]),
                     character=printable(text[k]),
                     after=printable(after[:_CONTEXT]) if text[k] != "\n" else "",
-                    expected=self._names[int(seen.likeliest[first, 0])],
-                    probability=float(seen.probabilities[first, 0]),
+                    expected=self._names[int(surprise.likeliest[first, 0])],
+                    probability=float(surprise.probabilities[first, 0]),
                 )
             )
-        self.oddities = sorted(self.oddities, key=lambda q: -q.bits)[: self._count]
+        self.oddities = sorted(self.oddities, key=lambda odd: -odd.bits)[: self._count]
         self._line += text.count("\n")
         last_line = text.rpartition("\n")[2]
         self._column = len(last_line) + (1 if "\n" in text else self._column)
-        return Coloured(text, bits)
-
-
-def pieces(ids: Ids, vocabulary: Vocabulary) -> Iterator[Ids]:
-    """Read a text in pieces of whole lines, or at least of whole characters."""
-    begin, newline = 0, vocabulary.symbols.find("\n")
-    while begin < ids.size:
-        some = ids[begin : begin + _PIECE]
-        if begin + some.size < ids.size:
-            ends = np.flatnonzero(some == newline) + 1
-            some = some[: ends[-1] if ends.size else _whole(vocabulary, some)]
-        yield some
-        begin += some.size
+        return text, bits
 
 
 def _whole(vocabulary: Vocabulary, ids: Ids) -> int:
-    """Return how many of a piece's ids make up whole characters: bytes may end inside one."""
+    """Return how many of a piece's ids are whole characters: bytes may end inside one."""
     if not isinstance(vocabulary, ByteVocabulary):
         return int(ids.size)
     # A character has up to three bytes after its first one, and these begin with the bits 10.

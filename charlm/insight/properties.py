@@ -1,7 +1,7 @@
-"""What can be told about each character of a text, for a unit to be held against.
+"""Properties of each character of a text, to correlate units with.
 
-All are numbers, one a character; yes is 1 and no is 0. Whoever reads from left to right cannot
-know `line length`, `vowel next` and the inside of a name for certain: a unit that tells them
+All are numbers, one a character; yes is 1 and no is 0. From left to right, `line length`,
+`vowel next` and the inside of a name cannot be known for certain: a unit that correlates with them
 anticipates.
 """
 
@@ -101,5 +101,5 @@ PROPERTIES: Mapping[str, Callable[[str], Array]] = {
 
 
 def properties(text: str) -> dict[str, Array]:
-    """Return the (len(text),) numbers of each property, by its name."""
-    return {name: tell(text) for name, tell in PROPERTIES.items()}
+    """Return the (len(text),) values of each property, by its name."""
+    return {name: measure(text) for name, measure in PROPERTIES.items()}

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from charlm.insight.characters import Characters, names
-from charlm.insight.surprise import Surprise
+from charlm.insight.reading import Surprise
 from charlm.pages.page import data, safe
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Array

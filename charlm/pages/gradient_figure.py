@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from charlm.errors import DrawingError
-from charlm.insight.comparison import Panel
+from charlm.insight.comparison import Network
+from charlm.types import Array
 
 SUFFIXES = (".png", ".svg")
 
@@ -60,11 +61,11 @@ def check(path: Path) -> None:
         ) from None
 
 
-def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Write the panels side by side, on the same axes.
+def draw(networks: Sequence[Network], path: Path) -> None:
+    """Draw the norms of dh against the lag, a panel for each heading.
 
     Args:
-        panels: what to draw.
+        networks: of a comparison.
         path: the picture; its suffix says which kind.
 
     Raises:
@@ -80,6 +81,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         # A run's name in letters that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         # Three stand in a row; four are two rows of two, so that a page needs not shrink them.
+        panels = _panels(networks)
         rows = -(-len(panels) // 3)
         columns = -(-len(panels) // rows)
         size = 2.8 * columns + 0.6, 3.1 * rows
@@ -87,17 +89,17 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
-        norms = np.concatenate([curve.norms for panel in panels for curve in panel.curves])
+        norms = np.concatenate([norms for curves in panels.values() for _, _, norms in curves])
         shown = norms[(norms > 0) & np.isfinite(norms)]
-        for ax, panel in zip(axes.flat, panels, strict=False):
+        for ax, (title, curves) in zip(axes.flat, panels.items(), strict=False):
             colour = ""
-            for k, curve in enumerate(panel.curves):
-                closed = curve.mark == "x"
+            for k, (mark, label, norms) in enumerate(curves):
+                closed = mark == "x"
                 if not closed:  # which is drawn in the colour of the curve that it belongs to
-                    colour = COLOURS.get(curve.mark, _OTHERS[k % len(_OTHERS)])
+                    colour = COLOURS.get(mark, _OTHERS[k % len(_OTHERS)])
                 style = "--" if closed else "-"
-                ax.semilogy(curve.norms, style, color=colour, linewidth=1.6, label=curve.label)
-            ax.set_title(panel.title, fontsize=9, parse_math=False)
+                ax.semilogy(norms, style, color=colour, linewidth=1.6, label=label)
+            ax.set_title(title, fontsize=9, parse_math=False)
             ax.set_xlabel("lag k, steps back")
             # Below the axes: inside them some curve would run through it.
             ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
@@ -106,3 +108,17 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
             row[0].set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
         dated = path.suffix.lower() == ".svg"
         figure.savefig(path, dpi=200, metadata={"Date": None, "Creator": None} if dated else None)
+
+
+def _panels(networks: Sequence[Network]) -> dict[str, list[tuple[str, str, Array]]]:
+    """Return the curves of each panel: a mark, a label and (K+1,) norms."""
+    panels: dict[str, list[tuple[str, str, Array]]] = {}
+    for network in networks:
+        curves, dh = panels.setdefault(network.panel, []), network.gradients.dh
+        if network.mark:
+            curves.append((network.mark, network.name, dh[:, -1]))
+        else:
+            curves += [(str(k), f"layer {k}", norms) for k, norms in enumerate(dh.T)]
+        if network.without_c is not None:
+            curves.append(("x", "c closed", network.without_c))
+    return panels

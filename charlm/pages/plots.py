@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from charlm.errors import DrawingError
-from charlm.insight.gates import Saturation
+from charlm.insight.reading import Saturation
 from charlm.storage.history import Reading
 from charlm.types import Array
 

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from charlm.insight import cells, gates
 from charlm.insight.characters import Characters, characters
-from charlm.insight.excerpt import Excerpt, of_file, of_run
+from charlm.insight.excerpt import of_file, of_run
 from charlm.insight.properties import properties
-from charlm.insight.surprise import Surprise, surprise
-from charlm.insight.trace import memory
+from charlm.insight.reading import Reader, Saturation, Surprise, saturation
+from charlm.insight.units import UnitFinding, find_units, paragraph_end
 from charlm.pages import plots
 from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import page, safe
@@ -22,7 +21,7 @@ from charlm.runs.loading import Trained, load_model
 from charlm.runs.summary import RunSummary, find, flat
 from charlm.settings.schema import Config
 from charlm.storage.history import History, read_history
-from charlm.types import Array
+from charlm.types import Array, Ids
 
 # What is shown in colours of surprise comes after what warms the state up.
 _WARM, _SHOWN = 300, 2_000
@@ -41,13 +40,14 @@ _GATES = {
 class _Seen(NamedTuple):
     """Hold what was found in a text."""
 
-    excerpt: Excerpt
+    name: str
+    ids: Ids
     spelled: Characters
     surprise: Surprise
-    saturation: list[gates.Saturation]
+    saturation: list[Saturation]
     states: Array
     told: Mapping[str, Array]
-    found: list[cells.UnitFinding]
+    found: list[UnitFinding]
 
 
 def report(path: Path, text: Path | None = None) -> str:
@@ -66,10 +66,8 @@ def report(path: Path, text: Path | None = None) -> str:
     trained = load_model(path)
     facts = find(str(path.parent if path.name in ("best.npz", "last.npz") else path), path.parent)
     history = read_history(facts.history) if facts.history else History([], [], [], 0)
-    excerpt = (
-        of_run(path.parent, trained) if text is None else of_file(text, trained, cells.CHARACTERS)
-    )
-    seen = _look(trained, excerpt) if excerpt else None
+    excerpt = of_run(path, trained) if text is None else of_file(text, trained)
+    seen = _look(trained, *excerpt) if excerpt else None
     sections = {
         "Training": _training(history),
         "Samples": _samples(history),
@@ -87,19 +85,16 @@ def report(path: Path, text: Path | None = None) -> str:
     return page(facts.name, f"<header>{head}<nav>{links}</nav></header><main>{body}</main>")
 
 
-def _look(trained: Trained, excerpt: Excerpt) -> _Seen:
-    model, vocabulary, ids = trained.model, trained.vocabulary, excerpt.ids
-    spelled = characters(vocabulary, ids)
-    states, told = spelled.lasts(memory(model, ids, vocabulary.start_id)), properties(spelled.text)
-    return _Seen(
-        excerpt,
-        spelled,
-        surprise(model, ids[: _WARM + 2 * _SHOWN], vocabulary.start_id, TOP),
-        gates.saturation(model, ids[:_COUNTED], vocabulary.start_id),
-        states,
-        told,
-        cells.find_units(states, told),
-    )
+def _look(trained: Trained, name: str, ids: Ids) -> _Seen:
+    vocabulary = trained.vocabulary
+    spelled, reader = characters(vocabulary, ids), Reader(trained.model, vocabulary.start_id)
+    near = reader.read(ids[:_COUNTED], top=TOP, states=True, gates=True)
+    far = reader.read(ids[_COUNTED:], states=True)
+    states = spelled.lasts(np.concatenate([near.states, far.states]))
+    told = properties(spelled.text)
+    found = find_units(states, told)
+    shown = Surprise(*(array[: _WARM + 2 * _SHOWN] for array in near.surprise))
+    return _Seen(name, ids, spelled, shown, saturation([near]), states, told, found)
 
 
 def _head(facts: RunSummary, history: History, trained: Trained) -> str:
@@ -196,16 +191,16 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
     begin = _begin(spelled.text)
     N = int(np.searchsorted(spelled.ends, whole.nats.size, "right"))
     end = min(begin + _SHOWN, N)
-    end = cells.ending(spelled.text[:N], begin, end)
+    end = paragraph_end(spelled.text[:N], begin, end)
     first, last = int(spelled.begins[begin]), int(spelled.ends[end - 1])
     shown = Characters(
         spelled.text[begin:end], spelled.begins[begin:end] - first, spelled.ends[begin:end] - first
     )
     part = Surprise(*(q[first:last] for q in whole))
-    coloured = by_surprise("text", shown, part, trained.vocabulary, seen.excerpt.ids[first:last])
+    coloured = by_surprise("text", shown, part, trained.vocabulary, seen.ids[first:last])
     mean = part.bits.sum() / max(1, end - begin)
     return (
-        f"<h2>Where it is surprised</h2><p>{safe(seen.excerpt.name)}, each character coloured by "
+        f"<h2>Where it is surprised</h2><p>{safe(seen.name)}, each character coloured by "
         "&minus;log<sub>2</sub> of the probability that the model gave it: "
         f"{mean:.2f} bits on average. {HINT}</p>{legend_of_surprise()}{coloured}"
     )
@@ -214,7 +209,7 @@ def _surprise(trained: Trained, seen: _Seen | None) -> str:
 def _gates(trained: Trained, seen: _Seen | None) -> str:
     if seen is None or not seen.saturation:
         return ""
-    figures, count = [], min(_COUNTED, seen.excerpt.ids.size)
+    figures, count = [], min(_COUNTED, seen.ids.size)
     rows: dict[int, str] = {}
     for letter in dict.fromkeys(q.gate for q in seen.saturation):
         of_layers = [q for q in seen.saturation if q.gate == letter]

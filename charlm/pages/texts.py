@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from charlm.insight import cells
 from charlm.insight.characters import characters
 from charlm.insight.oddities import Oddity
-from charlm.insight.surprise import surprise
+from charlm.insight.reading import Reader
+from charlm.insight.units import UnitFinding, held_out, most_varying
 from charlm.pages.coloured import by_state, by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import page, safe
 from charlm.runs.loading import Trained
@@ -33,7 +33,7 @@ def heat(name: str, trained: Trained, shown: Ids, size: int, odd: Sequence[Oddit
     """
     vocabulary = trained.vocabulary
     spelled = characters(vocabulary, shown)
-    seen = surprise(trained.model, shown, vocabulary.start_id, TOP)
+    seen = Reader(trained.model, vocabulary.start_id).read(shown, top=TOP).surprise
     bits = seen.bits.sum() / max(1, len(spelled.text))
     cut = f" These are the first {MOST:,} of {size:,} symbols." if size > MOST else ""
     rows = "".join(
@@ -70,7 +70,7 @@ def best(
     text: str,
     states: Array,
     told: Mapping[str, Array],
-    found: Sequence[cells.UnitFinding],
+    found: Sequence[UnitFinding],
 ) -> str:
     """Make the page of the units that tell most of a text; arguments as in `gallery`."""
     return _of_one(name, chosen(text), legend_of_states() + gallery(text, states, told, found))
@@ -78,7 +78,7 @@ def best(
 
 def chosen(text: str) -> str:
     """Say how units were chosen, and what was measured, as markup."""
-    cut = cells.held_out(len(text))
+    cut = held_out(len(text))
     return (
         "Single units, each coloured by its state after it has read a character, with the property "
         f"of the text that it tells. The units were chosen on {cut:,} characters; <i>r</i> is the "
@@ -87,7 +87,7 @@ def chosen(text: str) -> str:
 
 
 def gallery(
-    text: str, states: Array, told: Mapping[str, Array], found: Sequence[cells.UnitFinding]
+    text: str, states: Array, told: Mapping[str, Array], found: Sequence[UnitFinding]
 ) -> str:
     """Draw units on the part of a text where their property changes most, as markup.
 
@@ -99,7 +99,7 @@ def gallery(
     """
     drawn = []
     for q in found:
-        begin, end = cells.telling(text, told[q.property], _CELL)
+        begin, end = most_varying(text, told[q.property], _CELL)
         r = f"{q.correlation:+.2f}".replace("-", "&minus;")
         drawn.append(
             f'<figure class="cell"><h3>{safe(q.property)}<span>layer {q.layer}, unit {q.unit}, '

@@ -1,0 +1,168 @@
+"""One pass of a model over a text: the surprise, states and gates of every symbol.
+
+    start, id_0, id_1, ...  -->  forward, chunk by chunk, state carried  -->  logits, states, gates
+
+    nats_k = -ln p(id_k | start, id_0, ..., id_{k-1})       bits = nats / ln 2
+    states_k, gates_k: after symbol k was read
+
+1 bit is the surprise at probability 1/2, 6 bits at 1/64.
+
+Source of gate saturation: Karpathy, Johnson & Li 2015, Visualizing and understanding recurrent
+networks, figure 2.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.nn.functions import cross_entropy
+from charlm.nn.model import Model
+from charlm.types import Array, Ids
+
+SHUT, OPEN = 0.1, 0.9
+# Time steps in a chunk, and symbols in a piece of `Reader.pieces`.
+_T, _PIECE = 128, 4096
+
+
+class Surprise(NamedTuple):
+    """The surprise of N symbols.
+
+    Attributes:
+        nats: (N,) -ln p of each symbol.
+        likeliest: (N, top) ids of the most probable symbols in its place, in descending order.
+        probabilities: (N, top) their probabilities.
+    """
+
+    nats: Array
+    likeliest: Array
+    probabilities: Array
+
+    @property
+    def bits(self) -> Array:
+        """Return (N,) -log2 p of each symbol."""
+        bits: Array = self.nats / math.log(2)
+        return bits
+
+
+class TextReading(NamedTuple):
+    """What a model computed while it read N symbols.
+
+    Attributes:
+        surprise: of each symbol.
+        states: (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN; empty unless
+            asked for.
+        gates: (layer, gate) -> (N, H) activations; empty unless asked for, and for a tanh RNN.
+    """
+
+    surprise: Surprise
+    states: Array
+    gates: Mapping[tuple[int, str], Array]
+
+
+class Reader:
+    """A model that reads a text piece by piece and carries its state from piece to piece.
+
+    Args:
+        model: the network.
+        start_id: the symbol that precedes the text.
+    """
+
+    def __init__(self, model: Model, start_id: int) -> None:
+        self._model, self._cache = model, model.cache(_T, 1)
+        # Row 0 holds the logits of the next symbol, carried from the chunk before.
+        self._z = np.empty((_T + 1, model.V), model.parameters.flat.dtype)
+        first = model.cache(1, 1)
+        self._state = model.forward(np.array([[start_id]]), model.zero_state(1), first)
+        self._z[0] = model.output.forward(first.output, 0)[:, 0]
+
+    def read(
+        self, ids: Ids, *, top: int = 0, states: bool = False, gates: bool = False
+    ) -> TextReading:
+        """Read the next symbols.
+
+        Args:
+            ids: (N,) symbols.
+            top: how many of the most probable symbols to return.
+            states: return every unit's state.
+            gates: return every gate's activation.
+        """
+        model, N, top, dtype = self._model, ids.size, min(top, self._model.V), self._z.dtype
+        L, H = len(model.layers), model.layers[0].H
+        surprise = Surprise(
+            np.empty(N), np.empty((N, top), np.intp), np.empty((N, top), np.float32)
+        )
+        found_states = np.empty((N if states else 0, L, H), dtype)
+        found_gates = {
+            (k, gate): np.empty((N, H), dtype)
+            for k, layer in enumerate(model.layers)
+            for gate in (layer.SIGMOIDS if gates else ())
+        }
+        for begin in range(0, N, _T):
+            here = slice(begin, min(begin + _T, N))
+            chunk = ids[here].astype(np.intp)
+            T = chunk.size
+            cache = self._cache if T == _T else model.cache(T, 1)
+            self._state = model.forward(chunk[:, None], self._state, cache)
+            for t in range(T):
+                self._z[t + 1] = model.output.forward(cache.output, t)[:, 0]
+                for k, layer in enumerate(model.layers if states else ()):
+                    slot = cache.layers[k].slots[t]
+                    found_states[begin + t, k] = getattr(slot, layer.MEMORY)[:, 0]
+                for (k, gate), values in found_gates.items():
+                    values[begin + t] = getattr(cache.layers[k].slots[t], gate)[:, 0]
+            following = self._z[T].copy()
+            p = self._z[:T]
+            surprise.nats[here] = cross_entropy(p.T, chunk)
+            if top:
+                some = np.argpartition(p, -top, axis=1)[:, -top:]
+                order = np.argsort(-np.take_along_axis(p, some, 1), axis=1, kind="stable")
+                some = np.take_along_axis(some, order, 1)
+                surprise.likeliest[here] = some
+                surprise.probabilities[here] = np.take_along_axis(p, some, 1)
+            self._z[0] = following
+        return TextReading(surprise, found_states, found_gates)
+
+    def pieces(
+        self, ids: Ids, *, top: int = 0, states: bool = False, gates: bool = False
+    ) -> Iterator[TextReading]:
+        """Read the next symbols some thousand at a time; arguments as in `read`."""
+        for begin in range(0, ids.size, _PIECE):
+            yield self.read(ids[begin : begin + _PIECE], top=top, states=states, gates=gates)
+
+
+class Saturation(NamedTuple):
+    """How often the gates of a layer are shut or open; units that are neither leak.
+
+    Attributes:
+        layer: its number, from 0.
+        gate: its letter in the cell's equations.
+        below: (H,) fraction of the symbols after which the unit's gate is below 0.1.
+        above: (H,) fraction of the symbols after which it is above 0.9.
+    """
+
+    layer: int
+    gate: str
+    below: Array
+    above: Array
+
+
+def saturation(readings: Iterable[TextReading]) -> list[Saturation]:
+    """Return the saturation of each layer's gates over a text; empty for a tanh RNN.
+
+    Args:
+        readings: of the text's pieces, with gates.
+
+    Raises:
+        ValueError: the text is empty.
+    """
+    N, counts = 0, dict[tuple[int, str], Array]()
+    for reading in readings:
+        N += reading.surprise.nats.size
+        for key, s in reading.gates.items():
+            found = np.stack([(s < SHUT).sum(axis=0), (s > OPEN).sum(axis=0)])
+            counts[key] = counts.get(key, 0) + found
+    if not N:
+        raise ValueError("the text is empty")
+    return [Saturation(*key, below / N, above / N) for key, (below, above) in counts.items()]
