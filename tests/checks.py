@@ -42,15 +42,15 @@ def random_layer(cell, D, H, rng, layer_class=None):
     layer = (layer_class or LAYERS[cell])(f"{cell}.0", D, H)
     parameters = Parameters(layer.blocks(), np.float64)
     gradient = parameters.zeros_like()
-    layer.bind(0, parameters, gradient)
+    layer.bind(parameters.blocks, gradient.blocks)
     parameters.flat[:] = rng.normal(0, 0.5, parameters.flat.size)
     refresh(layer)
     return layer, parameters, gradient
 
 
 def refresh(layer):
-    for product in layer.products:
-        product.refresh()
+    for linear in layer.linears:
+        linear.refresh()
 
 
 def layer_errors(cell, T, rng, layer_class=None, B=3, D=4, H=5):

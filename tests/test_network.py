@@ -1,6 +1,7 @@
-"""The rooms of the network that are no cells: parameters, products, inputs, dropout, output."""
+"""The network apart from its cells: parameters, linear layers, input, dropout, output, memory."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from charlm.nn.dropout import draw_mask
 from charlm.nn.embedding import Embedding
 from charlm.nn.functions import cross_entropy, cross_entropy_backward, softmax
 from charlm.nn.linear import GRADIENT_COLUMNS, Linear
-from charlm.nn.model import Model
-from charlm.nn.output import steps_abreast
+from charlm.nn.model import Model, memory
+from charlm.nn.output import steps_per_block
 from charlm.nn.parameters import Block, Parameters
 from charlm.settings.schema import ModelConfig
 
@@ -34,25 +35,95 @@ def test_names_are_views_of_one_buffer():
     assert parameters.views["lstm.0.b"][0] == 4
 
 
-@pytest.mark.parametrize("B", [1, 100, GRADIENT_COLUMNS, GRADIENT_COLUMNS + 1])
-def test_products(B):
+def bound_linear(M=6, K=4, grad_columns=slice(1, 3), sigmoid_rows=2):
+    W, dW = np.random.default_rng(1).normal(size=(M, K)), np.zeros((M, K))
+    linear = Linear(M, K, grad_columns, sigmoid_rows)
+    linear.bind(W, dW)
+    linear.refresh()
+    return linear, W, dW
+
+
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_linear_products(contiguous):
     rng = np.random.default_rng(0)
-    W, dW = rng.normal(size=(6, 4)), np.zeros((6, 4))
-    scale = np.array([0.5, 0.5, 1, 1, 1, 1])
-    product = Linear(W, dW, slice(1, 3), halved=2)
-    product.refresh()
-    a, dx, expected = np.empty((6, B)), np.empty((2, B)), np.zeros((6, 4))
-    for _ in range(7):
-        x, da = rng.normal(size=(4, B)), rng.normal(size=(6, B))
-        product.forward(x, a)
-        product.backward(da, dx)
-        product.gradient(da, x)
-        expected += da @ x.T
-        assert a == pytest.approx(scale[:, None] * (W @ x))
-        assert dx == pytest.approx(W[:, 1:3].T @ da)
-    product.finish()
-    product.finish()
-    assert dW == pytest.approx(expected)
+    linear, W, _ = bound_linear()
+    wide, da = rng.normal(size=(4, 9)), rng.normal(size=(6, 5))
+    x = wide[:, 2:7].copy() if contiguous else wide[:, 2:7]
+    a, dx = np.empty((6, 5)), np.empty((2, 5))
+    linear.forward(x, a)
+    linear.backward(da, dx)
+    assert a == pytest.approx(np.array([0.5, 0.5, 1, 1, 1, 1])[:, None] * (W @ x))
+    assert dx == pytest.approx(W[:, 1:3].T @ da)
+
+
+@pytest.mark.parametrize("B", [1, 100, GRADIENT_COLUMNS, GRADIENT_COLUMNS + 1])
+def test_gradient_is_accumulated_over_time_steps(B):
+    """Full buffers, one that is left half full, and two buffers of different B side by side."""
+    rng = np.random.default_rng(0)
+    linear, _, dW = bound_linear()
+    buffers, expected = {B: linear.buffer(B), 3: linear.buffer(3)}, np.zeros((6, 4))
+    for _ in range(13):
+        for columns, buffer in buffers.items():
+            x, da = rng.normal(size=(4, columns)), rng.normal(size=(6, columns))
+            linear.accumulate_grad(da, x, buffer)
+            expected += da @ x.T
+    for _ in range(2):  # the second flush adds nothing
+        for buffer in buffers.values():
+            linear.flush_grad(buffer)
+        assert dW == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_caches_of_different_sizes_serve_one_model(cell):
+    """Making a cache changes no model, and each cache keeps its own columns and masks."""
+    config = ModelConfig(cell=cell, layers=2, hidden=6, embedding=5)
+
+    def gradient(model, cache):
+        ids, targets = np.random.default_rng(cache.B).integers(0, 7, (2, cache.T, cache.B))
+        loss, _ = model.loss_and_gradient(ids, targets, model.zero_state(cache.B), cache)
+        return loss, model.gradient.flat.copy()
+
+    fresh = []
+    for T, B in ((5, 3), (4, 2)):
+        model = Model(config, 7, np.float64)
+        model.initialize(0)
+        fresh.append(gradient(model, model.cache(T, B)))
+    model = Model(config, 7, np.float64)
+    model.initialize(0)
+    weights = model.parameters.flat.copy()
+    large, small = model.cache(5, 3), model.cache(4, 2)
+    assert np.array_equal(model.parameters.flat, weights)
+    for _ in range(2):
+        for cache, (loss, flat) in zip((large, small), fresh, strict=True):
+            again = gradient(model, cache)
+            assert again[0] == loss
+            assert np.array_equal(again[1], flat)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize(
+    ("embedding", "rate"), [("auto", 0.0), ("auto", 0.2), (3, 0.0), ("one-hot", 0.0)]
+)
+def test_memory_is_the_sum_of_the_arrays(cell, embedding, rate):
+    config, V, T, B, L = ModelConfig(cell=cell, hidden=24, embedding=embedding), 30, 7, 5, 2
+    rates = [rate, 0.5, 0.5]
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    model = Model(config, V, masked_input=rate > 0)
+    ema = Model(config, V, training=False)
+    cache, ids = model.cache(T, B, rates), np.zeros((T + 1, B), np.intp)
+    zero, moments = model.zero_state(B), np.zeros((2, model.parameters.flat.size), np.float32)
+    cache.draw_masks(np.random.default_rng(0))
+    model.loss_and_gradient(ids[:-1], ids[1:], zero, cache)
+    used = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    found = memory(config, V, T, B, rates=rates, optimizer_states=2, ema=True)
+    assert found.parameters == model.parameters.size == ema.parameters.size
+    # Besides the arrays there are views of them, about a kilobyte per time step and layer.
+    views = 4000 * (T + 2) * L
+    assert found.total <= used + 2000
+    assert used < found.total * 1.05 + views + 20_000, (used, found)
+    assert len(moments) == 2
 
 
 @pytest.mark.parametrize(("V", "T", "B"), [(7, 3, 4), (900, 5, 300), (700, 2, 1100)])
@@ -62,7 +133,7 @@ def test_embedding_gradient(V, T, B):
     embedding = Embedding(V, D)
     parameters = Parameters(embedding.blocks(), np.float64)
     gradient = parameters.zeros_like()
-    embedding.bind(0, parameters, gradient)
+    embedding.bind(parameters.blocks, gradient.blocks)
     ids, dx = rng.integers(0, V, (T, B)), rng.normal(size=(T, D, B))
     embedding.backward(ids, dx)
     expected = np.zeros((D, V))
@@ -89,11 +160,10 @@ def test_cross_entropy():
 
 
 def test_steps_side_by_side_are_bounded():
-    """As many as are worth it, no more than there are, and one at the least."""
-    assert steps_abreast(64, 64, 65) == 16
-    assert steps_abreast(5, 64, 65) == 5
-    assert steps_abreast(64, 64, 11000) == 5
-    assert steps_abreast(64, 2000, 20000) == 1
+    assert steps_per_block(64, 64, 65) == 16
+    assert steps_per_block(5, 64, 65) == 5
+    assert steps_per_block(64, 64, 11000) == 5
+    assert steps_per_block(64, 2000, 20000) == 1
 
 
 def test_dropout_masks():
@@ -118,7 +188,9 @@ def test_dropout_is_locked_and_spares_the_carried_state():
     below, mask = masked.layers[0].h, masked.masks[1]
     assert np.array_equal(below, bare.layers[0].h), "the first layer's own states are whole"
     for t in range(T):
-        assert np.array_equal(masked.layers[1].x[t], below[t + 1] * mask), "one mask, every step"
+        assert np.array_equal(masked.layers[1].x[t], below[t + 1] * mask), (
+            "one mask, every time step"
+        )
     assert masked.masks[0] is None
 
 

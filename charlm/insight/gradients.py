@@ -190,7 +190,7 @@ def _norms(model: Model, ids: Array, state: States, *, along_c: bool = True) -> 
         state = model.forward(ids[t : t + 1], state, cache)
     model.output.loss_and_gradient(ids[-1:], caches[-1].output)
     # The loss is the mean over the streams; the norms are those of each stream's own.
-    from_output = caches[-1].output.y * B
+    from_output = caches[-1].output.dy * B
     zeros = np.zeros_like(from_output)
     dstates = model.zero_state(B)
     norms = np.zeros((2, T, L))

@@ -107,11 +107,10 @@ class Reader:
             self._state = model.forward(chunk[:, None], self._state, cache)
             for t in range(T):
                 self._z[t + 1] = model.output.forward(cache.output, t)[:, 0]
-                for k, layer in enumerate(model.layers if states else ()):
-                    slot = cache.layers[k].slots[t]
-                    found_states[begin + t, k] = getattr(slot, layer.MEMORY)[:, 0]
+                for k, layer_cache in enumerate(cache.layers if states else ()):
+                    found_states[begin + t, k] = layer_cache.memory(t)[:, 0]
                 for (k, gate), values in found_gates.items():
-                    values[begin + t] = getattr(cache.layers[k].slots[t], gate)[:, 0]
+                    values[begin + t] = cache.layers[k].gate(gate, t)[:, 0]
             following = self._z[T].copy()
             p = self._z[:T]
             surprise.nats[here] = cross_entropy(p.T, chunk)

@@ -1,11 +1,11 @@
-"""Locked dropout: one mask an update and stream, held over all steps of the chunk.
+"""Locked dropout: one mask per step and stream, the same at all time steps of the chunk.
 
     x  = h * m          m is 0 with probability `rate`, else 1 / (1 - rate)
     dh = dx * m
 
-It is applied to what goes up, from layer to layer, never to the carried state.
+It applies to the non-recurrent connections only: from layer to layer, never to the carried state.
 
-Sources: Srivastava et al. 2014; Gal & Ghahramani 2016 (the same mask at every step).
+Sources: Srivastava et al. 2014; Gal & Ghahramani 2016 (the same mask at every time step).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ def draw_mask(rate: float, mask: Array, rng: np.random.Generator) -> None:
     Args:
         rate: probability of a zero, at least 0 and below 1.
         mask: (H, B) output.
-        rng: the update's generator.
+        rng: the step's generator.
     """
     keep = 1.0 - rate
     rng.random(out=mask, dtype=mask.dtype)
@@ -27,21 +27,21 @@ def draw_mask(rate: float, mask: Array, rng: np.random.Generator) -> None:
     mask /= keep
 
 
-def apply_mask(mask: Array | None, q: Array, out: Array) -> None:
-    """Write the masked q.
+def apply_mask(mask: Array | None, values: Array, out: Array) -> None:
+    """Write the masked values.
 
     Args:
-        mask: (H, B), the same at every step; None keeps everything.
-        q: (T, H, B) hidden states on the way up, or their gradient on the way down.
-        out: (T, H, B) output; may be q.
+        mask: (H, B), the same at every time step; None keeps everything.
+        values: (T, H, B) hidden states, or the gradient with respect to the masked ones.
+        out: (T, H, B) output; may be `values`.
     """
-    if mask is not None and out is q and q.strides[0] < q.strides[1]:
-        # The output layer's, whose rows hold all steps: one after the other, in one buffer.
-        rows = q.transpose(1, 0, 2)
+    if mask is not None and out is values and values.strides[0] < values.strides[1]:
+        # The output layer's rows hold all time steps: one pass over them.
+        rows = values.transpose(1, 0, 2)
         np.multiply(rows, mask[:, None], out=rows)
     elif mask is not None:
-        # Step by step: over (T, H, B) at once NumPy would go through buffers of its own.
-        for q_t, out_t in zip(q, out, strict=True):
-            np.multiply(q_t, mask, out=out_t)
-    elif out is not q:
-        np.copyto(out, q)
+        # Over (T, H, B) at once NumPy would go through buffers of its own.
+        for values_t, out_t in zip(values, out, strict=True):
+            np.multiply(values_t, mask, out=out_t)
+    elif out is not values:
+        np.copyto(out, values)

@@ -9,7 +9,7 @@ Source: Goodfellow, Bengio & Courville 2016, Deep Learning, equations 6.29 to 6.
 
 import numpy as np
 
-from charlm.types import Array
+from charlm.types import Array, Ids
 
 
 def softmax(z: Array) -> Array:
@@ -31,7 +31,7 @@ def softmax(z: Array) -> Array:
     return total
 
 
-def cross_entropy(z: Array, targets: Array) -> Array:
+def cross_entropy(z: Array, targets: Ids) -> Array:
     """Score the targets, and turn the logits into probabilities in place.
 
     Args:
@@ -45,7 +45,7 @@ def cross_entropy(z: Array, targets: Array) -> Array:
     return softmax(z) - at_targets
 
 
-def cross_entropy_backward(p: Array, targets: Array, weight: float) -> None:
+def cross_entropy_backward(p: Array, targets: Ids, weight: float) -> None:
     """Turn probabilities into the gradient with respect to the logits, in place.
 
     Args:

@@ -7,31 +7,33 @@
     n   = tanh(ax_n + r * ah_n)             candidate
     h'  = (1 - z) * n + z * h
 
-r multiplies Wh_n h + bh_n, so the recurrent products stand apart from the input's, in two blocks
-with a bias each.
+r multiplies Wh_n h + bh_n, so the input and the recurrent product are two blocks, each with a bias.
 
-sigmoid(a) is computed as (1 + tanh(a / 2)) / 2, the halving folded into the products' copies of
-the weights.
+sigmoid(a) is computed as (1 + tanh(a / 2)) / 2; the halving is folded into the linear layers'
+copies of the weights. reference.py has the same cell as plain expressions.
 
 Sources: Cho et al. 2014; the reset gate applied after the product as in PyTorch and cuDNN.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from charlm.nn.embedding import Input
 from charlm.nn.linear import Linear
-from charlm.nn.parameters import Block, Parameters, aligned_zeros
-from charlm.nn.recurrent import Cache, RecurrentLayer, draw_input_weights, draw_recurrent_weights
+from charlm.nn.parameters import Block
+from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes
 from charlm.types import Array
 
 _HALF = np.array(0.5, np.float32)
 _ONE = np.array(1, np.float32)
 
 
-class Slot(NamedTuple):
-    """One step's views; h_next is the hidden state that leaves it."""
+@dataclass(slots=True)
+class StepCache:
+    """The values of one time step, as views; h_next leaves it."""
 
     x1: Array  # (D+1, B) x, then ones
     h1: Array  # (H+1, B) h, then ones
@@ -40,68 +42,80 @@ class Slot(NamedTuple):
     r: Array
     z: Array
     n: Array
-    ah: Array  # (3H, B) scratch, shared by all steps
-    ah_rz: Array
-    ah_n_scratch: Array
-    ah_n: Array  # (H, B) kept for the way back
-    x: Array  # (D, B)
-    h: Array  # (H, B)
+    ah_n: Array  # (H, B) saved for backward
+    h: Array
     h_next: Array
+    dx: Array  # (D, B) gradient of x
+    ah: Array  # (3H, B) scratch, shared by all time steps
+    ah_rz: Array  # (2H, B) its first rows
+    u: Array  # (H, B) its last rows
 
 
-class GRUCache(Cache):
-    """Hold a GRU layer's chunk: 4 (D + 5H + 2) B bytes a step in float32."""
+class GRUCache(Cache[StepCache]):
+    """A chunk of a GRU layer: 4 (2D + 5H + 2) B bytes per time step in float32."""
 
-    def __init__(self, T: int, B: int, D: int, H: int, dtype: np.dtype, rolling: bool) -> None:
-        x1 = aligned_zeros(T * (D + 1) * B, dtype).reshape(T, D + 1, B)
-        h1 = aligned_zeros((T + 1) * (H + 1) * B, dtype).reshape(T + 1, H + 1, B)
+    def __init__(self, layer: "GRU", T: int, B: int, rolling: bool) -> None:
+        arrays, X, H = layer._allocate(T, B), layer.X, layer.H
+        x1, h1, a, ah_n, ah = (arrays[name] for name in ("x1", "h1", "a", "ah_n", "ah"))
         x1[:, -1] = h1[:, -1] = 1
-        a = aligned_zeros(T * 3 * H * B, dtype).reshape(T, 3 * H, B)
-        ah_n = aligned_zeros(T * H * B, dtype).reshape(T, H, B)
-        ah, dax, dah = aligned_zeros(9 * H * B, dtype).reshape(3, 3 * H, B)
-        u = aligned_zeros(H * B, dtype).reshape(H, B)
+        self.x, self.h = x1[:, :X], h1[:, :H]
         last = 0 if rolling else T
-        self.x, self.h = x1[:, :D], h1[:, :H]
         self.state_in, self.state_out = (self.h[0],), (self.h[last],)
-        self.slots = [
-            Slot(
-                x1[t],
-                h1[t],
-                a[t],
-                a[t, : 2 * H],
-                a[t, :H],
-                a[t, H : 2 * H],
-                a[t, 2 * H :],
-                ah,
-                ah[: 2 * H],
-                ah[2 * H :],
-                ah_n[t],
-                self.x[t],
-                self.h[t],
-                self.h[min(t + 1, last)],
+        dx = [x1[0, :0]] * T
+        if layer.training:
+            self.dx, self.dh, self.dh_direct = arrays["dx"], arrays["dh"], arrays["dh_direct"]
+            self.dh_in = [arrays["dh_in"]] * T
+            self.u, self.v = arrays["u"], arrays["v"]
+            self.dax, self.dah = arrays["dax"], arrays["dah"]
+            self.dax_r, self.dax_z, self.dax_n = np.split(self.dax, 3)
+            self.dax_rz, self.dah_rz = self.dax[: 2 * H], self.dah[: 2 * H]
+            self.dah_n = self.dah[2 * H :]
+            self.buffers = layer._buffers(B)
+            dx = list(self.dx)
+        self.steps = [
+            StepCache(
+                x1=x1[t],
+                h1=h1[t],
+                a=a[t],
+                rz=a[t, : 2 * H],
+                r=a[t, :H],
+                z=a[t, H : 2 * H],
+                n=a[t, 2 * H :],
+                ah_n=ah_n[t],
+                h=self.h[t],
+                h_next=self.h[min(t + 1, last)],
+                dx=dx[t],
+                ah=ah,
+                ah_rz=ah[: 2 * H],
+                u=ah[2 * H :],
             )
             for t in range(T)
         ]
-        self.work = (
-            u,
-            dax,
-            dah,
-            dax[: 2 * H],
-            dah[: 2 * H],
-            *(dax[k * H : (k + 1) * H] for k in range(3)),
-            dah[2 * H :],
-        )
-        self.dh = aligned_zeros(H * B, dtype).reshape(H, B)
-        self.arrays = [x1, h1, a, ah_n, ah, dax, dah, u, self.dh]
+
+    def memory(self, t: int) -> Array:
+        """Return h after time step t: (H, B)."""
+        return self.steps[t].h_next
+
+    def gates(self, t: int) -> Mapping[str, Array]:
+        """Return the gates r and z of time step t: (H, B) each."""
+        return {"r": self.steps[t].r, "z": self.steps[t].z}
 
 
-class GRU(RecurrentLayer):
-    """Run a GRU layer; the state is (h,)."""
+class GRU(RecurrentLayer[GRUCache, StepCache]):
+    """A GRU layer; its state is (h,)."""
 
     STATES: ClassVar = ("h",)
     GATES: ClassVar = ("r", "z", "n")
     SIGMOIDS: ClassVar = ("r", "z")
-    MEMORY = "h_next"
+
+    def __init__(
+        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: Input | None = None
+    ) -> None:
+        super().__init__(name, D, H, needs_dx=needs_dx, source=source)
+        grad_columns = slice(0, D if needs_dx else 0)
+        self.linear_x = self._input_linear(3 * H, D + 1, grad_columns, 2 * H)
+        self.linear_h = Linear(3 * H, H + 1, slice(0, H), 2 * H)
+        self.linears = (self.linear_x, self.linear_h)
 
     def blocks(self) -> list[Block]:
         return [
@@ -109,70 +123,70 @@ class GRU(RecurrentLayer):
             Block(self.name, 3 * self.H, {"Wh": self.H, "bh": 1}),
         ]
 
-    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
-        Wx, Wh = parameters.blocks[index : index + 2]
-        dWx, dWh = (None, None) if gradient is None else gradient.blocks[index : index + 2]
-        self.dtype = Wx.dtype
-        wanted = slice(0, self.D if self.needs_dx else 0)
-        self.product_x = self._product(Wx, dWx, wanted, halved=2 * self.H)
-        self.product_h = Linear(Wh, dWh, slice(0, self.H), halved=2 * self.H)
-        self.products = (self.product_x, self.product_h)
-
-    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
-        draw_input_weights(views[f"{self.name}.Wx"], self.H, rng)
-        draw_recurrent_weights(views[f"{self.name}.Wh"], rng)
-        views[f"{self.name}.bx"][...] = 0
-        views[f"{self.name}.bh"][...] = 0
+    def cache_shapes(self, T: int, B: int, *, training: bool) -> Shapes:
+        X, H = self.X, self.H
+        shapes: Shapes = {
+            "x1": (T, X + 1, B),
+            "h1": (T + 1, H + 1, B),
+            "a": (T, 3 * H, B),
+            "ah_n": (T, H, B),
+            "ah": (3 * H, B),
+        }
+        if training:
+            shapes |= {
+                "dx": (T, X if self.needs_dx else 0, B),
+                **dict.fromkeys(("dax", "dah"), (3 * H, B)),
+                "v": (2 * H, B),
+                **dict.fromkeys(("dh", "dh_in", "dh_direct", "u"), (H, B)),
+            }
+        return shapes
 
     def cache(self, T: int, B: int, *, rolling: bool = False) -> GRUCache:
-        return GRUCache(T, B, self.X, self.H, self.dtype, rolling)
+        return GRUCache(self, T, B, rolling)
 
-    def step(self, slot: Slot) -> None:
-        x1, h1, a, rz, r, z, n, ah, ah_rz, ah_n_scratch, ah_n, _, h, h_next = slot
+    def step(self, s: StepCache) -> None:
         # 1a. ax = [Wx bx] @ [x; 1];  ah = [Wh bh] @ [h; 1], the rows of r and z halved
-        self.product_x.forward(x1, a)
-        self.product_h.forward(h1, ah)
-        np.copyto(ah_n, ah_n_scratch)
+        self.linear_x.forward(s.x1, s.a)
+        self.linear_h.forward(s.h1, s.ah)
+        np.copyto(s.ah_n, s.u)
         # 1b. r, z = (1 + tanh((ax + ah) / 2)) / 2
-        np.add(rz, ah_rz, out=rz)
-        np.tanh(rz, out=rz)
-        np.multiply(rz, _HALF, out=rz)
-        np.add(rz, _HALF, out=rz)
+        np.add(s.rz, s.ah_rz, out=s.rz)
+        np.tanh(s.rz, out=s.rz)
+        np.multiply(s.rz, _HALF, out=s.rz)
+        np.add(s.rz, _HALF, out=s.rz)
         # 2a. n = tanh(ax_n + r * ah_n)
-        np.multiply(r, ah_n_scratch, out=ah_n_scratch)
-        np.add(n, ah_n_scratch, out=n)
-        np.tanh(n, out=n)
+        np.multiply(s.r, s.u, out=s.u)
+        np.add(s.n, s.u, out=s.n)
+        np.tanh(s.n, out=s.n)
         # 3a. h' = n + z * (h - n)
-        np.subtract(h, n, out=ah_n_scratch)
-        np.multiply(z, ah_n_scratch, out=ah_n_scratch)
-        np.add(n, ah_n_scratch, out=h_next)
+        np.subtract(s.h, s.n, out=s.u)
+        np.multiply(s.z, s.u, out=s.u)
+        np.add(s.n, s.u, out=s.h_next)
 
-    def step_backward(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
-        x1, h1, _, rz, r, z, n, _, _, _, ah_n, x, h, _ = slot
-        u, dax, dah, dax_rz, dah_rz, dax_r, dax_z, dax_n, dah_n = work
-        # 3a. dn = dh * (1 - z), times d tanh = 1 - n^2 (2a)
-        np.multiply(n, n, out=u)
-        np.subtract(_ONE, u, out=u)
-        np.subtract(_ONE, z, out=dax_n)
-        dax_n *= u
+    def step_backward(self, s: StepCache, cache: GRUCache) -> None:
+        dh, u, v, dh_in = cache.dh, cache.u, cache.v, cache.dh_in[0]
+        dax, dax_rz, dax_z, dax_n = cache.dax, cache.dax_rz, cache.dax_z, cache.dax_n
+        # 3a. dn = dh * (1 - z);  dz = dh * (h - n);  dh = dh * z, the direct connection
+        np.subtract(_ONE, s.z, out=dax_n)
         dax_n *= dh
-        # 2a. d ah_n = r * d ax_n
-        np.multiply(r, dax_n, out=dah_n)
-        # 1b. d sigmoid = s * (1 - s), times dr = d ax_n * ah_n (2a) and dz = dh * (h - n) (3a)
-        np.subtract(_ONE, rz, out=dax_rz)
-        dax_rz *= rz
-        dax_r *= dax_n
-        dax_r *= ah_n
-        np.subtract(h, n, out=u)
-        dax_z *= u
+        np.subtract(s.h, s.n, out=dax_z)
         dax_z *= dh
-        np.copyto(dah_rz, dax_rz)
-        # 3a. dh of the h that entered, on the direct way: dh * z
-        np.multiply(dh, z, out=u)
+        np.multiply(dh, s.z, out=cache.dh_direct)
+        # 2a. da_n = dn * (1 - n^2);  dr = da_n * ah_n;  dah_n = da_n * r
+        np.multiply(s.n, s.n, out=u)
+        np.subtract(_ONE, u, out=u)
+        dax_n *= u
+        np.multiply(dax_n, s.ah_n, out=cache.dax_r)
+        np.multiply(dax_n, s.r, out=cache.dah_n)
+        # 1b. da_s = ds * s * (1 - s) for s = r, z
+        np.subtract(_ONE, s.rz, out=v)
+        v *= s.rz
+        dax_rz *= v
+        np.copyto(cache.dah_rz, dax_rz)
         # 1a. dWx += dax @ [x; 1]^T;  dWh += dah @ [h; 1]^T;  dx = Wx^T @ dax;  dh += Wh^T @ dah
-        self.product_x.gather(dax, x1)
-        self.product_h.gather(dah, h1)
+        self.linear_x.accumulate_grad(dax, s.x1, cache.buffers[0])
+        self.linear_h.accumulate_grad(cache.dah, s.h1, cache.buffers[1])
         if self.needs_dx:
-            self.product_x.backward(dax, x)
-        self.product_h.backward(dah, h)
-        h += u
+            self.linear_x.backward(dax, s.dx)
+        self.linear_h.backward(cache.dah, dh_in)
+        dh_in += cache.dh_direct

@@ -8,32 +8,36 @@
     c'  = f * c + i * g                     cell state, the long-term memory
     h'  = o * tanh(c')                      hidden state, the short-term memory
 
-Since c' depends on c by f alone, the gradient goes back along c multiplied by f, not by a matrix.
+Along c, the gradient is multiplied by f at each time step, not by a matrix.
 
 sigmoid(a) is computed as (1 + tanh(a / 2)) / 2, so that one tanh serves all four blocks; the
-halving is folded into the product's copy of the weights.
+halving is folded into the linear layer's copy of the weights. reference.py has the same cell as
+plain expressions.
 
 Sources: Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 (forget gate); in the form
 of Graves 2013, equations 7 to 11, without peepholes. Forget bias: Jozefowicz et al. 2015 advise 1;
-what it does here is measured in docs/results.md.
+docs/results.md has measurements.
 """
 
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from charlm.nn.parameters import Block, Parameters, aligned_zeros
-from charlm.nn.recurrent import Cache, RecurrentLayer, draw_input_weights, draw_recurrent_weights
+from charlm.nn.embedding import Input
+from charlm.nn.parameters import Block
+from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes
 from charlm.types import Array
 
-# As arrays of no dimension: a Python number would be converted at every call.
+# Arrays of no dimension: a Python number would be converted at every call.
 _HALF = np.array(0.5, np.float32)
 _ONE = np.array(1, np.float32)
 
 
-class Slot(NamedTuple):
-    """One step's views; c_next and h_next are those that leave it."""
+@dataclass(slots=True)
+class StepCache:
+    """The values of one time step, as views; c_next and h_next leave it."""
 
     xh: Array  # (D+H+1, B) x, then h, then ones
     a: Array  # (4H, B) the gates i, f, o, g
@@ -44,129 +48,147 @@ class Slot(NamedTuple):
     g: Array
     c: Array
     c_next: Array
-    tanh_c: Array
+    tanh_c: Array  # tanh(c_next)
     h_next: Array
-    dxh: Array  # (D+H, B) or (H, B): the rows of xh whose gradient is wanted
+    dxh: Array  # (D+H, B) gradient of x and h, or (H, B) of h alone
 
 
-class LSTMCache(Cache):
-    """Hold an LSTM layer's chunk: 4 (D + 7H + 1) B bytes a step in float32."""
+class LSTMCache(Cache[StepCache]):
+    """A chunk of an LSTM layer: 4 (2D + 8H + 1) B bytes per time step in float32."""
 
-    def __init__(
-        self, T: int, B: int, D: int, H: int, wanted: slice, dtype: np.dtype, rolling: bool
-    ) -> None:
-        K = D + H + 1
-        xh = aligned_zeros((T + 1) * K * B, dtype).reshape(T + 1, K, B)
+    def __init__(self, layer: "LSTM", T: int, B: int, rolling: bool) -> None:
+        arrays, X, H = layer._allocate(T, B), layer.X, layer.H
+        xh, a, c, tanh_c = (arrays[name] for name in ("xh", "a", "c", "tanh_c"))
         xh[:, -1] = 1
-        a = aligned_zeros(T * 4 * H * B, dtype).reshape(T, 4 * H, B)
-        c = aligned_zeros((T + 1) * H * B, dtype).reshape(T + 1, H, B)
-        tanh_c = aligned_zeros(T * H * B, dtype).reshape(T, H, B)
+        self.x, self.h = xh[:T, :X], xh[:, X:-1]
         last = 0 if rolling else T
-        self.x, self.h = xh[:T, :D], xh[:, D:-1]
-        self.state_in = self.h[0], c[0]
-        self.state_out = self.h[last], c[last]
-        self.slots = [
-            Slot(
-                xh[t],
-                a[t],
-                a[t, : 3 * H],
-                a[t, :H],
-                a[t, H : 2 * H],
-                a[t, 2 * H : 3 * H],
-                a[t, 3 * H :],
-                c[t],
-                c[min(t + 1, last)],
-                tanh_c[t],
-                self.h[min(t + 1, last)],
-                xh[t, wanted],
+        self.state_in, self.state_out = (self.h[0], c[0]), (self.h[last], c[last])
+        dxh = [xh[0, :0]] * T
+        if layer.training:
+            # Without dx, all time steps share the gradient of h.
+            stored = arrays["dxh"]
+            dxh = [stored[t % len(stored)] for t in range(T)]
+            self.dx, self.dh_in = stored[:, :-H], [dxh_t[-H:] for dxh_t in dxh]
+            self.dh, self.dc, self.u = arrays["dh"], arrays["dc"], arrays["u"]
+            self.v, self.da = arrays["v"], arrays["da"]
+            self.da_i, self.da_f, self.da_o, self.da_g = np.split(self.da, 4)
+            self.da_sigmoids = self.da[: 3 * H]
+            self.dstate, self.buffers = (self.dc,), layer._buffers(B)
+        self.steps = [
+            StepCache(
+                xh=xh[t],
+                a=a[t],
+                sigmoids=a[t, : 3 * H],
+                i=a[t, :H],
+                f=a[t, H : 2 * H],
+                o=a[t, 2 * H : 3 * H],
+                g=a[t, 3 * H :],
+                c=c[t],
+                c_next=c[min(t + 1, last)],
+                tanh_c=tanh_c[t],
+                h_next=self.h[min(t + 1, last)],
+                dxh=dxh[t],
             )
             for t in range(T)
         ]
-        dc, u = aligned_zeros(2 * H * B, dtype).reshape(2, H, B)
-        da = aligned_zeros(4 * H * B, dtype).reshape(4 * H, B)
-        self.work = dc, u, da, *(da[k * H : (k + 1) * H] for k in range(4)), da[: 3 * H]
-        self.dh = aligned_zeros(H * B, dtype).reshape(H, B)
-        self.arrays = [xh, a, c, tanh_c, dc, u, da, self.dh]
+
+    def memory(self, t: int) -> Array:
+        """Return tanh(c) after time step t: (H, B)."""
+        return self.steps[t].tanh_c
+
+    def gates(self, t: int) -> Mapping[str, Array]:
+        """Return the gates i, f and o of time step t: (H, B) each."""
+        s = self.steps[t]
+        return {"i": s.i, "f": s.f, "o": s.o}
 
 
-class LSTM(RecurrentLayer):
-    """Run an LSTM layer; the state is (h, c)."""
+class LSTM(RecurrentLayer[LSTMCache, StepCache]):
+    """An LSTM layer; its state is (h, c)."""
 
     STATES: ClassVar = ("h", "c")
     GATES: ClassVar = ("i", "f", "o", "g")
     SIGMOIDS: ClassVar = ("i", "f", "o")
-    MEMORY = "tanh_c"
 
     def __init__(
-        self, name: str, D: int, H: int, *, needs_dx: bool = True, forget_bias: float = -1
-    ):
-        super().__init__(name, D, H, needs_dx=needs_dx)
+        self,
+        name: str,
+        D: int,
+        H: int,
+        *,
+        needs_dx: bool = True,
+        source: Input | None = None,
+        forget_bias: float = -1,
+    ) -> None:
+        super().__init__(name, D, H, needs_dx=needs_dx, source=source)
         self.forget_bias = forget_bias
+        grad_columns = slice(0 if needs_dx else D, D + H)
+        self.linear = self._input_linear(4 * H, D + H + 1, grad_columns, 3 * H)
+        self.linears = (self.linear,)
 
     def blocks(self) -> list[Block]:
         return [Block(self.name, 4 * self.H, {"Wx": self.D, "Wh": self.H, "b": 1})]
 
-    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
-        W = parameters.blocks[index]
-        dW = None if gradient is None else gradient.blocks[index]
-        self.dtype = W.dtype
-        wanted = slice(0 if self.needs_dx else self.D, self.D + self.H)
-        self.product = self._product(W, dW, wanted, halved=3 * self.H)
-        self.products = (self.product,)
-
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
-        H = self.H
-        draw_input_weights(views[f"{self.name}.Wx"], H, rng)
-        draw_recurrent_weights(views[f"{self.name}.Wh"], rng)
-        views[f"{self.name}.b"][...] = 0
-        views[f"{self.name}.b"][H : 2 * H] = self.forget_bias
+        super().initialize(views, rng)
+        views[f"{self.name}.b"][self.H : 2 * self.H] = self.forget_bias
+
+    def cache_shapes(self, T: int, B: int, *, training: bool) -> Shapes:
+        X, H = self.X, self.H
+        shapes: Shapes = {
+            "xh": (T + 1, X + H + 1, B),
+            "a": (T, 4 * H, B),
+            "c": (T + 1, H, B),
+            "tanh_c": (T, H, B),
+        }
+        if training:
+            shapes |= {
+                "dxh": (T, X + H, B) if self.needs_dx else (1, H, B),
+                "da": (4 * H, B),
+                "v": (3 * H, B),
+                **dict.fromkeys(("dh", "dc", "u"), (H, B)),
+            }
+        return shapes
 
     def cache(self, T: int, B: int, *, rolling: bool = False) -> LSTMCache:
-        wanted = slice(0 if self.needs_dx else self.X, self.X + self.H)
-        return LSTMCache(T, B, self.X, self.H, wanted, self.dtype, rolling)
+        return LSTMCache(self, T, B, rolling)
 
-    def step(self, slot: Slot) -> None:
-        xh, a, sigmoids, i, f, o, g, c, c_next, tanh_c, h_next, _ = slot
+    def step(self, s: StepCache) -> None:
         # 1a. a = [Wx Wh b] @ [x; h; 1], the rows of i, f and o halved
-        self.product.forward(xh, a)
+        self.linear.forward(s.xh, s.a)
         # 1b. i, f, o = (1 + tanh(a / 2)) / 2;  g = tanh(a_g)
-        np.tanh(a, out=a)
-        np.multiply(sigmoids, _HALF, out=sigmoids)
-        np.add(sigmoids, _HALF, out=sigmoids)
+        np.tanh(s.a, out=s.a)
+        np.multiply(s.sigmoids, _HALF, out=s.sigmoids)
+        np.add(s.sigmoids, _HALF, out=s.sigmoids)
         # 2a. c' = f * c + i * g
-        np.multiply(f, c, out=c_next)
-        np.multiply(i, g, out=tanh_c)
-        np.add(c_next, tanh_c, out=c_next)
+        np.multiply(s.f, s.c, out=s.c_next)
+        np.multiply(s.i, s.g, out=s.tanh_c)
+        np.add(s.c_next, s.tanh_c, out=s.c_next)
         # 3a. h' = o * tanh(c')
-        np.tanh(c_next, out=tanh_c)
-        np.multiply(o, tanh_c, out=h_next)
+        np.tanh(s.c_next, out=s.tanh_c)
+        np.multiply(s.o, s.tanh_c, out=s.h_next)
 
-    def step_backward(self, slot: Slot, dh: Array, work: Sequence[Array]) -> None:
-        xh, _, sigmoids, i, f, o, g, c, _, tanh_c, _, dxh = slot
-        dc, u, da, da_i, da_f, da_o, da_g, da_sigmoids = work
+    def step_backward(self, s: StepCache, cache: LSTMCache) -> None:
+        dh, dc, u, v = cache.dh, cache.dc, cache.u, cache.v
+        da, da_i, da_f, da_o, da_g = cache.da, cache.da_i, cache.da_f, cache.da_o, cache.da_g
         # 3a. do = dh * tanh(c');  dc += dh * o * (1 - tanh(c')^2)
-        np.multiply(tanh_c, tanh_c, out=u)
+        np.multiply(dh, s.tanh_c, out=da_o)
+        np.multiply(s.tanh_c, s.tanh_c, out=u)
         np.subtract(_ONE, u, out=u)
-        u *= o
+        u *= s.o
         u *= dh
         dc += u
-        # 1b. d sigmoid = s * (1 - s), times do (3a), di and df (2a)
-        np.subtract(_ONE, sigmoids, out=da_sigmoids)
-        da_sigmoids *= sigmoids
-        da_o *= dh
-        da_o *= tanh_c
-        # 2a. di = dc * g;  df = dc * c
-        da_i *= dc
-        da_i *= g
-        da_f *= dc
-        da_f *= c
-        # 1b. d tanh = 1 - g^2, times dg = dc * i (2a)
-        np.multiply(g, g, out=da_g)
-        np.subtract(_ONE, da_g, out=da_g)
-        da_g *= dc
-        da_g *= i
-        # 2a. dc = dc * f
-        dc *= f
+        # 2a. df = dc * c;  di = dc * g;  dg = dc * i;  dc = dc * f
+        np.multiply(dc, s.c, out=da_f)
+        np.multiply(dc, s.g, out=da_i)
+        np.multiply(dc, s.i, out=da_g)
+        dc *= s.f
+        # 1b. da_s = ds * s * (1 - s) for s = i, f, o;  da_g = dg * (1 - g^2)
+        np.subtract(_ONE, s.sigmoids, out=v)
+        v *= s.sigmoids
+        np.multiply(cache.da_sigmoids, v, out=cache.da_sigmoids)
+        np.multiply(s.g, s.g, out=u)
+        np.subtract(_ONE, u, out=u)
+        da_g *= u
         # 1a. dW += da @ [x; h; 1]^T;  [dx; dh] = [Wx Wh]^T @ da
-        self.product.gather(da, xh)
-        self.product.backward(da, dxh)
+        self.linear.accumulate_grad(da, s.xh, cache.buffers[0])
+        self.linear.backward(da, s.dxh)

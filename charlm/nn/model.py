@@ -1,77 +1,78 @@
-"""The whole network: ids -> columns -> L recurrent layers -> logits -> loss, and back.
+"""The whole network: ids -> columns -> L recurrent layers -> logits -> loss, and its gradient.
 
     ids (T, B) -> Input -> x (T, D, B) -> layer 0 -> h -> ... -> layer L-1 -> y -> Output -> loss
                              * mask          * mask                  * mask
 
-The rooms below do the work; this one only passes each cache's result on to the next cache.
+The model composes the layers: each reads its input from its own cache, where the layer below has
+written it.
 """
 
+import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from charlm import randomness
 from charlm.nn.dropout import apply_mask, draw_mask
-from charlm.nn.embedding import Embedding, FoldedEmbedding, Input, OneHot, folding_pays
+from charlm.nn.embedding import Embedding, FoldedEmbedding, Input, OneHot
 from charlm.nn.gru import GRU
+from charlm.nn.linear import GradBuffer
 from charlm.nn.lstm import LSTM
-from charlm.nn.output import Output, OutputCache
+from charlm.nn.output import Output
 from charlm.nn.parameters import Parameters
-from charlm.nn.recurrent import Cache, RecurrentLayer
+from charlm.nn.recurrent import RecurrentLayer
 from charlm.nn.rnn import RNN
 from charlm.settings.schema import ModelConfig
-from charlm.types import Array, States
+from charlm.types import Ids, States
 
-Room: TypeAlias = Input | RecurrentLayer | Output
+Recurrent: TypeAlias = RecurrentLayer[Any, Any]
 
 
 class ModelCache:
-    """Hold the workspace of the whole network for T steps of B streams.
+    """What the whole network keeps of a chunk of T time steps of B streams.
 
     Attributes:
-        layers: one cache a recurrent layer.
+        layers: one cache per recurrent layer.
         output: the output layer's.
-        masks: L+1 dropout masks, of the input, between layers and before the output; None is 1.
-        zero_dstates: what comes back from the next chunk where the gradient is cut.
+        masks: L+1 dropout masks: of the input, between layers and before the output; None is 1.
+        zero_dstates: the gradient of the state that leaves, where it is truncated.
     """
 
     def __init__(self, model: "Model", T: int, B: int, rates: Sequence[float]) -> None:
         self.T, self.B = T, B
-        self.layers: list[Cache] = [layer.cache(T, B) for layer in model.layers]
-        self.output: OutputCache = model.output.cache(T, B)
+        self.layers = [layer.cache(T, B) for layer in model.layers]
+        self.output = model.output.cache(T, B)
         self.inputs = [cache.x for cache in self.layers] + [self.output.y]
         self.rates = tuple(rates) or (0.0,) * len(self.inputs)
-        assert not self.rates[0] or model.input.needs_dx, "characters are no channels to drop"
+        assert not self.rates[0] or model.input.needs_dx, "one-hot input has no features to drop"
         self.masks = [
             np.empty(x.shape[1:], x.dtype) if rate else None
             for rate, x in zip(self.rates, self.inputs, strict=True)
         ]
         self.zero_dstates = model.zero_state(B)
-        for layer in model.layers if model.gradient else ():
-            for product in layer.products:
-                product.reserve(B)
 
     def draw_masks(self, rng: np.random.Generator) -> None:
-        """Draw the masks of an update with the update's generator."""
+        """Draw the masks of a step with the step's generator."""
         for rate, mask in zip(self.rates, self.masks, strict=True):
             if mask is not None:
                 draw_mask(rate, mask, rng)
 
 
 class Model:
-    """Hold the network's parameters and run it.
+    """A network and its parameters.
 
     Args:
         config: cell, layers, hidden units and embedding.
         V: size of the vocabulary.
         dtype: float32, or float64 for checks.
         training: allocate the gradient too; without it the model only runs forward.
-        masked_input: whether there will be dropout on the embedding, which is looked up then.
+        masked_input: whether the embedding has dropout; it is looked up then, not folded.
 
     Attributes:
-        parameters: all weights; call `prepare` after changing them.
+        parameters: all weights; call `refresh` after changing them.
         gradient: their gradient, of the last chunk.
     """
 
@@ -85,20 +86,18 @@ class Model:
         masked_input: bool = False,
     ) -> None:
         self.config, self.V = config, V
-        self.input, self.layers, self.output = _rooms(config, V, masked_input)
+        self.input, self.layers, self.output = _network(config, V, masked_input)
         self.one_hot = isinstance(self.input, OneHot)
-        rooms: list[Room] = [self.input, *self.layers, self.output]
-        layouts = [room.blocks() for room in rooms]
-        self.parameters = Parameters((block for layout in layouts for block in layout), dtype)
+        parts: list[Input | Recurrent | Output] = [self.input, *self.layers, self.output]
+        layouts = [part.blocks() for part in parts]
+        self.parameters = Parameters(chain(*layouts), dtype)
         self.gradient = self.parameters.zeros_like() if training else None
-        index = 0
-        for room, layout in zip(rooms, layouts, strict=True):
-            room.bind(index, self.parameters, self.gradient)
-            index += len(layout)
-            if room is self.input and self.input.table:
-                self.layers[0].fold(self.input.table)
-        self.products = [product for layer in self.layers for product in layer.products]
-        self.products.append(self.output.product)
+        begin = 0
+        for part, layout in zip(parts, layouts, strict=True):
+            own = slice(begin, begin + len(layout))
+            gradient = None if self.gradient is None else self.gradient.blocks[own]
+            part.bind(self.parameters.blocks[own], gradient)
+            begin = own.stop
 
     def initialize(self, seed: int) -> None:
         """Draw the initial weights."""
@@ -106,76 +105,79 @@ class Model:
         views = self.parameters.views
         for layer in self.layers:
             layer.initialize(views, rng)
+        # One-hot input has no weights but the first layer's Wx, and draws these in its own way.
         self.input.initialize(views, rng)
         self.output.initialize(views, rng)
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over changed weights."""
-        for product in self.products:
-            product.refresh()
+        """Renew the layers' copies of the weights; call it after every change of the weights."""
+        for layer in self.layers:
+            for linear in layer.linears:
+                linear.refresh()
+        self.output.linear.refresh()
 
     def cache(self, T: int, B: int, rates: Sequence[float] = ()) -> ModelCache:
-        """Allocate a workspace for chunks of T steps of B streams.
+        """Allocate a cache for chunks of T time steps of B streams.
 
         Args:
-            T: steps.
+            T: time steps.
             B: streams.
-            rates: L+1 dropout rates: of the input, between layers and before the output; none
+            rates: L+1 dropout rates: of the input, between layers and before the output; all 0
                 where empty.
         """
         return ModelCache(self, T, B, rates)
 
     def zero_state(self, B: int) -> States:
-        """Return the state at the beginning of a text, a tuple a layer."""
+        """Return the state at the beginning of a text, a tuple per layer."""
         return [layer.zero_state(B) for layer in self.layers]
 
-    def forward(self, ids: Array, state: States, cache: ModelCache) -> States:
+    def forward(self, ids: Ids, state: States, cache: ModelCache) -> States:
         """Run a chunk up to the output layer's input.
 
         Args:
-            ids: (T, B) characters.
-            state: what enters, from the chunk before or `zero_state`.
-            cache: the workspace, of the same T and B; its masks are applied.
+            ids: (T, B) symbols.
+            state: the state that enters, from the chunk before or `zero_state`.
+            cache: of the same T and B; its masks are applied.
 
         Returns:
-            The state that leaves, as views valid until the cache's next forward.
+            The state that leaves, as views valid until the next forward with this cache.
         """
         x = cache.inputs[0]
         self.input.forward(ids, x)
         apply_mask(cache.masks[0], x, x)
-        leaving = []
+        state_out = []
         for k, layer in enumerate(self.layers):
-            leaving.append(layer.forward(state[k], cache.layers[k]))
+            state_out.append(layer.forward(state[k], cache.layers[k]))
             apply_mask(cache.masks[k + 1], cache.layers[k].h[1:], cache.inputs[k + 1])
-        return leaving
+        return state_out
 
     def loss_and_gradient(
-        self, ids: Array, targets: Array, state: States, cache: ModelCache
+        self, ids: Ids, targets: Ids, state: States, cache: ModelCache
     ) -> tuple[float, States]:
-        """Run a chunk forward and back; the gradient is cut at the chunk's beginning.
+        """Run a chunk forward and backward; the gradient is truncated at the chunk's borders.
 
         Args:
-            ids: (T, B) characters.
-            targets: (T, B) the characters that came next.
-            state: what enters.
-            cache: the workspace, of the same T and B.
+            ids: (T, B) symbols.
+            targets: (T, B) the symbols that came next.
+            state: the state that enters.
+            cache: of the same T and B.
 
         Returns:
             loss: mean cross-entropy in nats per character.
-            state: what leaves, as views valid until the cache's next forward.
+            state: the state that leaves, as views valid until the next forward with this cache.
         """
         assert self.gradient is not None
-        leaving = self.forward(ids, state, cache)
+        state_out = self.forward(ids, state, cache)
         self.gradient.flat.fill(0)
         loss = self.output.loss_and_gradient(targets, cache.output)
-        dh = cache.output.y
+        dh = cache.output.dy
         for k in reversed(range(len(self.layers))):
             apply_mask(cache.masks[k + 1], dh, dh)
             dh, _ = self.layers[k].backward(dh, cache.zero_dstates[k], cache.layers[k])
         apply_mask(cache.masks[0], dh, dh)
         self.input.backward(ids, dh)
-        return loss, leaving
+        return loss, state_out
 
 
 def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
@@ -185,36 +187,109 @@ def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
         config: as for `Model`.
         V: size of the vocabulary.
     """
-    way_in, layers, output = _rooms(config, V)
-    rooms: list[Room] = [way_in, *layers, output]
-    blocks = [block for room in rooms for block in room.blocks()]
+    first, layers, output = _network(config, V)
+    blocks = chain(first.blocks(), *(layer.blocks() for layer in layers), output.blocks())
     return {name: shape for block in blocks for name, shape in block.shapes().items()}
 
 
-def _rooms(
+class Memory(NamedTuple):
+    """The memory that training takes, the interpreter and its libraries not counted.
+
+    Attributes:
+        parameters: how many numbers are learned.
+        weights: bytes of what grows with them alone.
+        caches: bytes of what grows with the streams and time steps as well.
+    """
+
+    parameters: int
+    weights: int
+    caches: int
+
+    @property
+    def total(self) -> int:
+        """Return all bytes."""
+        return self.weights + self.caches
+
+
+def memory(
+    config: ModelConfig,
+    V: int,
+    T: int,
+    B: int,
+    *,
+    rates: Sequence[float],
+    optimizer_states: int,
+    ema: bool,
+) -> Memory:
+    """Add up the arrays of a float32 training; allocates nothing.
+
+    Args:
+        config: as for `Model`.
+        V: size of the vocabulary.
+        T: time steps of a chunk.
+        B: streams.
+        rates: L+1 dropout rates, as for `Model.cache`.
+        optimizer_states: arrays as long as the parameters that the optimizer keeps.
+        ema: whether a second model holds averaged weights.
+    """
+    first, layers, output = _network(config, V, rates[0] > 0)
+    linears = [linear for layer in layers for linear in layer.linears]
+
+    def copies(*, training: bool) -> int:
+        return sum(
+            math.prod(shape)
+            for linear in (*linears, output.linear)
+            for shape in linear.shapes(training=training)
+        )
+
+    P = sum(math.prod(shape) for shape in shapes(config, V).values())
+    weights = P * (2 + optimizer_states) + copies(training=True)
+    weights += P + copies(training=False) if ema else 0
+
+    caches = [layer.cache_shapes(T, B, training=True) for layer in layers]
+    arrays = [shape for cache in caches for shape in cache.values()]
+    arrays += output.cache_shapes(T, B, training=True).values()
+    for linear in linears:
+        arrays += GradBuffer.shapes(linear.M, linear.x_rows, B)
+    widths = [layers[0].X] + [config.hidden] * len(layers)
+    arrays += [(H, B) for H, rate in zip(widths, rates, strict=True) if rate]
+    # The zero state of an epoch's start, and the zero gradient of the state that leaves.
+    arrays += [(config.hidden, B)] * (2 * sum(len(layer.STATES) for layer in layers))
+    numbers = sum(map(math.prod, arrays)) + first.scratch(T, B)
+    ids = np.dtype(np.intp).itemsize * (T + 1) * B
+    return Memory(P, 4 * weights, 4 * numbers + ids)
+
+
+def _network(
     config: ModelConfig, V: int, masked_input: bool = False
-) -> tuple[Input, list[RecurrentLayer], Output]:
-    """Lay the network out; nothing is allocated before its rooms are bound to parameters."""
+) -> tuple[Input, list[Recurrent], Output]:
+    """Make the layers; nothing is allocated before they are bound to parameters."""
     L, H = config.layers, config.hidden
     width = H if config.embedding == "auto" else config.embedding
     if width == "one-hot":
-        way_in: Input = OneHot(V, f"{config.cell}.0.Wx")
+        first: Input = OneHot(V, f"{config.cell}.0.Wx")
+    elif FoldedEmbedding.pays(V, int(width)) and not masked_input:
+        first = FoldedEmbedding(V, int(width))
     else:
-        folded = folding_pays(V, int(width)) and not masked_input
-        way_in = (FoldedEmbedding if folded else Embedding)(V, int(width))
+        first = Embedding(V, int(width))
     layers = []
     for k in range(L):
-        D = H if k else way_in.D
-        needs_dx = k > 0 or way_in.needs_dx
-        layers.append(_layer(config, f"{config.cell}.{k}", D, H, needs_dx))
-    return way_in, layers, Output(H, V)
+        name, D = f"{config.cell}.{k}", H if k else first.D
+        source = None if k else first
+        layers.append(_layer(config, name, D, needs_dx=k > 0 or first.needs_dx, source=source))
+    return first, layers, Output(H, V)
 
 
-def _layer(config: ModelConfig, name: str, D: int, H: int, needs_dx: bool) -> RecurrentLayer:
+def _layer(
+    config: ModelConfig, name: str, D: int, *, needs_dx: bool, source: Input | None
+) -> Recurrent:
+    H = config.hidden
     match config.cell:
         case "lstm":
-            return LSTM(name, D, H, needs_dx=needs_dx, forget_bias=config.forget_bias)
+            return LSTM(
+                name, D, H, needs_dx=needs_dx, source=source, forget_bias=config.forget_bias
+            )
         case "gru":
-            return GRU(name, D, H, needs_dx=needs_dx)
+            return GRU(name, D, H, needs_dx=needs_dx, source=source)
         case "rnn":
-            return RNN(name, D, H, needs_dx=needs_dx)
+            return RNN(name, D, H, needs_dx=needs_dx, source=source)

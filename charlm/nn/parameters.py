@@ -1,11 +1,12 @@
-"""One flat buffer for all parameters, with named views into it; the gradient is its twin.
+"""One flat buffer for all parameters, with named views; the gradient is a second buffer like it.
 
-A layer's parameters lie side by side as one block, `[Wx Wh b]`, so that a time step is one product
-with `[x; h; 1]`. The optimizer, clipping and averaging see one long vector and need no names.
+The parameters of a layer lie side by side as one block, `[Wx Wh b]`, so that a time step is one
+product with `[x; h; 1]`. Optimizer, clipping and averaging work on the flat vector.
 
     flat    |-- embedding --|-- lstm.0: [Wx Wh b] --|-- lstm.1: [Wx Wh b] --|-- output: [W b] --|
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,19 +15,19 @@ from numpy.typing import DTypeLike
 
 from charlm.types import Array
 
-# Blocks begin on a cache line; the few numbers between them stay zero, as their gradients do.
+# Blocks begin on a cache line; the padding between them stays zero, as does its gradient.
 _LINE_BYTES = 64
 
 
 @dataclass(frozen=True)
 class Block:
-    """Lay out one block of parameters: `rows` by the sum of its parts' columns.
+    """The layout of one block of parameters: `rows` by the sum of its parts' columns.
 
     Args:
         name: the layer's name, such as `lstm.0`.
         rows: the number of rows, such as 4H.
         parts: part -> columns, from left to right; a part whose name begins with `b` is a bias,
-            one column wide and shown as a vector.
+            one column wide and viewed as a vector.
     """
 
     name: str
@@ -51,12 +52,12 @@ def _is_bias(part: str) -> bool:
 
 
 class Parameters:
-    """Hold a model's parameters, or their gradient, in one flat buffer.
+    """A model's parameters, or their gradient, in one flat buffer.
 
     Args:
         blocks: the blocks, in the order in which they lie in the buffer.
         dtype: float32, or float64 for checks.
-        flat: lay the names over this buffer of an equal layout, instead of over new zeros.
+        flat: an existing buffer of equal layout to view; new zeros where None.
 
     Attributes:
         flat: every number, padding included.
@@ -74,15 +75,13 @@ class Parameters:
         begins, end = [], 0
         for block in self.layout:
             begins.append(end)
-            rows, columns = block.shape
-            end += -(-rows * columns // line) * line
-        self.flat: Array = aligned_zeros(end, dtype) if flat is None else flat
+            end += -(-math.prod(block.shape) // line) * line
+        self.flat: Array = aligned_zeros((end,), dtype) if flat is None else flat
         self.blocks: list[Array] = []
         self.views: dict[str, Array] = {}
         self.size = 0
         for block, begin in zip(self.layout, begins, strict=True):
-            rows, columns = block.shape
-            matrix = self.flat[begin : begin + rows * columns].reshape(rows, columns)
+            matrix = self.flat[begin : begin + math.prod(block.shape)].reshape(block.shape)
             self.blocks.append(matrix)
             self.size += matrix.size
             left = 0
@@ -96,7 +95,7 @@ class Parameters:
         return Parameters(self.layout, self.flat.dtype)
 
     def view_of(self, flat: Array) -> "Parameters":
-        """Lay the same names over another flat buffer, such as the optimizer's."""
+        """Return the same named views of another flat buffer, such as the optimizer's."""
         return Parameters(self.layout, flat.dtype, flat)
 
     def copies(self) -> dict[str, Array]:
@@ -104,9 +103,10 @@ class Parameters:
         return {name: np.ascontiguousarray(view) for name, view in self.views.items()}
 
 
-def aligned_zeros(size: int, dtype: DTypeLike) -> Array:
-    """Return a vector of zeros that begins on a cache line."""
+def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Return zeros that begin on a cache line."""
     dtype = np.dtype(dtype)
-    room = np.zeros(size * dtype.itemsize + _LINE_BYTES, np.uint8)
-    begin = -room.ctypes.data % _LINE_BYTES
-    return room[begin : begin + size * dtype.itemsize].view(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    buffer = np.zeros(nbytes + _LINE_BYTES, np.uint8)
+    begin = -buffer.ctypes.data % _LINE_BYTES
+    return buffer[begin : begin + nbytes].view(dtype).reshape(shape)

@@ -1,180 +1,216 @@
-"""What the three cells share: a cache that remembers a chunk, and the loops over its steps.
+"""What the three cells share: the cache of a chunk, and the loops over its time steps.
 
-A cache is the workspace of one layer for T steps of B streams, allocated once and filled anew by
-every chunk. Index t of a state is the state that ENTERS step t, so states are T+1 long. A slot is
-everything one step needs, as views made beforehand: the loops below slice nothing.
+A cache holds what one layer computes for T time steps of B streams, allocated once and filled anew
+by every chunk. Index t of a state is the state that enters time step t, so states are T+1 long. A
+step cache holds everything that one time step needs, as views made beforehand: the loops below
+slice nothing.
 
-A rolling cache has one slot whose leaving state lies where its entering state lay. Sampling and
-evaluation run the very same step on it, for as many steps as they like.
+A rolling cache has one time step, whose leaving state lies where its entering state lay. Sampling
+and evaluation run the same `step` on it, any number of times.
 
     forward      x_0..x_{T-1}, state  ->  h_1..h_T, state
     backward     dh_1..dh_T, dstate   ->  dx_0..dx_{T-1}, dstate
 
-Truncated backpropagation is: carry the state from chunk to chunk, hand in zeros as `dstate` and
-drop the one that comes back.
+Truncated backpropagation through time: carry the state from chunk to chunk, pass zeros as `dstate`,
+and drop the `dstate` that is returned.
 
 Sources: Werbos 1990, Backpropagation through time; Williams & Peng 1990 (truncated); Glorot &
 Bengio 2010 equation 16 (input weights); Saxe, McClelland & Ganguli 2014 (orthogonal recurrence).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from charlm.nn.linear import FoldedLinear, Linear, Table
-from charlm.nn.parameters import Block, Parameters
+from charlm.nn.embedding import Input
+from charlm.nn.linear import GradBuffer, Linear
+from charlm.nn.parameters import Block, aligned_zeros
 from charlm.types import Array, State
 
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+StepCacheT = TypeVar("StepCacheT")
 
-class Cache:
-    """Hold what one layer remembers of a chunk.
+
+class Cache(ABC, Generic[StepCacheT]):
+    """What one layer keeps of a chunk, and the scratch arrays of its time steps.
 
     Attributes:
-        x: (T, D, B) the layer's input; `backward` puts dx in its place.
-        h: (T+1, H, B) hidden states; `backward` puts the gradient of those that enter a step in
-            their place, and leaves the last one alone.
-        state_in: the state at step 0, as views.
-        state_out: the state after step T-1, as views.
-        slots: one tuple of views a step, made for the cell's `step` and `step_backward`.
-        work: the cell's scratch arrays, shared by all steps.
-        dh: (H, B) the whole gradient of the h that left a step.
+        x: (T, D, B) the layer's input.
+        h: (T+1, H, B) hidden states.
+        state_in: the state that enters time step 0, as views.
+        state_out: the state that leaves time step T-1, as views.
+        steps: one step cache per time step.
+        dx: (T, D, B) gradient of the input; (T, 0, B) where the layer does not need it.
+        dh: (H, B) gradient of the h that leaves the time step at hand.
+        dh_in: (H, B) gradient of the h that enters it, for each time step.
+        dstate: gradients of the other states, carried from time step to time step.
+        buffers: one a linear layer, for its weight gradient.
+        nbytes: of all arrays.
     """
 
     x: Array
     h: Array
     state_in: State
     state_out: State
-    slots: Sequence[Any]
-    work: Sequence[Array]
+    steps: list[StepCacheT]
+    dx: Array
     dh: Array
-    arrays: Sequence[Array]
+    dh_in: list[Array]
+    dstate: State = ()
+    buffers: Sequence[GradBuffer] = ()
 
-    @property
-    def nbytes(self) -> int:
-        """Return the bytes of all arrays."""
-        return sum(q.nbytes for q in self.arrays)
+    @abstractmethod
+    def memory(self, t: int) -> Array:
+        """Return what the cell remembers after time step t, from -1 to 1: (H, B)."""
+
+    @abstractmethod
+    def gates(self, t: int) -> Mapping[str, Array]:
+        """Return the gates between 0 and 1 of time step t, (H, B) each, by their letters."""
+
+    def gate(self, name: str, t: int) -> Array:
+        """Return one gate of time step t, (H, B)."""
+        return self.gates(t)[name]
 
 
-class RecurrentLayer(ABC):
-    """Run one cell over time.
+CacheT = TypeVar("CacheT", bound=Cache[Any])
+
+
+class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
+    """One cell over time.
 
     Args:
         name: the layer's name in the parameters, such as `lstm.0`.
         D: width of the input.
         H: hidden units.
-        needs_dx: whether the gradient of the input is wanted.
+        needs_dx: whether the gradient of the input is computed.
+        source: the input layer, where this is the first layer of a network.
 
     Attributes:
-        STATES: names of what is carried from step to step.
-        GATES: names of the blocks of H rows that the recurrent weights are made of.
-        SIGMOIDS: the cell's gates between 0 and 1, by the names of a slot's views.
-        MEMORY: a slot's view of what the cell carries on, between -1 and 1.
-        X: rows of the cache's x: D, or V where an embedding is folded into the weights.
+        X: rows of x: D, or V where an embedding is folded into the weights.
+        STATES: names of what is carried from time step to time step.
+        GATES: names of the blocks of H rows of the recurrent weights.
+        SIGMOIDS: names of the gates between 0 and 1.
     """
 
     STATES: ClassVar[tuple[str, ...]]
     GATES: ClassVar[tuple[str, ...]]
     SIGMOIDS: ClassVar[tuple[str, ...]]
-    MEMORY: ClassVar[str]
-    dtype: np.dtype[Any]
-    products: tuple[Linear, ...]
-    table: Table | None = None
+    dtype: "np.dtype[Any]"
+    linears: tuple[Linear, ...]
+    training: bool
 
-    def __init__(self, name: str, D: int, H: int, *, needs_dx: bool = True) -> None:
+    def __init__(
+        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: Input | None = None
+    ) -> None:
         self.name, self.D, self.H, self.needs_dx = name, D, H, needs_dx
-        self.X = D
+        self._input_linear = Linear if source is None else source.first_linear
+
+    @property
+    def X(self) -> int:  # noqa: N802 (a size)
+        """Return the rows of x."""
+        return self.linears[0].x_rows - self.linears[0].K + self.D
 
     @abstractmethod
     def blocks(self) -> list[Block]:
-        """Lay out the cell's parameters."""
+        """Describe the cell's parameters, a block per linear layer."""
 
-    @abstractmethod
-    def bind(self, index: int, parameters: Parameters, gradient: Parameters | None) -> None:
-        """Attach the layer to its blocks, which begin at `index`.
+    def bind(self, blocks: list[Array], gradient: list[Array] | None) -> None:
+        """Attach the layer's blocks of the parameters and of their gradient.
 
         Where gradient is None the layer only runs forward.
         """
+        self.dtype, self.training = blocks[0].dtype, gradient is not None
+        for k, linear in enumerate(self.linears):
+            linear.bind(blocks[k], None if gradient is None else gradient[k])
 
-    @abstractmethod
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
-        """Draw the initial weights into the parameters' named views."""
+        """Draw the initial weights into the parameters' named views; biases are zero."""
+        draw_input_weights(views[f"{self.name}.Wx"], self.H, rng)
+        draw_recurrent_weights(views[f"{self.name}.Wh"], rng)
+        for block in self.blocks():
+            for name, shape in block.shapes().items():
+                if len(shape) == 1:
+                    views[name][...] = 0
 
     @abstractmethod
-    def cache(self, T: int, B: int, *, rolling: bool = False) -> Cache:
-        """Allocate a workspace for T steps of B streams; T is 1 where it is rolling."""
+    def cache_shapes(self, T: int, B: int, *, training: bool) -> Shapes:
+        """Return the shapes of a cache's arrays by name; `training` adds those of backward."""
 
     @abstractmethod
-    def step(self, slot: Any) -> None:
+    def cache(self, T: int, B: int, *, rolling: bool = False) -> CacheT:
+        """Allocate a cache for T time steps of B streams; T is 1 where it is rolling."""
+
+    @abstractmethod
+    def step(self, s: StepCacheT) -> None:
         """Run the cell for one time step."""
 
     @abstractmethod
-    def step_backward(self, slot: Any, dh: Array, work: Sequence[Array]) -> None:
-        """Undo one time step.
+    def step_backward(self, s: StepCacheT, cache: CacheT) -> None:
+        """Backpropagate through one time step.
 
         Args:
-            slot: the step's views; dx takes the place of x, and the gradient of the h that
-                entered takes the place of that h.
-            dh: (H, B) the whole gradient of the h that left.
-            work: the cache's scratch; other states' gradients live there from step to step.
+            s: the time step's values.
+            cache: reads `dh`, and adds to `dstate`; the gradients of the x and h that entered go to
+                `dx` and `dh_in`.
         """
 
-    def forward(self, state: State, cache: Cache) -> State:
+    def forward(self, state: State, cache: CacheT) -> State:
         """Run over `cache.x`, which the layer below has written.
 
         Args:
-            state: the state that enters step 0; (H, B) arrays, h first.
-            cache: the workspace; holds the hidden states in `cache.h` afterwards.
+            state: the state that enters time step 0; (H, B) arrays, h first.
+            cache: holds the hidden states in `cache.h` afterwards.
 
         Returns:
-            The state that leaves the last step, as views valid until the cache's next forward.
+            The state that leaves the last time step, as views valid until the next forward.
         """
-        for entering, given in zip(cache.state_in, state, strict=True):
-            np.copyto(entering, given)
-        for slot in cache.slots:
-            self.step(slot)
+        for place, given in zip(cache.state_in, state, strict=True):
+            np.copyto(place, given)
+        for s in cache.steps:
+            self.step(s)
         return cache.state_out
 
-    def backward(self, dh: Array, dstate: State, cache: Cache) -> tuple[Array, State]:
-        """Run back over the cache, and add the weights' gradient to the parameters' twin.
+    def backward(self, dh: Array, dstate: State, cache: CacheT) -> tuple[Array, State]:
+        """Backpropagate through the chunk, and add to the gradient of the weights.
 
         Args:
-            dh: (T, H, B) gradient of h_1..h_T from above.
-            dstate: gradient of the state that left the last step, from the chunk after this one;
-                zeros cut the gradient there.
-            cache: the workspace that `forward` filled; it can be run back over once.
+            dh: (T, H, B) gradient of h_1..h_T from the layer above.
+            dstate: gradient of the state that left the last time step, from the next chunk; zeros
+                truncate the gradient there.
+            cache: filled by `forward`.
 
         Returns:
-            dx: (T, D, B) gradient of the input, where `cache.x` was; x itself where the layer was
-                made not to need dx.
-            dstate: gradient of the state that entered, as views valid until the cache's next use.
+            dx: (T, D, B) gradient of the input; (T, 0, B) where the layer does not need it.
+            dstate: gradient of the state that entered, as views valid until the next backward.
         """
         dh_next, *others = dstate
-        for work, given in zip(cache.work, others, strict=False):
-            np.copyto(work, given)
-        for t in reversed(range(len(cache.slots))):
+        for place, given in zip(cache.dstate, others, strict=True):
+            np.copyto(place, given)
+        for t in reversed(range(len(cache.steps))):
             np.add(dh[t], dh_next, out=cache.dh)
-            self.step_backward(cache.slots[t], cache.dh, cache.work)
-            dh_next = cache.h[t]
-        for product in self.products:
-            product.finish()
-        return cache.x, (dh_next, *cache.work[: len(others)])
+            self.step_backward(cache.steps[t], cache)
+            dh_next = cache.dh_in[t]
+        for linear, buffer in zip(self.linears, cache.buffers, strict=True):
+            linear.flush_grad(buffer)
+        return cache.dx, (dh_next, *cache.dstate)
 
-    def fold(self, table: Table) -> None:
-        """Take an embedding into the input weights, before `bind`; x is one-hot then."""
-        assert not self.needs_dx
-        self.table, self.X = table, table.E.shape[1]
-
-    def _product(self, W: Array, dW: Array | None, wanted: slice, halved: int = 0) -> Linear:
-        """Make the product of a block whose first D columns are the input's."""
-        if self.table is None:
-            return Linear(W, dW, wanted, halved)
-        return FoldedLinear(W, dW, wanted, halved, self.table)
+    def bound_step(self, cache: CacheT) -> Callable[[], None]:
+        """Return a function that runs `step` on the first time step of a cache."""
+        return partial(self.step, cache.steps[0])
 
     def zero_state(self, B: int) -> State:
         """Return the state at the beginning of a text."""
         return tuple(np.zeros((self.H, B), self.dtype) for _ in self.STATES)
+
+    def _allocate(self, T: int, B: int) -> dict[str, Array]:
+        shapes = self.cache_shapes(T, B, training=self.training)
+        return {name: aligned_zeros(shape, self.dtype) for name, shape in shapes.items()}
+
+    def _buffers(self, B: int) -> tuple[GradBuffer, ...]:
+        return tuple(linear.buffer(B) for linear in self.linears) if self.training else ()
 
 
 def draw_input_weights(W: Array, H: int, rng: np.random.Generator) -> None:
@@ -187,6 +223,6 @@ def draw_recurrent_weights(W: Array, rng: np.random.Generator) -> None:
     """Fill (gates H, H) recurrent weights with one random orthogonal matrix a gate."""
     H = W.shape[1]
     for top in range(0, W.shape[0], H):
-        q, r = np.linalg.qr(rng.standard_normal((H, H)))
+        orthogonal, r = np.linalg.qr(rng.standard_normal((H, H)))
         # The signs make the draw uniform over all orthogonal matrices (Mezzadri 2007).
-        W[top : top + H] = q * np.sign(np.diag(r))
+        W[top : top + H] = orthogonal * np.sign(np.diag(r))

@@ -1,57 +1,57 @@
-"""The same network one step at a time, for sampling and scoring.
+"""The same network one time step at a time, for sampling and scoring.
 
     ids (B,) -> Input -> step of layer 0 -> ... -> step of layer L-1 -> logits (V, B)
 
-Each layer has a rolling one-slot cache, and runs the very step that training runs.
+Each layer has a rolling cache of one time step, and runs the same `step` as in training.
 """
 
 import numpy as np
 
 from charlm.nn.embedding import FoldedEmbedding, OneHot
 from charlm.nn.model import Model
-from charlm.types import Array, States
+from charlm.types import Array, Ids, States
 
 
 class Stepper:
-    """Run a model one step at a time, with no memory of the steps before but the state.
+    """A model run one time step at a time.
 
     Args:
-        model: the network.
-        B: streams side by side.
+        model: the network, refreshed.
+        B: streams.
 
     Attributes:
-        state: the current state, as views; `reset` and the caller may write to it.
+        state: the current state, as views that may be written to.
     """
 
     def __init__(self, model: Model, B: int) -> None:
         self.model = model
-        caches = [layer.cache(1, B, rolling=True) for layer in model.layers]
-        self.state: States = [cache.state_out for cache in caches]
+        self.caches = [layer.cache(1, B, rolling=True) for layer in model.layers]
+        self.state: States = [cache.state_out for cache in self.caches]
         self._output = model.output.cache(1, B)
-        self._x = caches[0].x
-        # One stream is what sampling mostly runs: moving its one 1 beats writing the column anew.
+        self._x = self.caches[0].x
+        # With one stream, moving the column's 1 is faster than writing the column anew.
         one_hot = isinstance(model.input, OneHot | FoldedEmbedding)
         self._column, self._id = (self._x[0, :, 0] if one_hot and B == 1 else None), 0
-        above = [cache.x[0] for cache in caches[1:]] + [self._output.y[0]]
-        self._way = [
-            (layer.step, cache.slots[0], cache.h[0], x)
-            for layer, cache, x in zip(model.layers, caches, above, strict=True)
+        above = [cache.x[0] for cache in self.caches[1:]] + [self._output.y[0]]
+        self._steps = [
+            (layer.bound_step(cache), cache.h[0], x)
+            for layer, cache, x in zip(model.layers, self.caches, above, strict=True)
         ]
 
     def reset(self) -> None:
-        """Go back to the zero state."""
+        """Return to the zero state."""
         for layer in self.state:
-            for q in layer:
-                q.fill(0)
+            for part in layer:
+                part.fill(0)
 
-    def step(self, ids: Array) -> Array:
-        """Read one character a stream.
+    def step(self, ids: Ids) -> Array:
+        """Read one symbol per stream.
 
         Args:
-            ids: (B,) characters.
+            ids: (B,) symbols.
 
         Returns:
-            (V, B) logits of the next character, valid until the next call and free to be changed.
+            (V, B) logits of the next symbol, valid until the next call; may be overwritten.
         """
         if self._column is None:
             self.model.input.forward(ids[None], self._x)
@@ -59,7 +59,7 @@ class Stepper:
             self._column[self._id] = 0
             self._id = ids.item()
             self._column[self._id] = 1
-        for step, slot, h, above in self._way:
-            step(slot)
+        for step, h, above in self._steps:
+            step()
             np.copyto(above, h)
         return self.model.output.forward(self._output, 0)

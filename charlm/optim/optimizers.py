@@ -8,6 +8,7 @@ An optimizer's state is a dictionary of flat arrays and one counter, saved and l
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -196,6 +197,14 @@ class Adam(Optimizer):
         np.divide(m, u, out=u)
         u *= learning_rate / (1 - self.beta1**self.updates)
         p -= u
+
+
+OPTIMIZERS: Mapping[str, type[Optimizer]] = {
+    "adam": Adam,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "sgd": SGD,
+}
 
 
 def make_optimizer(parameters: Array, gradient: Array, train: TrainConfig) -> Optimizer:
