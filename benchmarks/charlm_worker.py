@@ -7,7 +7,7 @@ from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.nn.linear import GRADIENT_COLUMNS
 from charlm.nn.model import Model
-from charlm.nn.output import steps_abreast
+from charlm.nn.output import steps_per_block
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
 from charlm.settings.schema import ModelConfig, TrainConfig
@@ -41,34 +41,34 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
 def products(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
     """The matrix products of an update alone, each on arrays that stay where they are."""
     model = network(cell, L, H, V, embedding)
-    works = [alone(product, B, T, 1) for product in model.products[:-1]]
-    works.append(alone(model.output.product, B, T, steps_abreast(T, B, V)))
+    works = [alone(linear, B, T, 1) for layer in model.layers for linear in layer.linears]
+    works.append(alone(model.output.linear, B, T, steps_per_block(T, B, V)))
     return lambda: [work() for work in works]
 
 
 def output(cell: str, L: int, H: int, B: int, T: int, V: int):
     """The output layer's three products alone."""
     model = network(cell, L, H, V)
-    return alone(model.output.product, B, T, steps_abreast(T, B, V))
+    return alone(model.output.linear, B, T, steps_per_block(T, B, V))
 
 
-def alone(product, B: int, T: int, abreast: int):
-    """One block's products of an update: forward and back, so many steps at a time; gradient."""
-    M, K = product.W.shape
+def alone(linear, B: int, T: int, abreast: int):
+    """The products of one linear layer in a step, `abreast` time steps at a time."""
+    M, K = linear.W.shape
     columns = [min(abreast, T - t) * B for t in range(0, T, abreast)]
     x, a = np.ones((K, columns[0]), np.float32), np.ones((M, columns[0]), np.float32)
-    dx = np.ones((product.WT.shape[0], columns[0]), np.float32)
+    dx = np.ones((linear.WT.shape[0], columns[0]), np.float32)
     steps = max(1, min(T, GRADIENT_COLUMNS // B))
     gathered = [min(steps, T - t) * B for t in range(0, T, steps)]
     das, xs = np.ones((M, gathered[0]), np.float32), np.ones((K, gathered[0]), np.float32)
 
     def work() -> None:
         for N in columns:
-            np.matmul(product.W, x[:, :N], out=a[:, :N])
+            np.matmul(linear.W, x[:, :N], out=a[:, :N])
         for N in columns:
-            np.matmul(product.WT, a[:, :N], out=dx[:, :N])
+            np.matmul(linear.WT, a[:, :N], out=dx[:, :N])
         for N in gathered:
-            np.matmul(das[:, :N], xs[:, :N].T, out=product.partial)
+            np.matmul(das[:, :N], xs[:, :N].T, out=linear.partial)
 
     return work
 
@@ -88,11 +88,12 @@ def vectors(cell: str, L: int, H: int, V: int, streams: int, count: int):
     model = network(cell, L, H, V, training=False)
     works = [
         (
-            q.W,
-            np.ones((q.W.shape[1], streams), np.float32),
-            np.ones((q.W.shape[0], streams), np.float32),
+            linear.W,
+            np.ones((linear.W.shape[1], streams), np.float32),
+            np.ones((linear.W.shape[0], streams), np.float32),
         )
-        for q in model.products
+        for part in (*(layer.linears for layer in model.layers), (model.output.linear,))
+        for linear in part
     ]
 
     def work() -> None:

@@ -42,11 +42,13 @@ def gradients(folder: Path) -> None:
 
 
 def forget_bias(numbers: Mapping[str, Any], ax: Axes) -> None:
-    q = numbers["forget_bias"]
-    bias = np.linspace(min(q["bias"]), max(q["bias"]), 200)
+    data = numbers["forget_bias"]
+    bias = np.linspace(min(data["bias"]), max(data["bias"]), 200)
     ax.plot(bias, 1 / (1 + np.exp(-bias)), color="#999999", label="sigmoid(b)")
-    ax.plot(q["bias"], q["c_alone"], "o", color=INK, label="along c, hardly any recurrence")
-    ax.plot(q["bias"], q["h"], "s-", color=OTHER, ms=4, label="h, recurrent weights of scale 1")
+    ax.plot(data["bias"], data["c_alone"], "o", color=INK, label="along c, hardly any recurrence")
+    ax.plot(
+        data["bias"], data["h"], "s-", color=OTHER, ms=4, label="h, recurrent weights of scale 1"
+    )
     ax.set_xlabel("forget bias b")
     ax.set_ylabel("what a step multiplies the gradient by")
     ax.legend(loc="lower right")
@@ -54,10 +56,12 @@ def forget_bias(numbers: Mapping[str, Any], ax: Axes) -> None:
 
 def squashing(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
     for name, colour in (("tanh", INK), ("logistic", OTHER)):
-        q = numbers["squashing"][name]
-        left.stairs(q["histogram"], q["edges"], fill=True, alpha=0.35, color=colour)
-        left.axvline(q["mean"], color=colour, lw=1.6, label=f"{name}: mean {abs(q['mean']):.2f}")
-        right.semilogy(q["dh"], color=colour, label=name)
+        data = numbers["squashing"][name]
+        left.stairs(data["histogram"], data["edges"], fill=True, alpha=0.35, color=colour)
+        left.axvline(
+            data["mean"], color=colour, lw=1.6, label=f"{name}: mean {abs(data['mean']):.2f}"
+        )
+        right.semilogy(data["dh"], color=colour, label=name)
     left.set_xlabel("hidden unit's value")
     left.set_ylabel("density")
     left.legend(loc="upper left")
@@ -68,11 +72,11 @@ def squashing(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
 
 
 def truncation(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
-    q = numbers["truncation"]
+    data = numbers["truncation"]
     for cell in comparison.CELLS:
         for ax, what in ((left, "cosine"), (right, "ratio")):
             ax.semilogx(
-                q["T"], q[cell][what], "o-", base=2, ms=4, color=COLOURS[cell[0]], label=cell
+                data["T"], data[cell][what], "o-", base=2, ms=4, color=COLOURS[cell[0]], label=cell
             )
     for ax, what in (
         (left, "cosine with the whole gradient"),
@@ -81,7 +85,7 @@ def truncation(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
         ax.set_xlabel("T, steps the gradient goes back")
         ax.set_ylabel(what)
         ax.set_ylim(0.55, 1.04)
-        ax.set_xticks(q["T"], [str(T) for T in q["T"]])
+        ax.set_xticks(data["T"], [str(T) for T in data["T"]])
     left.legend(loc="lower right")
 
 
@@ -90,19 +94,19 @@ def cost(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
     left.loglog(T, np.array(numbers["timing"]["seconds"]) * 1000, "o-", ms=4, color=INK)
     left.set_ylabel("milliseconds of one core")
     right.loglog(T, np.array(numbers["memory"]["bytes"]) / 1e6, "o-", ms=4, color=INK)
-    right.set_ylabel("megabytes of tape")
+    right.set_ylabel("megabytes of cache")
     for ax in (left, right):
         ax.set_xscale("log", base=2)
         ax.set_xlabel("T, steps the gradient goes back")
-        ax.set_xticks(T, [str(q) for q in T])
+        ax.set_xticks(T, [str(length) for length in T])
 
 
 def clipping(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
-    q = numbers["clipping"]
+    data = numbers["clipping"]
     for name, colour in (("not clipped", OTHER), ("clipped", INK)):
-        left.semilogy(q[name]["norm"], color=colour, lw=1, label=name)
-        right.plot(q[name]["loss"], color=colour, lw=1, label=name)
-    left.axhline(q["longest"], color="#666666", lw=1, ls=":")
+        left.semilogy(data[name]["norm"], color=colour, lw=1, label=name)
+        right.plot(data[name]["loss"], color=colour, lw=1, label=name)
+    left.axhline(data["longest"], color="#666666", lw=1, ls=":")
     left.set_ylabel("length of the gradient, before clipping")
     right.set_ylabel("loss, nats per character")
     for ax in (left, right):
@@ -132,13 +136,13 @@ def draw(folder: Path) -> None:
             figure.savefig(folder / name, metadata={"Date": None, "Creator": None})
 
 
-def plain(q: Any) -> Any:
+def plain(data: Any) -> Any:
     """Return numbers as JSON holds them, to six digits: more would differ between machines."""
-    if isinstance(q, Mapping):
-        return {key: plain(value) for key, value in q.items()}
-    if isinstance(q, list | tuple | np.ndarray):
-        return [plain(value) for value in q]
-    return float(f"{q:.6g}") if isinstance(q, float | np.floating) else q
+    if isinstance(data, Mapping):
+        return {key: plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple | np.ndarray):
+        return [plain(value) for value in data]
+    return float(f"{data:.6g}") if isinstance(data, float | np.floating) else data
 
 
 def main() -> None:

@@ -39,8 +39,8 @@ def forget_bias() -> dict[str, Any]:
     quiet = [charlm.gradients("lstm", lags=LAGS, forget_bias=b, scale=0.01) for b in BIASES]
     return {
         "bias": BIASES,
-        "h": [q.per_step for q in found],
-        "c_alone": [rate(q.dc[1:, 0]) for q in quiet if q.dc is not None],
+        "h": [gradients.per_step for gradients in found],
+        "c_alone": [rate(part.dc[1:, 0]) for part in quiet if part.dc is not None],
     }
 
 
@@ -100,13 +100,14 @@ def truncation() -> dict[str, Any]:
         model = in_float64(weights)
         whole = _gradient(model, ids, N)
         parts = [_gradient(model, ids, T) for T in LENGTHS]
-        lengths = [float(np.linalg.norm(q)) for q in parts]
+        lengths = [float(np.linalg.norm(part)) for part in parts]
         here = measure(model, ids[: symbols_read(LAGS)], LAGS)
         found[cell] = {
             "radius": list(here.radius.values()),
             "per_step": here.per_step,
             "cosine": [
-                float(q @ whole) / n / lengths[-1] for q, n in zip(parts, lengths, strict=True)
+                float(part @ whole) / n / lengths[-1]
+                for part, n in zip(parts, lengths, strict=True)
             ],
             "ratio": [n / lengths[-1] for n in lengths],
         }
@@ -161,7 +162,7 @@ def memory() -> dict[str, Any]:
     """Return the bytes of a cache against T: 2 LSTM layers of 128, 32 streams, 65 symbols."""
     model = _benchmark()
     caches = [model.cache(T, 32) for T in LENGTHS]
-    sizes = [sum(q.nbytes for q in cache.layers) + cache.output.y1.nbytes for cache in caches]
+    sizes = [sum(layer.nbytes for layer in cache.layers) + cache.output.nbytes for cache in caches]
     return {"T": LENGTHS, "bytes": sizes}
 
 
@@ -191,4 +192,4 @@ def _benchmark() -> Model:
 
 
 def _copy(state: States) -> States:
-    return [tuple(q.copy() for q in layer) for layer in state]
+    return [tuple(part.copy() for part in layer) for layer in state]

@@ -40,6 +40,7 @@ class OutputCache:
     def __init__(self, layer: "Output", T: int, B: int) -> None:
         shapes, dtype = layer.cache_shapes(T, B, training=layer.training), layer.linear.W.dtype
         arrays = {name: aligned_zeros(shape, dtype) for name, shape in shapes.items()}
+        self.nbytes = sum(array.nbytes for array in arrays.values())
         self.y1, self.logits, H = arrays["y1"], arrays["logits"], layer.H
         self.y1[-1] = 1
         self.y = self.y1[:H].reshape(H, T, B).transpose(1, 0, 2)

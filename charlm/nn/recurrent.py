@@ -48,7 +48,7 @@ class Cache(ABC, Generic[StepCacheT]):
         dh_in: (H, B) gradient of the h that enters it, for each time step.
         dstate: gradients of the other states, carried from time step to time step.
         buffers: one a linear layer, for its weight gradient.
-        nbytes: of all arrays.
+        nbytes: bytes of its arrays, the buffers not counted.
     """
 
     x: Array
@@ -61,6 +61,7 @@ class Cache(ABC, Generic[StepCacheT]):
     dh_in: list[Array]
     dstate: State = ()
     buffers: Sequence[GradBuffer] = ()
+    nbytes: int
 
     @abstractmethod
     def memory(self, t: int) -> Array:
@@ -211,6 +212,11 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
 
     def _buffers(self, B: int) -> tuple[GradBuffer, ...]:
         return tuple(linear.buffer(B) for linear in self.linears) if self.training else ()
+
+
+def nbytes(arrays: Mapping[str, Array]) -> int:
+    """Return the bytes of all arrays."""
+    return sum(array.nbytes for array in arrays.values())
 
 
 def draw_input_weights(W: Array, H: int, rng: np.random.Generator) -> None:

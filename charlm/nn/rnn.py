@@ -17,7 +17,7 @@ import numpy as np
 
 from charlm.nn.embedding import Input
 from charlm.nn.parameters import Block
-from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes
+from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
 from charlm.types import Array
 
 _ONE = np.array(1, np.float32)
@@ -41,7 +41,7 @@ class RNNCache(Cache[StepCache]):
         xh = arrays["xh"]
         xh[:, -1] = 1
         self.x, self.h = xh[:T, :X], xh[:, X:-1]
-        last = 0 if rolling else T
+        self.nbytes, last = nbytes(arrays), 0 if rolling else T
         self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         dxh = [xh[0, :0]] * T
         if layer.training:

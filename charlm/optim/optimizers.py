@@ -46,7 +46,7 @@ class Optimizer(ABC):
         self.updates += 1
         arrays = [self.parameters, self.gradient, *self.state.values()]
         for begin in range(0, self.parameters.size, BLOCK):
-            parts = [q[begin : begin + BLOCK] for q in arrays]
+            parts = [array[begin : begin + BLOCK] for array in arrays]
             size = parts[0].size
             self._update(learning_rate, *parts, *(u[:size] for u in self._scratch))
 
