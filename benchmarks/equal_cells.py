@@ -22,7 +22,7 @@ V = 65
 
 def run(text: str, preset: str, minutes: float, seeds: int, plot: str) -> dict:
     """Train every cell once a seed, print the table, and draw the curves."""
-    config, _ = resolve([Overrides("benchmark", {"preset": preset})])
+    config = resolve([Overrides("benchmark", {"preset": preset})]).config
     target = size("lstm", config.model.hidden)
     rows, curves = {}, {}
     print("| cell | units | parameters | updates | carried state | cold windows |")

@@ -8,14 +8,11 @@ import sys
 import time
 from pathlib import Path
 
-from charlm.settings.resolve import resolve
 from charlm.settings.schema import Overrides
-from charlm.training.prepare import prepare_run
+from charlm.training.prepare import start_run
 
 text, folder, updates = sys.argv[1:]
-config, given = resolve(
-    [Overrides("walk", {"preset": "small", "data.path": text, "train.steps": 45})]
-)
+given = [Overrides("walk", {"preset": "small", "data.path": text, "train.steps": 45})]
 told = []
 began, began_cpu = time.perf_counter(), time.process_time()
 
@@ -25,7 +22,7 @@ def reading(done: int, total: int) -> None:
         told.extend((time.perf_counter() - began, time.process_time() - began_cpu))
 
 
-trainer = prepare_run(config, given, Path(folder) / "runs", reading=reading).trainer
+trainer = start_run(given, Path(folder) / "runs", reading=reading).trainer
 for _ in range(int(updates)):
     trainer.update()
 began = time.perf_counter()

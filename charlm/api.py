@@ -37,19 +37,17 @@ from charlm.runs.loading import Trained, load_model
 from charlm.runs.training_text import learned_text
 from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import FIELDS, Config, Overrides, coerce
+from charlm.settings.schema import KEYS, Config, Overrides, coerce
 from charlm.storage.history import read_history
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 from charlm.training.advice import advise
 from charlm.training.events import Event
-from charlm.training.finetuning import resolve_with_checkpoint
-from charlm.training.prepare import PreparedRun, prepare_run
+from charlm.training.prepare import PreparedRun, start_run
 from charlm.training.prepare import resume_run as go_on
 from charlm.types import Array, States
 
 PathLike: TypeAlias = str | Path
 _CHECKPOINTS = Path("checkpoints")
-_KEYS = {key.rpartition(".")[2]: key for key in FIELDS}
 
 
 class Evaluation(NamedTuple):
@@ -453,16 +451,14 @@ def start(
         TextError: the text cannot be read, or is too short.
         RunError: the run's folder cannot be made.
     """
-    given = {_KEYS.get(key, key): _plain(value) for key, value in settings.items()}
+    given = {KEYS.get(key, key): _plain(value) for key, value in settings.items()}
     if preset is not None:
         given["preset"] = preset
     if text is not None:
         given["data.path"] = tuple(map(str, _several(text)))
     layers = [] if config is None else [read_yaml(Path(config))]
     layers.append(Overrides("charlm", given))
-    checkpoints = Path(checkpoints)
-    resolved, chosen = resolve_with_checkpoint(layers, checkpoints)
-    return Training(prepare_run(resolved, chosen, checkpoints, name, reading=reading))
+    return Training(start_run(layers, Path(checkpoints), name, reading=reading))
 
 
 def resume(
@@ -548,7 +544,7 @@ def gradients(
     """
     settings = {"cell": cell, "hidden": hidden, "layers": layers, "forget_bias": forget_bias}
     given = Overrides("gradients", {f"model.{key}": value for key, value in settings.items()})
-    return of_untrained(resolve([given])[0].model, lags, scale=scale, seed=seed)
+    return of_untrained(resolve([given]).config.model, lags, scale=scale, seed=seed)
 
 
 def report(

@@ -1,12 +1,13 @@
-"""The machine, as far as it matters: versions, the BLAS's threads, free memory.
+"""The machine: versions, the BLAS's threads, free memory.
 
-The thread count must be set before NumPy is imported, so this file imports it only in functions.
+NumPy and threadpoolctl are imported in functions, so that `charlm --help` does without.
 """
 
 import os
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from charlm._version import __version__
 
@@ -21,13 +22,23 @@ _GROUP: Final = Path("/sys/fs/cgroup")
 
 
 def set_threads(count: int) -> None:
-    """Let the BLAS use this many threads; has no effect once NumPy is imported."""
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = str(count)
+    """Let the BLAS use this many threads from now on."""
+    # Apple's Accelerate, which threadpoolctl cannot set, reads it when it is loaded.
+    os.environ["VECLIB_MAXIMUM_THREADS"] = str(count)
+    _blas().limit(limits=count)
+
+
+def threads() -> int:
+    """Return the number of threads of the BLAS."""
+    if counts := [library["num_threads"] for library in _blas().info()]:
+        return int(max(counts))
+    if chosen := chosen_threads():
+        return chosen
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def chosen_threads() -> int | None:
-    """Return how many threads the environment says that the BLAS shall use, if it does."""
+    """Return the number of threads that an environment variable asks for; None without one."""
     for variable in _THREAD_VARIABLES:
         value = os.environ.get(variable, "")
         if value.isdigit() and int(value) > 0:
@@ -35,27 +46,27 @@ def chosen_threads() -> int | None:
     return None
 
 
-def threads() -> int:
-    """Return how many threads the BLAS uses: what the environment says, else every core."""
-    if chosen := chosen_threads():
-        return chosen
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@cache
+def _blas() -> Any:
+    """Load NumPy and return the controller of its BLAS."""
+    import numpy  # noqa: F401
+    from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def free_memory() -> int | None:
-    """Return the bytes that programs can still take without swapping; None where nobody says.
+    """Return the bytes of memory that can be used without swapping; None where unknown.
 
-    On Linux that is what the kernel takes to be available, or what a container may still have; on
-    other systems of POSIX's, all the memory there is.
+    On Linux, the kernel's MemAvailable or what is left of the container's limit, if that is less;
+    on other POSIX systems, all physical memory.
     """
     found = []
     with suppress(OSError, ValueError, KeyError):
         found.append(1024 * _table(_MEMINFO)["MemAvailable:"])
     with suppress(OSError, ValueError, KeyError):
         limit, used = (int((_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        # Cached files make room when they have to.
+        # The page cache is freed when memory is needed.
         found.append(limit - used + _table(_GROUP / "memory.stat")["file"])
     if not found:
         with suppress(OSError, ValueError, AttributeError):
@@ -64,7 +75,7 @@ def free_memory() -> int | None:
 
 
 def _table(path: Path) -> dict[str, int]:
-    """Read lines of a name and a number."""
+    """Return a file's lines of a name and a number."""
     lines = (line.split() for line in path.read_text().splitlines())
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
 

@@ -16,7 +16,7 @@ import pytest
 
 from charlm import cli
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import Overrides
+from charlm.settings.schema import Config, Overrides
 from charlm.text import corpus
 from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
@@ -48,11 +48,15 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
-def settings(path: Path, **changes):
-    """Return a small configuration for a text; keys as in `train__steps`."""
+def overrides(path: Path, **changes) -> list[Overrides]:
+    """Return a small training's settings for a text; keys as in `train__steps`."""
     given = SMALL | {"data.path": str(path)}
-    given |= {key.replace("__", "."): value for key, value in changes.items()}
-    return resolve([Overrides("test", given)])
+    return [Overrides("test", given | {key.replace("__", "."): v for key, v in changes.items()})]
+
+
+def settings(path: Path, **changes) -> Config:
+    """Return the same as a configuration."""
+    return resolve(overrides(path, **changes)).config
 
 
 def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, Ids]:

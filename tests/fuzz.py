@@ -192,11 +192,11 @@ def config(content: bytes) -> str:
     """As `charlm train --config` reads it: settings that can be written and read again."""
     path = put(content, "input.yaml")
     try:
-        resolved, _ = resolve([read_yaml(path)])
+        resolved = resolve([read_yaml(path)]).config
     except ConfigError as error:
         return outcome(error)
     path.write_text(to_yaml(resolved), encoding="utf-8")
-    assert resolve([read_yaml(path)])[0] == resolved
+    assert resolve([read_yaml(path)]).config == resolved
     return "settings"
 
 

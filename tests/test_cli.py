@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import settings, shown_on
+from conftest import overrides, shown_on
 
-from charlm import __main__, cli, environment
+from charlm import __main__, cli
 from charlm.commands import console
 from charlm.commands.train import _show_bar
 from charlm.evaluation import score
@@ -110,11 +110,11 @@ def test_resume(trained, text_file):
     code, _, err = trained("train", "--resume", "--steps", 40)
     assert code == 0
     assert "resume  after update 30" in err
-    assert "note    the goal moved from 30 to 40 updates, and the learning rate's schedule" in err
+    assert "note    the goal moved from 30 to 40 steps, and the learning rate's schedule" in err
     assert "done: 40 updates" in err
     code, _, err = trained("train", "--resume", "--steps", 39)
     assert (code, err) == (
-        1, "charlm: --steps: must be at least the 40 updates that are made, got 39; a run cannot go back\n"
+        1, "charlm: --steps: must be at least the 40 steps that are made, got 39; a run cannot go back\n"
     )  # fmt: skip
     code, _, err = trained("train", "--resume", "--hidden", 24)
     assert code == 2
@@ -126,25 +126,10 @@ def test_resume(trained, text_file):
     assert "right one, or another run with --name, or start a new one without --resume" in err
 
 
-def test_a_resume_uses_the_recorded_threads(charlm, text_file, monkeypatch):
-    variables = environment._THREAD_VARIABLES
-    for variable in variables:
-        monkeypatch.setenv(variable, "1")
-    charlm("train", text_file, *SMALL, "--threads", 3)
-    for variable in variables:
-        monkeypatch.setenv(variable, "1")
-    code, _, err = charlm("train", "--resume", "--steps", 31)
-    assert code == 0
-    assert {os.environ[variable] for variable in variables} == {"3"}
-    assert "not the same as before" not in err
-    _, _, err = charlm("train", "--resume", "--steps", 32, "--threads", 2)
-    assert "not the same as before: threads 3 -> 2;" in err
-
-
 def test_minutes_are_kept(charlm, text_file):
     code, _, err = charlm("train", text_file, *SMALL[:-2], "--minutes", 0.05)
     assert code == 0
-    (steps,) = re.findall(r"0.05 minutes are [\d,]+ updates here; the same with --steps (\d+)", err)
+    (steps,) = re.findall(r"0.05 minutes are [\d,]+ steps here; the same with --steps (\d+)", err)
     assert f"done: {int(steps):,} updates" in err
 
 
@@ -457,7 +442,7 @@ def test_a_reader_that_leaves_stops_no_training(text_file, tmp_path):
 def test_a_bar_that_nobody_sees(text_file, tmp_path, monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
-    beginning = start.begin(*settings(text_file, train__validate_every=5), tmp_path)
+    beginning = start.start_run(overrides(text_file, train__validate_every=5), tmp_path)
     with os.fdopen(writer, "w") as broken:
         monkeypatch.setattr(sys, "stderr", broken)
         _show_bar(beginning.trainer)
@@ -466,10 +451,10 @@ def test_a_bar_that_nobody_sees(text_file, tmp_path, monkeypatch):
 
 
 def test_too_little_memory(charlm, text_file, monkeypatch):
-    def begin(*_):
+    def begin(*_, **__):
         raise MemoryError("Unable to allocate 256. GiB for an array")
 
-    monkeypatch.setattr(start, "begin", begin)
+    monkeypatch.setattr(start, "start_run", begin)
     assert charlm("train", text_file, "--hidden", 16384) == (
         1, "", "charlm: there is not enough memory (Unable to allocate 256. GiB for an array); lower "
         "model.hidden, model.layers, train.batch_size or train.seq_len\n",

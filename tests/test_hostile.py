@@ -26,7 +26,6 @@ from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError,
 from charlm.exchange import pytorch_file
 from charlm.exchange.transfer import bring
 from charlm.runs.folder import Run
-from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config
 from charlm.storage.archive import MOST_BYTES, read_meta
@@ -309,7 +308,7 @@ def large(path: Path, *, averaged: bool = False, embedding: object = "auto") -> 
     """A checkpoint of 60 MB or more, of one layer, whose embedding is folded into its weights."""
     import charlm.nn.model as nn
 
-    told, _ = resolve([])
+    told = resolve([]).config
     told = told.replace(model__hidden=1300, model__layers=1, model__embedding=embedding)
     arrays = {
         name: np.full(shape, 1e-3, np.float32)
@@ -562,83 +561,6 @@ def test_a_text_whose_name_is_no_utf8(charlm, text_file, tmp_path):
     assert json.loads(charlm("info", os.fsdecode(b"caf\xe9"), "--json")[1])["text"][
         "path"
     ].endswith(name)
-
-
-YAMLS = {
-    "billion laughs": (
-        "a: &a [x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n",
-        "line 2: an alias (*) is not read; write the value out",
-    ),
-    "merged laughs": (
-        "train: &a {steps: 3}\nmodel: {<<: [*a, *a]}\n",
-        "line 2: an alias (*) is not read; write the value out",
-    ),
-    "itself": ("train: &a [*a]", "line 1: an alias (*) is not read; write the value out"),
-    "objects": (
-        "train: !!python/object/apply:os.mkdir [trapped]\n",
-        "line 1: could not determine a constructor for the tag "
-        "'tag:yaml.org,2002:python/object/apply:os.mkdir'",
-    ),
-    "month 99": ("train: 2001-99-99", "holds a value that is none (month must be in 1..12)"),
-    "no float": (
-        "train: {steps: !!float x}",
-        "holds a value that is none (could not convert string to float: 'x')",
-    ),
-    "digits": ("train: {steps: " + "9" * 5000 + "}", "holds a value that is none (Exceeds the limit "
-               "(4300 digits) for integer string conversion: value has 5000 digits; use "
-               "sys.set_int_max_str_digits() to increase the limit)"),
-    "hexadecimal digits": (
-        "train: {steps: 0x" + "f" * 5000 + "}", "train.steps must be a whole number, got a huge number",
-    ),
-    "a switch of digits": (
-        "train: {nesterov: 0x" + "f" * 5000 + "}", "train.nesterov must be true or false, got a huge number",
-    ),
-    "a key of digits": (
-        "model: {0x" + "f" * 5000 + "}", "unknown key a huge number; where the file is not charlm's, name "
-        "another with --config",
-    ),
-    "a section of digits": (
-        "{0x" + "f" * 5000 + "}", "unknown key a huge number; where the file is not charlm's, name another "
-        "with --config",
-    ),
-    "depth": ("[" * 3000, "is nested too deep"),
-    "size": ("#" * 600_000, "is larger than settings are (524,288 bytes); where the file is not charlm's, "
-             "name another with --config"),
-    "twice": ("train: {steps: 3}\ntrain: {steps: 4}\n", "line 2: 'train' is there twice"),
-    "twice inside": ("train:\n  steps: 3\n  steps: 4\n", "line 3: 'steps' is there twice"),
-    "a long key": (
-        "train:\n  ? " + "x" * 200_000 + "\n  : 1",
-        "unknown key 'train." + "x" * 31 + "..." + "x" * 38 + "'; where the file is not charlm's, name "
-        "another with --config",
-    ),
-    "a long value": (
-        "model: {cell: " + "x" * 200_000 + "}",
-        "model.cell must be one of lstm, gru, rnn, got '" + "x" * 37 + "..." + "x" * 38 + "'",
-    ),
-    "an escape": ('model: {cell: "\\e[2J"}', "model.cell must be one of lstm, gru, rnn, got '\\x1b[2J'"),
-    "NUL": ("a\0b", "unacceptable character #x0000: special characters are not "
-            'allowed in "<unicode string>", position 1'),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", list(YAMLS))
-def test_hostile_settings(case, tmp_path):
-    text, message = YAMLS[case]
-    path = tmp_path / "c.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as error:
-        resolve([read_yaml(path)])
-    assert str(error.value) == f"{path}: {message}"
-    assert not Path("trapped").exists()
-
-
-def test_settings_in_other_encodings(tmp_path):
-    path = tmp_path / "c.yaml"
-    path.write_text("model: {hidden: 5}", encoding="utf-16")
-    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 0\)"):
-        read_yaml(path)
-    path.write_text("model: {hidden: 5}\r\n", encoding="utf-8-sig")
-    assert read_yaml(path).settings == {"model.hidden": 5}
 
 
 @pytest.mark.parametrize("pattern", ["/etc/*", "**x", "a/**b"])

@@ -300,7 +300,7 @@ def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
     path = folder / "verse.txt"
     path.write_text(VERSE * 60, newline="")
-    config, _ = settings(path, model__hidden=48, train__steps=150, train__learning_rate=0.02,
+    config = settings(path, model__hidden=48, train__steps=150, train__learning_rate=0.02,
                          train__average=0.0, train__dropout=0.0)  # fmt: skip
     vocabulary, ids = open_ids(path, folder)
     trainer = Trainer(config, vocabulary, TextInfo(str(path), ids.size, "", ""), ids, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import VERSE, settings
+from conftest import VERSE, overrides
 
 from charlm.errors import CharlmError, Diverged, RunError, TextError
 from charlm.runs.folder import Run
@@ -22,7 +22,7 @@ from charlm.storage.checkpoint import GOOD, load
 from charlm.storage.history import read_history
 from charlm.training import recovery
 from charlm.training.events import RolledBack, Saved, Updated
-from charlm.training.prepare import prepare_run, resume_run
+from charlm.training.prepare import resume_run, start_run
 from charlm.training.recovery import FAR, LONG, MOST, Recovery
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,7 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
         folder.mkdir()
         for name in names:
             (folder / name).write_text(json.dumps(gone) if name == "lock" else "half")
-        finish(prepare_run(*settings(text_file), tmp_path, "killed"))
+        finish(start_run(overrides(text_file), tmp_path, "killed"))
         assert sorted(q.name for q in folder.iterdir()) == FILES
         shutil.rmtree(folder)
     for names in (["notes.txt"], ["lock", "notes.txt"], ["ids.bin"], ["lock", "last.npz"]):
@@ -74,15 +74,15 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
         folder.mkdir()
         for name in names:
             (folder / name).write_text(json.dumps(gone) if name == "lock" else "mine")
-        run = prepare_run(*settings(text_file), tmp_path, "mine").trainer.run
+        run = start_run(overrides(text_file), tmp_path, "mine").trainer.run
         assert run.folder.name == "mine-2"
         assert sorted(q.name for q in folder.iterdir()) == sorted(names)
         run.discard()
         assert not run.folder.exists()
         shutil.rmtree(folder)
     # A start that is not killed at all but slow keeps its own.
-    slow = prepare_run(*settings(text_file), tmp_path, "slow")
-    assert prepare_run(*settings(text_file), tmp_path, "slow").trainer.run.folder.name == "slow-2"
+    slow = start_run(overrides(text_file), tmp_path, "slow")
+    assert start_run(overrides(text_file), tmp_path, "slow").trainer.run.folder.name == "slow-2"
     finish(slow)
 
 
@@ -202,7 +202,7 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
     # Hundreds of trainings would wait for the disk.
     monkeypatch.setattr(os, "fsync", lambda _: None)
     runs = tmp_path / "runs"
-    whole = prepare_run(*settings(text_file, **FEW_ARRAYS), runs, "whole").trainer
+    whole = start_run(overrides(text_file, **FEW_ARRAYS), runs, "whole").trainer
     kinds = [type(event) for event in whole.events()]
     assert kinds.count(Saved) == 3
     expected = load(whole.run.last)
@@ -216,7 +216,7 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             calls.watch(patch)
             try:
-                finish(prepare_run(*settings(text_file, **FEW_ARRAYS), runs, "faulty"))
+                finish(start_run(overrides(text_file, **FEW_ARRAYS), runs, "faulty"))
                 went_on += calls.made >= failing
             except CharlmError as error:
                 line = str(error)
@@ -234,7 +234,7 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
             assert load(run.last).meta["progress"]["step"] <= 2, what
             finish(resume_run(run))
         else:
-            finish(prepare_run(*settings(text_file, **FEW_ARRAYS), runs, "faulty"))
+            finish(start_run(overrides(text_file, **FEW_ARRAYS), runs, "faulty"))
         assert not (runs / "faulty-2").exists(), what
         assert sorted(q.name for q in run.folder.iterdir()) == FILES, what
         found = load(run.last)
@@ -264,8 +264,8 @@ def disk(tmp_path):
 
 def test_a_full_disk(text_file, tmp_path, disk):
     changes = EVERY_SAVE | {"model__hidden": 12, "train__steps": 20}
-    finish(prepare_run(*settings(text_file, **changes), tmp_path, "whole"))
-    trainer = prepare_run(*settings(text_file, **changes), disk, "full").trainer
+    finish(start_run(overrides(text_file, **changes), tmp_path, "whole"))
+    trainer = start_run(overrides(text_file, **changes), disk, "full").trainer
     with pytest.raises(RunError, match=r"cannot be saved \(No space left on device\); .* go on fr"):
         list(trainer.events())
     run = Run(disk / "full")
@@ -285,12 +285,12 @@ def test_a_full_disk(text_file, tmp_path, disk):
         while True:
             file.write(b"x" * 4096)
     with pytest.raises(RunError, match="No space left on device"):
-        prepare_run(*settings(text_file, **changes), disk, "more")
+        start_run(overrides(text_file, **changes), disk, "more")
     assert not (disk / "more").exists()
 
 
 def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
-    trainer = prepare_run(*settings(text_file, **EVERY_SAVE), disk, "a").trainer
+    trainer = start_run(overrides(text_file, **EVERY_SAVE), disk, "a").trainer
     events = trainer.events()
     assert isinstance(next(itertools.islice(events, 1, None)), Saved)
     # As after an error of the disk; no file may be open for writing, and the lock is.
@@ -303,7 +303,7 @@ def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
     with pytest.raises(RunError, match=r"lock: cannot be made \(Read-only file system\)"):
         resume_run(Run(disk / "a"))
     with pytest.raises(RunError, match=r"b: cannot be made \(Read-only file system\)"):
-        prepare_run(*settings(text_file, **EVERY_SAVE), disk, "b")
+        start_run(overrides(text_file, **EVERY_SAVE), disk, "b")
     assert mounted(disk, "remount,rw")
     finish(resume_run(Run(disk / "a")))
 
@@ -360,7 +360,7 @@ def test_permission_denied(text_file, tmp_path):
 
 def test_a_folder_deleted_while_training(text_file, tmp_path):
     for files in ("all", "none"):
-        trainer = prepare_run(*settings(text_file, **EVERY_SAVE), tmp_path, "a").trainer
+        trainer = start_run(overrides(text_file, **EVERY_SAVE), tmp_path, "a").trainer
         events = trainer.events()
         assert isinstance(next(itertools.islice(events, 1, None)), Saved)
         shutil.rmtree(trainer.run.folder)
@@ -377,7 +377,7 @@ def test_a_folder_deleted_while_training(text_file, tmp_path):
 
 
 def test_ids_that_cannot_be_read(text_file, tmp_path, monkeypatch):
-    trainer = prepare_run(*settings(text_file), tmp_path, "a").trainer
+    trainer = start_run(overrides(text_file), tmp_path, "a").trainer
 
     class Broken:
         name = "ids.bin"
@@ -485,7 +485,7 @@ def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monk
     """To the last validation, whatever was saved since; at half the rate; in the history too."""
     monkeypatch.setattr(recovery, "LONG", 5)
     changes = CHANGES | {"train__save_every_s": every_s}
-    trainer = prepare_run(*settings(text_file, **changes), tmp_path, "a").trainer
+    trainer = start_run(overrides(text_file, **changes), tmp_path, "a").trainer
     seen = planted(trainer, trainer.events(), 29, what)
     (back,) = [q for q in seen if isinstance(q, RolledBack)]
     assert (back.to, back.factor, back.count) == (24, 0.5, 1)
@@ -508,14 +508,14 @@ def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monk
 def test_what_went_back_resumes_exactly(text_file, tmp_path):
     """Interrupted before, at and after going back, once and again: equal to the bit."""
     changes = CHANGES | EXPLODES
-    whole = prepare_run(*settings(text_file, **changes), tmp_path, "whole").trainer
+    whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
     seen = finish_of(whole)
     backs = [(q.step, q.to) for q in seen if isinstance(q, RolledBack)]
     assert len(backs) >= 2, backs
     made = sum(isinstance(q, Updated) for q in seen)
     for stops in ([1], [backs[0][0]], [20, 21, 22], [made // 2, made // 2 + 1], [made - 5],
                   list(range(1, made, 7))):  # fmt: skip
-        trainer = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
+        trainer = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
         count, cuts = 0, list(stops)
         while True:
             for event in trainer.events():
@@ -539,9 +539,9 @@ def finish_of(trainer):
 def test_a_kill_while_going_back(text_file, tmp_path, monkeypatch):
     """Written down but not yet saved: the next process goes back again, and tells it once."""
     changes = CHANGES | EXPLODES
-    whole = prepare_run(*settings(text_file, **changes), tmp_path, "whole").trainer
+    whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
     finish_of(whole)
-    trainer = prepare_run(*settings(text_file, **changes), tmp_path, "killed").trainer
+    trainer = start_run(overrides(text_file, **changes), tmp_path, "killed").trainer
 
     class Killed(BaseException):
         pass
@@ -565,7 +565,7 @@ def test_a_kill_while_going_back(text_file, tmp_path, monkeypatch):
 
 
 def test_after_three_times_it_stops_with_advice(text_file, tmp_path):
-    trainer = prepare_run(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
     seen: list[object] = []
     message = (
         r"^train: the loss is no longer finite, got nan, and 3 times back at half the learning "
@@ -603,14 +603,14 @@ def test_a_rate_a_hundred_times_too_high(charlm, text_file):
 def test_a_good_state_is_one_that_does_not_explode(text_file, tmp_path, monkeypatch):
     """A validation in the middle of an explosion is no state to go back to."""
     monkeypatch.setattr(recovery, "LONG", 10)
-    trainer = prepare_run(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
     seen = planted(trainer, trainer.events(), 20, all_weights_are_large)
     (back,) = [q for q in seen if isinstance(q, RolledBack)]
     assert (back.step, back.to) == (29, 12)
 
 
 def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path):
-    trainer = prepare_run(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
     for event in trainer.events():
         if isinstance(event, Updated) and event.step == 30:
             trainer.run.last.write_bytes(b"damaged")
@@ -641,7 +641,7 @@ def test_what_explodes_and_what_does_not():
 
 
 def test_a_checkpoint_of_before_has_no_counts_yet(text_file, tmp_path):
-    trainer = prepare_run(*settings(text_file, **CHANGES), tmp_path, "a").trainer
+    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
     for event in trainer.events():
         if isinstance(event, Updated) and event.step == 30:
             trainer.ask_to_stop()
@@ -662,7 +662,7 @@ def test_a_checkpoint_of_before_has_no_counts_yet(text_file, tmp_path):
 
 
 def test_who_was_robbed_of_its_run_stops(text_file, tmp_path):
-    first = prepare_run(*settings(text_file, **EVERY_SAVE), tmp_path, "a").trainer
+    first = start_run(overrides(text_file, **EVERY_SAVE), tmp_path, "a").trainer
     events = first.events()
     assert isinstance(next(itertools.islice(events, 1, None)), Saved)
     first.run.lock.unlink()
@@ -698,8 +698,8 @@ def findings(charlm, *arguments):
 
 @pytest.fixture
 def checked(charlm, text_file, tmp_path):
-    config, given = settings(text_file, **EVERY_SAVE | {"train__steps": 4})
-    trainer = prepare_run(config, given, tmp_path / "checkpoints", "a").trainer
+    given = overrides(text_file, **EVERY_SAVE | {"train__steps": 4})
+    trainer = start_run(given, tmp_path / "checkpoints", "a").trainer
     for event in trainer.events():
         if isinstance(event, Updated) and event.step == 3:
             trainer.ask_to_stop()

@@ -29,7 +29,7 @@ VOCABULARY = Vocabulary("\n .abcdeé", "\n")
 
 def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=None) -> Path:
     """Save a model as a training would; it was never trained."""
-    config, _ = resolve([Overrides("test", {"model.hidden": 8, "model.embedding": 6})])
+    config = resolve([Overrides("test", {"model.hidden": 8, "model.embedding": 6})]).config
     model = Model(config.model, vocabulary.size, training=False)
     model.initialize(3)
     model.parameters.flat[:] *= 4

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from charlm.errors import ConfigError, TextError, UnknownCharacter
 from charlm.text import source
-from charlm.text.batches import Streams, fit
+from charlm.text.batches import Streams
 from charlm.text.corpus import encode_source, encode_to_file, open_ids, scan, split
 from charlm.text.source import Source
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary, code_points
@@ -298,16 +298,3 @@ def test_chunks_are_a_function_of_seed_and_n():
         assert np.array_equal(one.chunk(n).inputs, other.chunk(n).inputs)
         other.chunk(n + 2)
     assert not np.array_equal(Streams(ids, 4, 16, seed=2).chunk(0).inputs, one.chunk(0).inputs)
-
-
-@given(n=st.integers(10, 10**6), b=st.integers(1, 300), t=st.integers(1, 300))
-def test_fit_shrinks_only_as_far_as_needed(n, b, t):
-    B, T = fit(n, b, t, B_may_shrink=True, T_may_shrink=True)
-    assert 1 <= B <= b
-    assert 1 <= T <= t
-    assert n >= B * T, "it always fits"
-    if n // b >= 4 * t:
-        assert (b, t) == (B, T), "a long text shrinks nothing"
-    if t > T:
-        assert B == 1, "streams shrink first"
-    assert fit(n, b, t, B_may_shrink=False, T_may_shrink=False) == (b, t)

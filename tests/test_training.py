@@ -1,21 +1,17 @@
 """Training learns, resumes to the bit, stops at what is not finite, and allocates nothing."""
 
-import dataclasses
-import functools
 import itertools
 import json
-import math
-import re
 import shutil
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import VERSE, open_ids, settings
+from conftest import VERSE, open_ids, overrides, settings
 
-from charlm import environment, randomness
-from charlm.errors import CheckpointError, ConfigError, Diverged, RunError, TextError
+from charlm import randomness
+from charlm.errors import CheckpointError, Diverged, RunError, TextError
 from charlm.nn.dropout import draw_mask
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
@@ -23,16 +19,15 @@ from charlm.runs import folder as runs
 from charlm.runs.folder import Run
 from charlm.runs.loading import load_model
 from charlm.settings.files import to_yaml
+from charlm.settings.schema import Overrides
 from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
-from charlm.text import source
 from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
-from charlm.training import memory, planning, trainer
+from charlm.training import memory, trainer
 from charlm.training import prepare as start
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
-from charlm.training.planning import Pace, measure, plan
-from charlm.training.prepare import prepare_run, resume_run
+from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
 
 EXACT = {
@@ -44,13 +39,13 @@ EXACT = {
 
 
 def new_trainer(path, folder, **changes):
-    config, _ = settings(path, **changes)
+    config = settings(path, **changes)
     vocabulary, ids = open_ids(path, folder)
     return Trainer(config, vocabulary, TextInfo(str(path), ids.size, "", ""), ids, None)
 
 
 def train(path, checkpoints, name, **changes):
-    beginning = prepare_run(*settings(path, **changes), checkpoints, name)
+    beginning = start_run(overrides(path, **changes), checkpoints, name)
     return beginning.trainer, list(beginning.trainer.events())
 
 
@@ -139,7 +134,7 @@ def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
     assert whole.streams.chunks == 7
     losses = {event.step: event.loss for event in events if isinstance(event, Updated)}
 
-    stopped = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    stopped = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
     resumed_losses = {}
     for event in stopped.events():
         if isinstance(event, Updated):
@@ -176,7 +171,7 @@ def test_plateau_and_patience_resume_too(text_file, tmp_path, stop_at):
     assert events[-1].early
     assert len(set(rates)) > 2
     assert stop_at < len(rates) < 400
-    stopped = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    stopped = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
     for event in stopped.events():
         if isinstance(event, Updated) and event.step == stop_at:
             stopped.ask_to_stop()
@@ -191,7 +186,7 @@ def test_plateau_and_patience_resume_too(text_file, tmp_path, stop_at):
 def test_optimizer_with_momentum_resumes_too(text_file, tmp_path):
     changes = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__average": 0.0}
     whole, _ = train(text_file, tmp_path, "whole", **changes)
-    stopped = prepare_run(*settings(text_file, **changes), tmp_path, "stopped").trainer
+    stopped = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
     for event in stopped.events():
         if isinstance(event, Updated) and event.step == 4:
             stopped.ask_to_stop()
@@ -252,7 +247,7 @@ def test_checkpoint_of_another_shape_is_refused(text_file, tmp_path):
 
 
 def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
-    t = prepare_run(*settings(text_file), tmp_path, "a").trainer
+    t = start_run(overrides(text_file), tmp_path, "a").trainer
     events = t.events()
     for event in events:
         if isinstance(event, Updated) and event.step == 3:
@@ -270,15 +265,15 @@ def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
 def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
     """The update itself was finite; what it left is not, in the weights or the average."""
     for name, average in (("a", 0.99), ("b", 0.0)):
-        config, given = settings(text_file, train__learning_rate=1e40, train__warmup=0,
+        given = overrides(text_file, train__learning_rate=1e40, train__warmup=0,
                                  train__validate_every=1, train__average=average)  # fmt: skip
-        t = prepare_run(config, given, tmp_path, name).trainer
+        t = start_run(given, tmp_path, name).trainer
         with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan, a"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
         assert not t.run.best.exists()
-        config = config.replace(data__validation=0.0)
-        t = prepare_run(config, given, tmp_path, f"{name}-unseen").trainer
+        unseen = Overrides("test", {"data.validation": 0.0})
+        t = start_run([*given, unseen], tmp_path, f"{name}-unseen").trainer
         with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite, and 3 times back"):
             list(t.events())
         assert load(t.run.last).meta["progress"]["step"] == 0
@@ -302,7 +297,7 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
 
 
 def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
-    t = prepare_run(*settings(text_file), tmp_path, "a").trainer
+    t = start_run(overrides(text_file), tmp_path, "a").trainer
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -317,7 +312,7 @@ def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
             list(t.events())
     assert not t.run.folder.exists(), "a run without a checkpoint is none"
 
-    t = prepare_run(*settings(text_file), tmp_path, "b").trainer
+    t = start_run(overrides(text_file), tmp_path, "b").trainer
     message = (
         r"cannot be saved \(.*\); the checkpoint before is whole, go on from it with: charlm train "
         f"--resume --checkpoints {tmp_path}$"
@@ -402,7 +397,7 @@ ALLOCATED = [
 @pytest.mark.parametrize("changes", ALLOCATED, ids=str)
 def test_memory_is_known_before(tmp_path, text_file, changes):
     """The formula against what tracemalloc sees, and the parameters to the last one."""
-    config, _ = settings(text_file, **changes)
+    config = settings(text_file, **changes)
     vocabulary = Vocabulary("".join(map(chr, range(32, 97))), " ")
     ids = np.zeros(50_000, vocabulary.dtype)
     tracemalloc.start()
@@ -416,148 +411,12 @@ def test_memory_is_known_before(tmp_path, text_file, changes):
     assert needed.total == pytest.approx(traced, rel=0.03)
 
 
-def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
-    """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
-    began = prepare_run(*settings(text_file), tmp_path / "runs", "a")
-    list(began.trainer.events())
-    monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
-    wide = settings(text_file, model__hidden=16384)
-    with pytest.raises(ConfigError) as error:
-        prepare_run(*wide, tmp_path / "runs", "b")
-    assert re.fullmatch(
-        r"train: needs 1\d\d\.\d GB of memory, got 1\.0 MB that are free here; lower model\.hidden "
-        r"\(16384\) or model\.layers \(2\)", str(error.value),
-    )  # fmt: skip
-    long = settings(text_file, train__batch_size=3, train__seq_len=1000)
-    with pytest.raises(
-        ConfigError, match=r"lower train.batch_size \(3\) or train.seq_len \(1000\)"
-    ):
-        prepare_run(*long, tmp_path / "runs", "b")
-    assert [q.name for q in (tmp_path / "runs").iterdir()] == ["a"]
-    monkeypatch.setattr(environment, "free_memory", lambda: 1000)
-    with pytest.raises(ConfigError, match="of memory"):
-        resume_run(Run(tmp_path / "runs" / "a"))
-    monkeypatch.setattr(environment, "free_memory", lambda: None)
-    resume_run(Run(tmp_path / "runs" / "a")).trainer.run.release()
-
-
-def test_reading_is_told_and_leaves_nothing_when_it_is_stopped(tmp_path, text_file, monkeypatch):
-    """Each of two readings of a text counts half; whatever stops either, no run is left."""
-    monkeypatch.setattr(source, "PIECE_BYTES", 1000)
-    told = []
-    config, given = settings(text_file)
-    prepare_run(
-        config, given, tmp_path / "runs", reading=lambda *q: told.append(q)
-    ).trainer.run.discard()
-    assert told == [(k * 500, 4000) for k in range(1, 9)]
-
-    def stop(goal, done, _):
-        if done >= goal:
-            raise KeyboardInterrupt
-
-    for goal in (1000, 3000):
-        with pytest.raises(KeyboardInterrupt):
-            prepare_run(config, given, tmp_path / "runs", reading=functools.partial(stop, goal))
-        assert list((tmp_path / "runs").iterdir()) == []
-
-
-def test_short_text_shrinks_streams_then_steps(tmp_path):
-    path = tmp_path / "short.txt"
-    path.write_text("A tale of two thousand characters.\n" * 58)
-    config, _ = settings(path, train__steps=3)
-    untouched = dataclasses.replace(config.train, batch_size=64, seq_len=64)
-    config = dataclasses.replace(config, train=untouched)
-    beginning = prepare_run(config, frozenset(), tmp_path, "a")
-    t = beginning.trainer
-    assert (t.streams.B, t.streams.T) == (4, 64)
-    assert beginning.notes == ["the text is short: 4 streams of 64 steps instead of 64 of 64"]
-    list(t.events())
-    with pytest.raises(
-        TextError, match=r"2,030 characters is too short, batch_size=64 x seq_len=64"
-    ):
-        prepare_run(config, frozenset({"train.batch_size", "train.seq_len"}), tmp_path, "b")
-    assert not (tmp_path / "b").exists()
-
-
-def test_full_backpropagation(text_file, tmp_path):
-    config, given = settings(text_file, train__seq_len="full", train__steps=2)
-    t = prepare_run(config, given, tmp_path, "a").trainer
-    assert t.streams.T == 3600 // 4
-    assert t.streams.chunks == 1
-    list(t.events())
-
-
-def test_epochs_become_steps(text_file, tmp_path):
-    config, given = settings(text_file, train__steps=None, train__epochs=1.5)
-    t = prepare_run(config, given, tmp_path, "a").trainer
-    assert t.steps == round(1.5 * (3600 // 4 // 8))
-    assert t.config.train.epochs is None
-
-
-def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(start, "measure", lambda *_: Pace(update_s=0.5, validation_s=1.0))
-    config, given = settings(text_file, train__steps=None, train__minutes=1.0)
-    beginning = prepare_run(config, given, tmp_path, "a")
-    steps = beginning.trainer.steps
-    assert steps == pytest.approx((60 - 1 - 8) / 0.5, abs=4)
-    assert any(f"the same with --steps {steps}" in note for note in beginning.notes)
-    assert beginning.trainer.config.train.minutes is None
-    assert Pace(0.5, 1.0).total_s(steps, math.ceil(steps / 8)) < 60
-
-
-def test_plan_counts_validations():
-    assert plan(101, Pace(1.0, 5.0), 10) == (66, 10)
-    assert plan(101, Pace(1.0, 1.0), None) == (92, None)
-    assert plan(101, Pace(1.0, 20.0), None) == (80, 80), "one validation, and most of the time"
-    assert plan(0, Pace(1.0, 5.0), None) == (1, 1)
-    assert plan(0.6, Pace(1.0, 0.0), None) == (1, None)
-
-
-@pytest.mark.parametrize(("pause_at", "busy"), [(None, 1.0), (3, 1.67), (40, 1.41), (225, 1.41)])
-def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause_at, busy):
-    """An update takes 0.1 s, a step 1 ms; a pause of a second hits an update, a step, a sample."""
-    clock, calls = [0.0], [0]
-
-    def work(cost):
-        calls[0] += 1
-        clock[0] += cost + (1.0 if calls[0] == pause_at else 0.0)
-
-    monkeypatch.setattr(planning.time, "perf_counter", lambda: clock[0])
-    monkeypatch.setattr(Trainer, "update", lambda _: work(0.1))
-    monkeypatch.setattr(
-        planning, "cross_entropy", lambda z, _: work(0.001 if z.shape[1] == 1 else 9)
-    )
-    monkeypatch.setattr(Trainer, "sample", lambda _, length: work(0.0001 * length))
-    vocabulary, ids = open_ids(text_file, tmp_path)
-
-    def pace(**changes):
-        config, _ = settings(text_file, **changes)
-        return measure(config, vocabulary, TextInfo("", ids.size, "", ""), ids, 3.0)
-
-    timed = pace(train__steps=1000, train__sample_length=400)
-    assert timed.update_s / 0.1 == pytest.approx(busy, abs=0.04)
-    assert timed.validation_s / (0.001 * 400 + 0.0001 * 400) == pytest.approx(timed.update_s / 0.1)
-    began = clock[0]
-    assert pace(train__steps=50, data__validation=0.0).validation_s == 0
-    assert clock[0] - began == pytest.approx(0.7), "few updates are not worth three seconds"
-
-
 def test_no_validation_share(text_file, tmp_path):
     t, events = train(text_file, tmp_path, "a", data__validation=0.0)
     assert not any(isinstance(event, Validated) for event in events)
     assert not t.run.best.exists()
     assert runs.find_checkpoint("a", tmp_path) == t.run.last
     assert events[-1].best_loss is None
-
-
-def test_failed_beginning_leaves_no_folder(text_file, tmp_path, monkeypatch):
-    def fail(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(start, "encode_to_file", fail)
-    with pytest.raises(KeyboardInterrupt):
-        prepare_run(*settings(text_file), tmp_path / "runs", "a")
-    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_history_survives_a_torn_line(tmp_path):

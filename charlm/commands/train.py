@@ -18,14 +18,12 @@ from charlm.commands.console import dim, duration, say, size, stderr
 from charlm.terminal import argument, visible
 
 if TYPE_CHECKING:
-    from charlm.settings.schema import Config
+    from charlm.settings.schema import Overrides
     from charlm.training.prepare import PreparedRun
     from charlm.training.trainer import Trainer
 
-_BEGAN = time.perf_counter()
 # A text that is read sooner needs no bar.
 _SHORT_S = 0.5
-_MOST_THREADS = 1024
 
 # Options that are other names for settings.
 _SETTINGS = {
@@ -172,6 +170,7 @@ def train(
     Example: charlm train data/shakespeare.txt --minutes 5
     """
     options = {key: value for key, value in locals().items() if key in _SETTINGS}
+    began = time.perf_counter()
     options = {key: value for key, value in options.items() if value is not None}
     stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -188,14 +187,13 @@ def train(
             )
         beginning = _resume(text, name, checkpoints, steps, threads)
     else:
-        # Before anything imports NumPy.
-        _use_threads(threads)
-        resolved, chosen = _resolve(text, preset, options, set_ or [], config, checkpoints)
-        from charlm.training.prepare import prepare_run
+        overrides = _overrides(text, preset, options, set_ or [], config)
+        from charlm.training.prepare import start_run
 
         with _reading_bar(quiet) as reading:
-            spent_s = time.perf_counter() - _BEGAN
-            beginning = prepare_run(resolved, chosen, checkpoints, name, spent_s, reading)
+            beginning = start_run(
+                overrides, checkpoints, name, threads=threads, reading=reading, began=began
+            )
     stop.save(beginning.trainer)
     if not quiet:
         _announce(beginning)
@@ -246,18 +244,16 @@ class _Stop:
             trainer.ask_to_stop()
 
 
-def _resolve(
+def _overrides(
     text: list[Path] | None,
     preset: str | None,
     options: dict[str, Any],
     sets: list[str],
     file: Path | None,
-    checkpoints: Path,
-) -> tuple[Config, frozenset[str]]:
+) -> list[Overrides]:
     from charlm.errors import ConfigError
     from charlm.settings.files import read_yaml
     from charlm.settings.schema import Overrides
-    from charlm.training.finetuning import resolve_with_checkpoint
 
     layers = []
     if file is not None or Path("config.yaml").exists():
@@ -276,13 +272,7 @@ def _resolve(
         layers.append(Overrides("--preset", {"preset": preset}))
     if text:
         layers.append(Overrides("TEXT", {"data.path": tuple(map(str, text))}))
-    return resolve_with_checkpoint(layers, checkpoints)
-
-
-def _use_threads(count: int | None) -> None:
-    from charlm import environment
-
-    environment.set_threads(count or environment.threads())
+    return layers
 
 
 def _resume(
@@ -293,15 +283,10 @@ def _resume(
     threads: int | None,
 ) -> PreparedRun:
     from charlm.runs.folder import named, newest
-    from charlm.storage.archive import read_meta
-
-    run = newest(checkpoints) if name is None else named(checkpoints, name)
-    recorded = read_meta(run.last).get("threads")
-    kept = recorded if isinstance(recorded, int) and 0 < recorded <= _MOST_THREADS else None
-    _use_threads(threads or kept)
     from charlm.training.prepare import resume_run
 
-    return resume_run(run, texts or [], steps)
+    run = newest(checkpoints) if name is None else named(checkpoints, name)
+    return resume_run(run, texts or [], steps, threads=threads)
 
 
 @contextmanager

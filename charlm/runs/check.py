@@ -172,7 +172,7 @@ def _config(run: Run, known: _Whole) -> Finding:
     try:
         layer = read_yaml(run.config)
         # What the checkpoint settled, such as steps from minutes, the file settles as well.
-        config, _ = resolve([Overrides(layer.source, layer.settings)])
+        config = resolve([Overrides(layer.source, layer.settings)]).config
     except CharlmError as error:
         return Finding(name, "note", f"{_without(run.config, error)}; {unread}")
     if config != known.config:

@@ -1,57 +1,185 @@
-"""Overrides laid over the defaults.
+"""Overrides -> Config: the one place where settings are resolved.
 
-    defaults  <  preset  <  ./config.yaml or --config FILE  <  --set KEY=VALUE  <  options
+    defaults  <  preset  <  model of train.init_from  <  ./config.yaml or --config FILE
+              <  --set KEY=VALUE  <  options
 
-`train.steps`, `train.epochs` and `train.minutes` are three ways to state one length; the one given
-last counts.
+    resolve(overrides)            before the text is read: `auto`, `full` and epochs may be left
+    .finalize(characters)         once its size is known: numbers, but for train.minutes
+
+`train.steps`, `train.epochs` and `train.minutes` are three ways to give one length; the one given
+last counts. Only this module knows which settings the user gave: those are never adapted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from charlm.errors import ConfigError
-from charlm.settings.presets import AUTO, PRESETS, for_optimizer
-from charlm.settings.schema import LENGTHS, Config, Overrides, check, coerce, from_values
+from charlm.errors import ConfigError, TextError
+from charlm.settings.presets import AUTO, PRESETS, choose_preset, for_optimizer
+from charlm.settings.schema import LENGTHS, Config, Overrides, check, coerce, sections, split_ends
 from charlm.terminal import brief
 
+# With fewer chunks per stream, little would be left of the carried state.
+_CHUNKS_AT_LEAST = 4
 
-def resolve(layers: Sequence[Overrides]) -> tuple[Config, frozenset[str]]:
-    """Lay settings over the defaults.
+
+@dataclass(frozen=True)
+class Pending:
+    """Settings of a run whose text has not been read yet.
+
+    Attributes:
+        config: valid; the preset may be `auto`, seq_len `full`, and the length epochs or minutes.
+    """
+
+    config: Config
+    _overrides: tuple[Overrides, ...]
+
+    def finalize(self, characters: int) -> tuple[Config, list[str]]:
+        """Return the settings for a text of this size.
+
+        The preset `auto` is replaced, B and T that were not given are halved until a short text
+        fills some chunks, and epochs become steps. `train.minutes` stays: only the machine can
+        turn it into steps.
+
+        Args:
+            characters: of the whole text.
+
+        Returns:
+            config: the settings.
+            notes: what was chosen, one line each.
+
+        Raises:
+            TextError: the text is too short.
+        """
+        config, notes, given = self.config, [], _keys(self._overrides)
+        if config.preset == AUTO:
+            preset, settings, note = choose_preset(characters, config.train.minutes)
+            if not given.isdisjoint(LENGTHS):
+                settings = {key: value for key, value in settings.items() if key not in LENGTHS}
+            config = _build(preset, settings, self._overrides)
+            notes.append(note)
+        train, N = config.train, _training(config, characters)
+        full = train.seq_len == "full"
+        B, T = shrink_to_text(
+            N,
+            train.batch_size,
+            1 if train.seq_len == "full" else train.seq_len,
+            B_given="train.batch_size" in given,
+            T_given="train.seq_len" in given,
+        )
+        if full:
+            T = max(1, N // B)
+            notes.append(f"full backpropagation: {T:,} time steps, a whole stream")
+        elif (train.batch_size, train.seq_len) != (B, T):
+            notes.append(
+                f"the text is short: {B} streams of {T} time steps instead of {train.batch_size} "
+                f"of {train.seq_len}"
+            )
+        _check_size(config, characters, B, T)
+        config = config.replace(train__batch_size=B, train__seq_len=T)
+        if train.epochs is not None:
+            steps = max(1, round(train.epochs * (N // B // T)))
+            config = config.replace(train__steps=steps, train__epochs=None)
+        return config, notes
+
+
+def resolve(overrides: Sequence[Overrides], base: Overrides | None = None) -> Pending:
+    """Lay overrides over the defaults.
 
     Args:
-        layers: from the weakest to the strongest.
-
-    Returns:
-        The configuration, and the keys that some layer named.
+        overrides: from the weakest to the strongest.
+        base: settings of the checkpoint that `train.init_from` names, below the overrides; one
+            that differs from them is an error.
 
     Raises:
-        ConfigError: a key is unknown, or a value is out of its range.
+        ConfigError: a key is unknown, a value is out of its range, or settings are at odds.
     """
+    layers = (*([base] if base else []), *overrides)
     preset = AUTO
     for layer in layers:
-        if "preset" in layer.settings:
-            preset = layer.settings["preset"]
-            if not isinstance(preset, str) or preset not in (AUTO, *PRESETS):
+        preset = layer.settings.get("preset", preset)
+        if not isinstance(preset, str) or preset not in (AUTO, *PRESETS):
+            names = ", ".join((AUTO, *PRESETS))
+            raise ConfigError(layer.source, f"preset must be one of {names}, got {brief(preset)}")
+    config = _build(preset, PRESETS.get(preset, {}), layers)
+    values = config.flat()
+    if base is not None:
+        for key, value in base.settings.items():
+            if key in values and values[key] != value:
                 raise ConfigError(
-                    layer.source,
-                    f"preset must be one of {', '.join((AUTO, *PRESETS))}, got {brief(preset)}",
+                    "init_from",
+                    f"{key} is {value!r} in {base.source}, got {values[key]!r}",
+                    "leave it out, or begin without these weights",
                 )
+    return Pending(config, layers)
+
+
+def last_given(overrides: Sequence[Overrides], key: str) -> Any:
+    """Return the value that the strongest override gives to a key; None where none does."""
+    for layer in reversed(overrides):
+        if key in layer.settings:
+            return coerce(layer.source, key, layer.settings[key])
+    return None
+
+
+def shrink_to_text(N: int, B: int, T: int, *, B_given: bool, T_given: bool) -> tuple[int, int]:
+    """Halve the number of streams, then the time steps, until a short text fills some chunks.
+
+    Args:
+        N: characters to learn from.
+        B: streams.
+        T: time steps per chunk.
+        B_given: B must stay.
+        T_given: T must stay.
+    """
+    while not B_given and B > 1 and N // B < _CHUNKS_AT_LEAST * T:
+        B //= 2
+    while not T_given and T > 1 and N // B < _CHUNKS_AT_LEAST * T:
+        T //= 2
+    return B, T
+
+
+def _build(preset: str, settings: Mapping[str, Any], overrides: Sequence[Overrides]) -> Config:
+    """Return the configuration of a preset's settings below the overrides."""
     values: dict[str, Any] = {}
-    for layer in [Overrides(f"preset {preset}", PRESETS.get(preset, {})), *layers]:
-        named = {
+    for layer in [Overrides(f"preset {preset}", settings), *overrides]:
+        given = {
             key: coerce(layer.source, key, value)
             for key, value in layer.settings.items()
             if key != "preset"
         }
-        lengths = [key for key in LENGTHS if named.get(key) is not None]
+        lengths = [key for key in LENGTHS if given.get(key) is not None]
         if len(lengths) > 1:
             raise ConfigError(
                 layer.source, f"{' and '.join(lengths)} exclude each other", "give one of them"
             )
-        if lengths:
-            named = dict.fromkeys(LENGTHS) | {q: v for q, v in named.items() if v is not None}
-        values |= named
-    given = frozenset(key for layer in layers for key in layer.settings)
-    config = for_optimizer(Config(preset=preset, **from_values(values)), given)
+        values |= dict.fromkeys(LENGTHS) | given if lengths else given
+    config = for_optimizer(Config(preset, **sections(values)), _keys(overrides))
     check(config)
-    return config, given
+    return config
+
+
+def _keys(overrides: Sequence[Overrides]) -> frozenset[str]:
+    return frozenset(key for layer in overrides for key in layer.settings)
+
+
+def _training(config: Config, characters: int) -> int:
+    """Return the number of characters to learn from."""
+    return split_ends(characters, config.data.validation, config.data.test)[0]
+
+
+def _check_size(config: Config, characters: int, B: int, T: int) -> None:
+    """Raise TextError where a text does not fill one chunk."""
+    # A character to read, and the one after it.
+    needed = max(2, B * T)
+    if needed <= _training(config, characters):
+        return
+    least = int(needed / (1 - config.data.validation - config.data.test))
+    while _training(config, least) < needed:
+        least += 1
+    raise TextError(
+        config.data.path[0],
+        f"{characters:,} characters is too short, batch_size={B} x seq_len={T} needs at least "
+        f"{least:,}",
+        "lower either" if B * T > 1 else "name a longer text",
+    )

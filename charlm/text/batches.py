@@ -18,9 +18,6 @@ import numpy as np
 from charlm import randomness
 from charlm.types import Ids
 
-# Fewer chunks than this a stream would leave little of the carried state.
-_CHUNKS_AT_LEAST = 4
-
 
 class Chunk(NamedTuple):
     """The input and targets of one step; the arrays are valid until the next chunk is read."""
@@ -48,7 +45,7 @@ class Streams:
         self.ids, self.B, self.T, self.seed = np.asarray(ids), B, T, seed
         self.stride = ids.size // B
         self.chunks = self.stride // T
-        assert self.chunks >= 1, "B and T must fit the text; see `fit`"
+        assert self.chunks >= 1, "B and T must fit the text; see settings.resolve"
         self._rows = np.empty((B, T + 1), ids.dtype)
         self._columns = np.empty((T + 1, B), np.intp)
 
@@ -66,23 +63,3 @@ class Streams:
                 row[N - begin :] = self.ids[: self.T + 1 - (N - begin)]
         np.copyto(self._columns, self._rows.T)
         return Chunk(self._columns[:-1], self._columns[1:], k == 0)
-
-
-def fit(N: int, B: int, T: int, *, B_may_shrink: bool, T_may_shrink: bool) -> tuple[int, int]:
-    """Halve the number of streams, then of time steps, until a short text fills some chunks.
-
-    Args:
-        N: characters to learn from.
-        B: preferred number of streams.
-        T: preferred number of time steps a chunk.
-        B_may_shrink: B is a default.
-        T_may_shrink: T is a default.
-
-    Returns:
-        B and T, each halved as often as needed and allowed.
-    """
-    while B_may_shrink and B > 1 and N // B < _CHUNKS_AT_LEAST * T:
-        B //= 2
-    while T_may_shrink and T > 1 and N // B < _CHUNKS_AT_LEAST * T:
-        T //= 2
-    return B, T

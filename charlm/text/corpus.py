@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from charlm.errors import TextError
+from charlm.settings.schema import split_ends
 from charlm.text import encodings
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import ByteVocabulary, OnUnknown, Vocabulary, code_points
@@ -203,10 +204,5 @@ def file_sha256(path: Path) -> str:
 
 def split(characters: int, validation: float, test: float) -> tuple[Split, Split, Split]:
     """Split a text into training, validation and test, given the fractions of the latter two."""
-    end_of_training = int(characters * (1 - validation - test))
-    end_of_validation = int(characters * (1 - test))
-    return (
-        Split(0, end_of_training),
-        Split(end_of_training, end_of_validation),
-        Split(end_of_validation, characters),
-    )
+    first, second = split_ends(characters, validation, test)
+    return Split(0, first), Split(first, second), Split(second, characters)

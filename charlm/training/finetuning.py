@@ -1,96 +1,54 @@
-"""Begin a new run with an old one's weights, also on a text with other characters.
+"""Fine-tuning: a new run that starts from a checkpoint's weights, also with other characters.
 
-    recurrent layers     taken over as they are
-    embedding columns    those of shared characters move to their new places, the others are drawn;
-    output rows          one-hot input likewise, in the columns of the first layer's Wx
+    recurrent layers     copied
+    embedding columns    copied for shared characters, initialized for the others;
+    output rows          with one-hot input, the columns of the first layer's Wx likewise
 
-What stands for a new character is drawn as for any new model, but its output bias is that of the
-rarest old one: until it is learned, it should hardly be written.
+The output bias of a new character is that of the rarest old one: until it is learned, it should
+hardly be written.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from charlm.errors import ConfigError
 from charlm.nn.model import Model
-from charlm.runs.folder import find_checkpoint
 from charlm.runs.loading import Trained
-from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config, Overrides
-from charlm.storage.archive import read_meta
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Ids
 
-# A new run's model is the old one's, and so is what its symbols are; the rest is chosen as usual.
-_KEPT = ("data.level", "model.cell", "model.layers", "model.hidden", "model.embedding")
+# The model and the kind of its symbols; everything else is chosen as usual.
+_SHARED = ("data.level", "model.cell", "model.layers", "model.hidden", "model.embedding")
 
 
 class Adopted(NamedTuple):
-    """Count symbols: kept from the old model, new to it, and left behind there."""
+    """Numbers of symbols: shared with the old model, new, and only in the old one."""
 
     kept: int
     fresh: int
     dropped: int
 
 
-def resolve_with_checkpoint(
-    layers: Sequence[Overrides], checkpoints: Path
-) -> tuple[Config, frozenset[str]]:
-    """Resolve settings, below them those of the checkpoint that `train.init_from` names, if any.
+def model_settings(path: Path, config: Config) -> Overrides:
+    """Return the settings that a run has to share with the checkpoint it starts from.
 
     Args:
-        layers: from the weakest to the strongest.
-        checkpoints: the folder of all runs, one of which may be named.
-
-    Returns:
-        As `config.resolve`; `train.init_from` is the checkpoint's whole path.
-
-    Raises:
-        ConfigError: as `resolve`; or somebody chose another model than the checkpoint's.
-        CheckpointError: it is missing, damaged or no checkpoint.
-        RunError: there is no such run.
+        path: of the checkpoint.
+        config: the checkpoint's.
     """
-    config, given = resolve(layers)
-    if config.train.init_from is None:
-        return config, given
-    path = find_checkpoint(config.train.init_from, checkpoints).absolute()
-    old = _settings_of(path)
-    config, _ = resolve([old, *layers, Overrides("init_from", {"train.init_from": str(path)})])
-    sections = config.as_dict()
-    for key, value in old.settings.items():
-        section, _, name = key.partition(".")
-        if name and sections[section][name] != value:
-            raise ConfigError(
-                "init_from",
-                f"{key} is {value!r} in {path}, got {sections[section][name]!r}",
-                "leave it out, or begin without these weights",
-            )
-    return config, given
-
-
-def _settings_of(path: Path) -> Overrides:
-    """Return the settings that a run which begins with a checkpoint's weights has to keep."""
-    config = read_meta(path).get("config")
-    sections: Mapping[str, Any] = config if isinstance(config, dict) else {}
-    kept = {"preset": sections["preset"]} if "preset" in sections else {}
-    for key in _KEPT:
-        section, _, name = key.partition(".")
-        values = sections.get(section)
-        if isinstance(values, dict) and name in values:
-            kept[key] = values[name]
-    return Overrides(str(path), kept)
+    values = config.flat()
+    return Overrides(str(path), {"preset": config.preset, **{key: values[key] for key in _SHARED}})
 
 
 def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopted:
-    """Fill a new model with an old one's weights, as far as their symbols are the same.
+    """Copy an old model's weights into a new one, as far as their symbols are the same.
 
     Args:
         model: initialized; of the old one's cell, layers and sizes.
         vocabulary: the new text's.
-        old: what the weights come from.
+        old: the model to copy from.
     """
     new_ids, old_ids = _shared(vocabulary, old.vocabulary)
     views, source = model.parameters.views, old.model.parameters.views

@@ -1,6 +1,6 @@
-"""How long will it take? Time a few updates on a throwaway copy, and do the sum.
+"""Duration of a training, from timing a few steps on a copy that is thrown away.
 
-total = steps x update + validations x validation
+total = steps x step + validations x validation
 """
 
 import math
@@ -20,50 +20,55 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATIONS, Trainer
 from charlm.types import Ids
 
-# What may go into timing a training. The longer it takes, the more of a shared machine's busy and
-# quiet times is in the mean.
-TIMING_SHARE = 1 / 25
+# A shorter run is over before its duration could be estimated.
+WORTH_TIMING = 50
+# The share of a training in minutes that timing may take; the longer it takes, the better it
+# averages over a shared machine's busy and quiet times.
+_TIMING_SHARE = 1 / 25
+_LONGEST_S = 12.0
+# The same where only the expected duration is shown.
+_LONGEST_GLANCE_S = 3.0
 _UPDATES = 6
 _STEPS = 200
 _SAMPLES = 3
-# What the last checkpoint and leaving the program take, as far as it is worth planning for.
+# For the last checkpoint and the end of the program.
 _LEAVING_S = 1.0
-# A rate that is too high is for the training to find out: here nothing shall explode.
+# So small that the loss cannot diverge while steps are timed.
 _RATE = 1e-6
+_ENDLESS = 10**6
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Hold what was timed: seconds an update, and seconds a validation with its sample."""
+    """Measured times: seconds per step, and seconds per validation with its sample."""
 
     update_s: float
     validation_s: float
 
     def total_s(self, steps: int, validate_every: int) -> float:
-        """Return the seconds that a training of `steps` updates takes."""
+        """Return the seconds that a training of so many steps takes."""
         return steps * self.update_s + math.ceil(steps / validate_every) * self.validation_s
 
 
-def measure(
-    config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids, seconds: float
-) -> Pace:
-    """Time updates, steps of a validation and samples, on a copy that is thrown away.
+def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids) -> Pace:
+    """Time steps, time steps of a validation, and samples, on a copy that is thrown away.
 
     Args:
-        config: resolved, but for the number of steps.
+        config: final, but for the number of steps where `train.minutes` is given.
         vocabulary: the text's.
         text: which text it is.
         ids: the text as ids.
-        seconds: what the timing may take; less is enough for few steps. A few updates are timed
-            in any case, unless one alone takes longer than that.
     """
-    assert config.train.steps is not None
-    calm = config.replace(train__learning_rate=_RATE)
+    minutes, goal = config.train.minutes, config.train.steps or _ENDLESS
+    seconds = _LONGEST_GLANCE_S
+    if minutes is not None:
+        seconds = min(minutes * 60 * _TIMING_SHARE, _LONGEST_S)
+    calm = config.replace(train__steps=goal, train__learning_rate=_RATE)
     trainer = Trainer(calm, vocabulary, text, ids, run=None)
-    # The first update meets cold caches and fresh memory.
+    # The first step meets cold caches and fresh memory.
     trainer.update()
     updates: list[float] = []
-    enough = config.train.steps * TIMING_SHARE
+    enough = goal * _TIMING_SHARE
     while sum(updates) < seconds and (
         len(updates) < _UPDATES or (sum(updates) < seconds * 3 / 4 and len(updates) < enough)
     ):
@@ -78,11 +83,11 @@ def measure(
     if few:
         samples = [_seconds(lambda: trainer.sample(few)) for _ in range(_SAMPLES)]
 
-    # On a busy machine one pause can be longer than all else that was timed. The medians tell what
-    # the three cost beside each other; how much the pauses add is taken over all of it.
+    # On a busy machine one pause can be longer than all else that was timed. The medians give the
+    # ratio of the three times; what pauses add is estimated over all of them together.
     timed = (updates, steps, samples)
     update_s, step_s, sample_s = map(statistics.median, timed)
-    busy = sum(map(sum, timed)) / sum(len(q) * statistics.median(q) for q in timed)
+    busy = sum(map(sum, timed)) / sum(len(each) * statistics.median(each) for each in timed)
     validation_s = count * step_s + length / max(1, few) * sample_s
     return Pace(update_s * busy, validation_s * busy)
 
@@ -93,13 +98,29 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def set_steps(config: Config, pace: Pace, seconds: float) -> tuple[Config, str]:
+    """Turn `train.minutes` into steps.
+
+    Returns:
+        config: with `train.steps`, and `validate_every` where validations would take too long.
+        note: what was chosen, one line.
+    """
+    minutes, chosen = config.train.minutes, config.train.validate_every
+    steps, every = plan(seconds, pace, None if chosen == "auto" else chosen)
+    note = f"{minutes:g} minutes are {steps:,} steps here; the same with --steps {steps}"
+    if chosen == "auto" and every is not None:
+        config = config.replace(train__validate_every=every)
+        note += f" --set train.validate_every={every}"
+    return config.replace(train__steps=steps, train__minutes=None), note
+
+
 def plan(seconds: float, pace: Pace, validate_every: int | None) -> tuple[int, int | None]:
-    """Find how many updates fit, and how many validations are worth their time.
+    """Return how many steps fit into a time, and how often to validate.
 
     Args:
         seconds: for everything that is still to be done.
-        pace: what was timed.
-        validate_every: updates between validations, where somebody chose it.
+        pace: the measured times.
+        validate_every: steps between validations; None where it was not given.
 
     Returns:
         steps: at least 1.
@@ -108,8 +129,8 @@ def plan(seconds: float, pace: Pace, validate_every: int | None) -> tuple[int, i
     """
     left = max(0.0, seconds - _LEAVING_S)
     if validate_every is not None:
-        per_update = pace.update_s + pace.validation_s / validate_every
-        return max(1, int(left / per_update)), validate_every
+        per_step = pace.update_s + pace.validation_s / validate_every
+        return max(1, int(left / per_step)), validate_every
     affordable = VALIDATIONS
     if VALIDATIONS * pace.validation_s > left / 4:
         affordable = max(1, int(left / 4 / pace.validation_s))

@@ -1,7 +1,7 @@
-"""Begin a training, or go on with one: from settings and a text to a trainer.
+"""Prepare a training: from settings and a text to a trainer.
 
-begin     text -> vocabulary -> preset -> ids.bin -> B and T that fit -> steps -> Trainer
-resume    last.npz -> the same text? -> Trainer, put back where it was
+start     text -> vocabulary -> settings -> memory -> folder -> ids.bin -> pace -> Trainer
+resume    last.npz -> threads -> the same text -> memory -> Trainer, restored
 """
 
 import time
@@ -15,36 +15,33 @@ import numpy as np
 from charlm import environment
 from charlm.errors import CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
-from charlm.runs.folder import Run, create
+from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import expect, load_model, read_config, read_counts
 from charlm.settings.files import to_yaml
-from charlm.settings.presets import choose_preset
-from charlm.settings.schema import Config
+from charlm.settings.resolve import last_given, resolve
+from charlm.settings.schema import Config, DataConfig, Overrides
 from charlm.storage.checkpoint import Checkpoint, load
-from charlm.text.batches import fit
 from charlm.text.corpus import TextInfo, encode_to_file, file_sha256, open_ids, scan, split
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import memory
-from charlm.training.planning import TIMING_SHARE, Pace, measure, plan
+from charlm.training.finetuning import model_settings
+from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
 from charlm.training.trainer import Progress, Trainer
 from charlm.types import Ids
 
-# A shorter run is over before its length could be estimated.
-_WORTH_TIMING = 50
-_LONGEST_TIMING_S = 12.0
-_LONGEST_GLANCE_S = 3.0
+_MOST_THREADS = 1024
 _LONGEST_VERSION = 40
 
 
 @dataclass
 class PreparedRun:
-    """Hold a trainer that is ready to go, and what there is to say about it.
+    """A trainer that is ready to run.
 
     Attributes:
         trainer: ready for `events`.
-        pace: what was timed; None where the run is too short to time.
-        notes: one line each.
+        pace: measured times; None where the run is too short to be timed, or resumed.
+        notes: what was chosen or found, one line each.
     """
 
     trainer: Trainer
@@ -52,61 +49,74 @@ class PreparedRun:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare_run(
-    config: Config,
-    given: frozenset[str],
+def start_run(
+    overrides: Sequence[Overrides],
     checkpoints: Path,
     name: str | None = None,
-    spent_s: float = 0.0,
+    *,
+    threads: int | None = None,
     reading: Callable[[int, int], object] | None = None,
+    began: float | None = None,
 ) -> PreparedRun:
-    """Set a new run up in a folder of its own.
+    """Prepare a new run in a folder of its own.
 
     Args:
-        config: the settings.
-        given: the keys somebody chose; the others may shrink to fit a short text.
+        overrides: the settings given, from the weakest to the strongest.
         checkpoints: the folder of all runs.
         name: the run's; the text's stem where None.
-        spent_s: seconds already spent out of `train.minutes`.
-        reading: is told how many of the text's bytes are read, and how many there are. A text is
-            read twice, and counts half each time.
+        threads: of the BLAS; unchanged where None.
+        reading: called with the number of the text's bytes read and with their total. A text is
+            read twice, and each reading counts half.
+        began: `time.perf_counter()` when the clock of `train.minutes` started; now where None.
 
     Raises:
+        ConfigError: a setting is invalid, or there is too little memory.
         TextError: the text cannot be read, or is too short.
-        ConfigError: there is too little memory.
         RunError: the run's folder cannot be made.
-        CheckpointError: the one that `train.init_from` names is damaged.
+        CheckpointError: the one that `train.init_from` names is missing or damaged.
     """
-    began = time.perf_counter() - spent_s
-    # Before there is a model of its settings, which may be of any size.
-    old = None if config.train.init_from is None else load_model(Path(config.train.init_from))
-    paths = [Path(q) for q in config.data.path]
-    source = _source(paths, config)
+    began = time.perf_counter() if began is None else began
+    if threads is not None:
+        environment.set_threads(threads)
+    pretrained, base = None, None
+    if (where := last_given(overrides, "train.init_from")) is not None:
+        path = find_checkpoint(where, checkpoints).absolute()
+        pretrained = load_model(path)
+        base = model_settings(path, pretrained.config)
+        overrides = [*overrides, Overrides("init_from", {"train.init_from": str(path)})]
+    pending = resolve(overrides, base)
+
+    data = pending.config.data
+    paths = [Path(path) for path in data.path]
+    source = _source(paths, data)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
-    vocabulary, counts, sha256 = scan(source, config.data.min_count, *watches)
-    config, chosen = choose_preset(config, given, int(counts.sum()))
-    config, notes = _fit(config, given, int(counts.sum()))
-    if chosen:
-        notes.insert(0, chosen)
-    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
+    vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
+    config, notes = pending.finalize(int(counts.sum()))
+    _check_memory(config, vocabulary)
     if vocabulary.unknown_id is not None:
         rare = np.count_nonzero(counts) - len(vocabulary.symbols)
         notes.append(
-            f"{rare:,} characters that occur less than {config.data.min_count} times are one "
-            "unknown symbol, which is never drawn"
+            f"{rare:,} characters that occur less than {data.min_count} times are one unknown "
+            "symbol, which is never drawn"
         )
+
     run = create(checkpoints, paths[0].absolute().stem if name is None else name)
     try:
-        named = tuple(str(q.absolute()) for q in paths)
-        text = encode_to_file(source, vocabulary, run.ids, named, *watches)
+        text = encode_to_file(source, vocabulary, run.ids, _absolute(paths), *watches)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
         ids = open_ids(run.ids, vocabulary.dtype)
-        config, pace = _set_steps(config, vocabulary, text, ids, began, notes)
+        pace, minutes, steps = None, config.train.minutes, config.train.steps
+        if steps is None or steps >= WORTH_TIMING:
+            pace = measure(config, vocabulary, text, ids)
+        if minutes is not None and pace is not None:
+            left = minutes * 60 - (time.perf_counter() - began)
+            config, note = set_steps(config, pace, left)
+            notes.append(note)
         run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
-        if old is not None:
-            kept, fresh, _ = trainer.begin_with(old)
+        if pretrained is not None:
+            kept, fresh, _ = trainer.begin_with(pretrained)
             notes.append(
                 f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
                 f"{fresh:,} new"
@@ -120,52 +130,65 @@ def prepare_run(
         raise
 
 
-def resume_run(run: Run, moved_to: Sequence[Path] = (), steps: int | None = None) -> PreparedRun:
-    """Go on with a run from its last checkpoint.
+def resume_run(
+    run: Run,
+    moved_to: Sequence[Path] = (),
+    steps: int | None = None,
+    *,
+    threads: int | None = None,
+) -> PreparedRun:
+    """Prepare a run to continue from its last checkpoint.
 
     Args:
         run: the run.
         moved_to: where its text is now, if it moved.
-        steps: a new goal; the schedule stretches with it.
+        steps: a new number of steps in all; the schedule stretches with it.
+        threads: of the BLAS; those that the run had where None, as another number may change the
+            last bits of the result.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
-        TextError: the text is not the one the run began with.
+        TextError: the text is not the run's.
         ConfigError: there is too little memory.
-        RunError: the new goal lies behind the run, or another process trains it.
+        RunError: fewer steps than are made, or another process trains the run.
     """
     run.take()
     try:
-        return _resume(run, moved_to, steps)
+        return _resume(run, moved_to, steps, threads)
     except BaseException:
         run.release()
         raise
 
 
-def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> PreparedRun:
+def _resume(
+    run: Run, moved_to: Sequence[Path], steps: int | None, threads: int | None
+) -> PreparedRun:
     checkpoint = load(run.last)
     config, vocabulary = read_config(run.last, checkpoint.meta)
     made = read_counts(checkpoint, "progress", Progress).step
+    if threads is None:
+        threads = checkpoint.meta.get("threads")
+    if isinstance(threads, int) and 0 < threads <= _MOST_THREADS:
+        environment.set_threads(threads)
     notes = _version_notes(checkpoint.meta)
     text, text_notes = _same_text(run, checkpoint, config, vocabulary, moved_to)
     notes += text_notes
     if steps is not None and steps < made:
         raise RunError(
             "--steps",
-            f"must be at least the {made:,} updates that are made, got {steps:,}",
+            f"must be at least the {made:,} steps that are made, got {steps:,}",
             "a run cannot go back",
         )
-    goal = config.train.steps if steps is None else steps
-    moved = goal != config.train.steps
+    moved = steps is not None and steps != config.train.steps
     if moved:
         notes.append(
-            f"the goal moved from {config.train.steps:,} to {goal:,} updates, and the "
-            "learning rate's schedule with it"
+            f"the goal moved from {config.train.steps:,} to {steps:,} steps, and the learning "
+            "rate's schedule with it"
         )
-        config = config.replace(train__steps=goal)
+        config = config.replace(train__steps=steps)
     ids = open_ids(run.ids, vocabulary.dtype)
-    _check(checkpoint, config, vocabulary, ids)
-    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
+    _check_fit(checkpoint, config, vocabulary, ids)
+    _check_memory(config, vocabulary)
     trainer = Trainer(config, vocabulary, text, ids, run)
     trainer.restore(checkpoint)
     if moved:
@@ -176,8 +199,8 @@ def _resume(run: Run, moved_to: Sequence[Path], steps: int | None) -> PreparedRu
     return PreparedRun(trainer, None, notes)
 
 
-def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: Ids) -> None:
-    """Hold settings that ask for memory against the text and the arrays, before there is a trainer.
+def _check_fit(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: Ids) -> None:
+    """Check settings against the text and the arrays, before anything of their size is allocated.
 
     Raises:
         CheckpointError: they do not fit.
@@ -194,13 +217,20 @@ def _check(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: 
         raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
 
 
-def _source(paths: Sequence[Path], config: Config) -> Source:
-    data = config.data
+def _check_memory(config: Config, vocabulary: Vocabulary) -> None:
+    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
+
+
+def _source(paths: Sequence[Path], data: DataConfig) -> Source:
     return Source.find(paths, data.glob, data.encoding, data.level)
 
 
+def _absolute(paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(str(path.absolute()) for path in paths)
+
+
 def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
-    """Add up two readings of `total` bytes, and tell half of the sum."""
+    """Return a watch that reports half of the bytes of two readings of `total` bytes."""
     done = 0
 
     def watch(piece: bytes) -> None:
@@ -211,74 +241,6 @@ def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
     return watch
 
 
-def _fit(config: Config, given: frozenset[str], characters: int) -> tuple[Config, list[str]]:
-    """Shrink B and T to a short text, and turn `full` and epochs into numbers."""
-    train = config.train
-    N = split(characters, config.data.validation, config.data.test)[0].size
-    B, T, notes = train.batch_size, train.seq_len, []
-    full = T == "full"
-    fitted_B, fitted_T = fit(
-        N,
-        B,
-        1 if full else int(T),
-        B_may_shrink="train.batch_size" not in given,
-        T_may_shrink="train.seq_len" not in given,
-    )
-    if full:
-        fitted_T = max(1, N // fitted_B)
-        notes.append(f"full backpropagation: {fitted_T:,} steps, a whole stream")
-    elif (fitted_B, fitted_T) != (B, T):
-        notes.append(
-            f"the text is short: {fitted_B} streams of {fitted_T} steps instead of {B} of {T}"
-        )
-    # A character to read, and the one after it.
-    wanted = max(2, fitted_B * fitted_T)
-    if wanted > N:
-        least = int(wanted / (1 - config.data.validation - config.data.test))
-        while split(least, config.data.validation, config.data.test)[0].size < wanted:
-            least += 1
-        raise TextError(
-            config.data.path[0],
-            f"{characters:,} characters is too short, batch_size={fitted_B} x seq_len={fitted_T} "
-            f"needs at least {least:,}",
-            "lower either" if fitted_B * fitted_T > 1 else "name a longer text",
-        )
-    config = config.replace(train__batch_size=fitted_B, train__seq_len=fitted_T)
-    if train.epochs is not None:
-        chunks = N // fitted_B // fitted_T
-        steps = max(1, round(train.epochs * chunks))
-        config = config.replace(train__steps=steps, train__epochs=None)
-    return config, notes
-
-
-def _set_steps(
-    config: Config,
-    vocabulary: Vocabulary,
-    text: TextInfo,
-    ids: Ids,
-    began: float,
-    notes: list[str],
-) -> tuple[Config, Pace | None]:
-    """Turn minutes into steps, and time what is long enough to be asked about."""
-    minutes, steps = config.train.minutes, config.train.steps
-    if minutes is None and steps is not None and steps < _WORTH_TIMING:
-        return config, None
-    timed = config.replace(train__steps=steps or 10**6, train__minutes=None)
-    if minutes is None:
-        return config, measure(timed, vocabulary, text, ids, _LONGEST_GLANCE_S)
-    seconds = min(minutes * 60 * TIMING_SHARE, _LONGEST_TIMING_S)
-    pace = measure(timed, vocabulary, text, ids, seconds)
-    chosen = config.train.validate_every
-    left = minutes * 60 - (time.perf_counter() - began)
-    steps, every = plan(left, pace, None if chosen == "auto" else chosen)
-    note = f"{minutes:g} minutes are {steps:,} updates here; the same with --steps {steps}"
-    if chosen == "auto" and every is not None:
-        timed = timed.replace(train__validate_every=every)
-        note += f" --set train.validate_every={every}"
-    notes.append(note)
-    return timed.replace(train__steps=steps), pace
-
-
 def _same_text(
     run: Run,
     checkpoint: Checkpoint,
@@ -286,15 +248,15 @@ def _same_text(
     vocabulary: Vocabulary,
     moved_to: Sequence[Path],
 ) -> tuple[TextInfo, list[str]]:
-    """Make sure that the run's ids are those it began with, from the text if need be."""
+    """Return the run's text, after a check of its ids; encode it again if they are damaged."""
     try:
         text = TextInfo.from_dict(checkpoint.meta["text"])
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(run.last, "names no text", "the file is damaged") from None
-    paths = list(moved_to) or [Path(q) for q in text.paths or (text.path,)]
-    path, there, notes = paths[0], all(q.exists() for q in paths), []
+    paths = list(moved_to) or [Path(path) for path in text.paths or (text.path,)]
+    path, there, notes = paths[0], all(path.exists() for path in paths), []
     if there or moved_to:
-        source = _source(paths, config)
+        source = _source(paths, config.data)
         if source.sha256() != text.sha256:
             raise TextError(
                 path,
@@ -302,8 +264,7 @@ def _same_text(
                 "name the right one, or another run with --name, or start a new one without "
                 "--resume",
             )
-        named = tuple(str(q.absolute()) for q in paths)
-        text = replace(text, path=source.name, paths=named)
+        text = replace(text, path=source.name, paths=_absolute(paths))
     intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
     if not intact:
         if not there:
@@ -320,7 +281,7 @@ def _same_text(
 
 
 def _version_notes(meta: Mapping[str, Any]) -> list[str]:
-    """Say what differs from the machine that wrote the checkpoint; the result may then too."""
+    """Return a note of what differs from the machine that wrote the checkpoint, if anything."""
     now: dict[str, Any] = {**environment.versions(), "threads": environment.threads()}
     versions = meta.get("versions")
     then: dict[str, Any] = versions if isinstance(versions, dict) else {}

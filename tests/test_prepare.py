@@ -1,0 +1,186 @@
+"""Preparing a run: what is checked, chosen and measured before the first step."""
+
+import functools
+import math
+import re
+
+import numpy as np
+import pytest
+from conftest import open_ids, overrides, settings
+
+import charlm
+from charlm import environment
+from charlm.errors import ConfigError, TextError
+from charlm.runs.folder import Run
+from charlm.settings.schema import Overrides
+from charlm.storage.checkpoint import load
+from charlm.text import source
+from charlm.text.corpus import TextInfo
+from charlm.training import planning, prepare
+from charlm.training.planning import Pace, measure, plan
+from charlm.training.prepare import resume_run, start_run
+from charlm.training.trainer import Trainer
+
+
+def test_a_short_text_has_fewer_streams(tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("A tale of two thousand characters.\n" * 58)
+    given = {"preset": "small", "model.hidden": 12, "train.steps": 3, "data.path": str(path)}
+    prepared = start_run([Overrides("test", given)], tmp_path, "a")
+    assert (prepared.trainer.streams.B, prepared.trainer.streams.T) == (4, 64)
+    assert prepared.notes == ["the text is short: 4 streams of 64 time steps instead of 64 of 64"]
+    list(prepared.trainer.events())
+    sizes = Overrides("test", {"train.batch_size": 64, "train.seq_len": 64})
+    with pytest.raises(TextError) as error:
+        start_run([Overrides("test", given), sizes], tmp_path, "b")
+    assert error.value.where == str(path)
+    assert error.value.problem.startswith(
+        "2,030 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552"
+    )
+    assert not (tmp_path / "b").exists()
+
+
+def test_full_backpropagation(text_file, tmp_path):
+    given = overrides(text_file, train__seq_len="full", train__steps=2)
+    trainer = start_run(given, tmp_path, "a").trainer
+    assert (trainer.streams.T, trainer.streams.chunks) == (3600 // 4, 1)
+    list(trainer.events())
+
+
+def test_epochs_become_steps(text_file, tmp_path):
+    given = overrides(text_file, train__steps=None, train__epochs=1.5)
+    trainer = start_run(given, tmp_path, "a").trainer
+    assert trainer.steps == round(1.5 * (3600 // 4 // 8))
+    assert trainer.config.train.epochs is None
+
+
+def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "measure", lambda *_: Pace(update_s=0.5, validation_s=1.0))
+    given = overrides(text_file, train__steps=None, train__minutes=1.0)
+    prepared = start_run(given, tmp_path, "a")
+    steps = prepared.trainer.steps
+    assert steps == pytest.approx((60 - 1 - 8) / 0.5, abs=4)
+    assert any(f"the same with --steps {steps}" in note for note in prepared.notes)
+    assert prepared.trainer.config.train.minutes is None
+    assert Pace(0.5, 1.0).total_s(steps, math.ceil(steps / 8)) < 60
+    late = start_run(given, tmp_path, "b", began=prepare.time.perf_counter() - 30)
+    assert late.trainer.steps == pytest.approx(steps - 60, abs=4), "half a minute has gone already"
+
+
+def test_plan_counts_validations():
+    assert plan(101, Pace(1.0, 5.0), 10) == (66, 10)
+    assert plan(101, Pace(1.0, 1.0), None) == (92, None)
+    assert plan(101, Pace(1.0, 20.0), None) == (80, 80), "one validation, and most of the time"
+    assert plan(0, Pace(1.0, 5.0), None) == (1, 1)
+    assert plan(0.6, Pace(1.0, 0.0), None) == (1, None)
+
+
+@pytest.mark.parametrize(("pause_at", "busy"), [(None, 1.0), (3, 1.67), (40, 1.41), (225, 1.41)])
+def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause_at, busy):
+    """A step takes 0.1 s, a time step 1 ms; a pause of 1 s hits a step, a time step, a sample."""
+    clock, calls = [0.0], [0]
+
+    def work(cost):
+        calls[0] += 1
+        clock[0] += cost + (1.0 if calls[0] == pause_at else 0.0)
+
+    monkeypatch.setattr(planning.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(Trainer, "update", lambda _: work(0.1))
+    monkeypatch.setattr(
+        planning, "cross_entropy", lambda z, _: work(0.001 if z.shape[1] == 1 else 9)
+    )
+    monkeypatch.setattr(Trainer, "sample", lambda _, length: work(0.0001 * length))
+    vocabulary, ids = open_ids(text_file, tmp_path)
+
+    def pace(**changes):
+        text = TextInfo("", ids.size, "", "")
+        return measure(settings(text_file, **changes), vocabulary, text, ids)
+
+    timed = pace(train__steps=1000, train__sample_length=400)
+    assert timed.update_s / 0.1 == pytest.approx(busy, abs=0.04)
+    assert timed.validation_s / (0.001 * 400 + 0.0001 * 400) == pytest.approx(timed.update_s / 0.1)
+    began = clock[0]
+    assert pace(train__steps=50, data__validation=0.0).validation_s == 0
+    assert clock[0] - began == pytest.approx(0.7), "few steps are not worth three seconds"
+
+
+def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
+    """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
+    began = start_run(overrides(text_file), tmp_path / "runs", "a")
+    list(began.trainer.events())
+    monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
+    with pytest.raises(ConfigError) as error:
+        start_run(overrides(text_file, model__hidden=16384), tmp_path / "runs", "b")
+    assert error.value.where == "train"
+    assert re.fullmatch(
+        r"needs 1\d\d\.\d GB of memory, got 1\.0 MB that are free here", error.value.problem
+    )
+    assert error.value.advice == "lower model.hidden (16384) or model.layers (2)"
+    long = overrides(text_file, train__batch_size=3, train__seq_len=1000)
+    with pytest.raises(ConfigError) as error:
+        start_run(long, tmp_path / "runs", "b")
+    assert error.value.advice == "lower train.batch_size (3) or train.seq_len (1000)"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
+    monkeypatch.setattr(environment, "free_memory", lambda: 1000)
+    with pytest.raises(ConfigError, match="of memory"):
+        resume_run(Run(tmp_path / "runs" / "a"))
+    monkeypatch.setattr(environment, "free_memory", lambda: None)
+    resume_run(Run(tmp_path / "runs" / "a")).trainer.run.release()
+
+
+def test_a_start_that_is_interrupted_leaves_no_folder(tmp_path, text_file, monkeypatch):
+    """Each of the two readings of a text counts half; whatever stops either, no run is left."""
+    monkeypatch.setattr(source, "PIECE_BYTES", 1000)
+    calls, runs = [], tmp_path / "runs"
+    prepared = start_run(overrides(text_file), runs, reading=lambda *call: calls.append(call))
+    prepared.trainer.run.discard()
+    assert calls == [(k * 500, 4000) for k in range(1, 9)]
+
+    def stop(goal, done, _):
+        if done >= goal:
+            raise KeyboardInterrupt
+
+    for goal in (1000, 3000):
+        with pytest.raises(KeyboardInterrupt):
+            start_run(overrides(text_file), runs, reading=functools.partial(stop, goal))
+        assert list(runs.iterdir()) == []
+
+
+@pytest.fixture
+def blas():
+    """Put the number of threads back after a test."""
+    count = environment.threads()
+    yield
+    environment.set_threads(count)
+
+
+@pytest.mark.usefixtures("blas")
+def test_threads_are_set_after_numpy_is_loaded():
+    from threadpoolctl import threadpool_info
+
+    for count in (2, 1):
+        environment.set_threads(count)
+        np.dot(np.ones((64, 64)), np.ones((64, 64)))
+        info = [library for library in threadpool_info() if library["user_api"] == "blas"]
+        if not info:
+            pytest.skip("threadpoolctl does not know this BLAS")
+        assert {library["num_threads"] for library in info} == {count} == {environment.threads()}
+
+
+@pytest.mark.usefixtures("blas")
+def test_a_resume_uses_the_recorded_number_of_threads(tmp_path, text_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepared = start_run(overrides(text_file), tmp_path / "checkpoints", "a", threads=2)
+    for event in prepared.trainer.events():
+        if isinstance(event, charlm.Saved):
+            prepared.trainer.ask_to_stop()
+    run = prepared.trainer.run
+    assert load(run.last).meta["threads"] == 2
+    environment.set_threads(1)
+    resumed = charlm.resume("a")
+    assert environment.threads() == 2
+    assert not resumed.notes
+    resumed._trainer.run.release()
+    prepared = resume_run(run, threads=1)
+    assert environment.threads() == 1
+    assert any("threads 2 -> 1" in note for note in prepared.notes)
