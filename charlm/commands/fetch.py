@@ -25,43 +25,31 @@ def fetch(
 
     Example: charlm fetch tinyshakespeare
     """
-    from charlm.text.known import KNOWN
+    from charlm.storage.fetch import KNOWN_TEXTS
+    from charlm.storage.fetch import fetch as download
 
     if name is None:
         if url is not None:
             raise typer.BadParameter("--url needs the NAME of the text that lies there")
-        for text in KNOWN.values():
-            show(f"{text.name}, {size(text.nbytes)}, {text.licence}\n  {text.about}\n  {text.url}")
+        for known, text in KNOWN_TEXTS.items():
+            show(f"{known}, {size(text.nbytes)}\n  {text.about}\n  {text.url}")
         return
 
-    import signal
     import sys
-    from contextlib import closing
 
     from tqdm import tqdm
 
-    from charlm.storage.fetch import fetch as download
-    from charlm.storage.fetch import is_there, known
-
-    # Ends by way of what cleans up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    text = known(name)
-    path = to / f"{text.name}.txt"
-    if is_there(text, path):
-        say(f"{path}: is there already, {text.nbytes:,} bytes with the right SHA-256")
-        return
-    bar = tqdm(
-        total=text.nbytes,
+    total = KNOWN_TEXTS[name].nbytes if name in KNOWN_TEXTS else None
+    with tqdm(
+        total=total,
         unit="B",
         unit_scale=True,
         dynamic_ncols=True,
         file=sys.stderr,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar, closing(download(text, path, url)) as pieces:
-        for count in pieces:
-            bar.update(count)
+        disable=total is None or not sys.stderr.isatty(),
+    ) as bar:
+        path = download(name, to, url, bar.update)
     say(
-        f"{path}: {text.nbytes:,} bytes with the right SHA-256; learn it with: "
+        f"{path}: {path.stat().st_size:,} bytes with the right SHA-256; learn it with: "
         f"charlm train {argument(path)}"
     )
