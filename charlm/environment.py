@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from charlm._version import __version__
+from charlm.errors import CharlmError
 
 _THREAD_VARIABLES: Final = (
     "OPENBLAS_NUM_THREADS",
@@ -94,3 +95,32 @@ def versions() -> dict[str, str]:
         "blas": f"{blas['name']} {blas['version']}",
         "machine": platform.machine(),
     }
+
+
+def require(module: str, extra: str, where: object, error: type[CharlmError]) -> Any:
+    """Import an optional library, or a module of it such as `matplotlib.figure`.
+
+    Args:
+        module: its dotted name.
+        extra: of pyproject.toml, that installs it.
+        where: what needs it, for the message.
+        error: the class to raise.
+
+    Raises:
+        CharlmError: it is not installed, or cannot be imported.
+    """
+    import importlib
+
+    library = module.partition(".")[0]
+    try:
+        importlib.import_module(library)
+        return importlib.import_module(module)
+    except (ImportError, OSError) as cause:
+        absent = isinstance(cause, ModuleNotFoundError) and cause.name == library
+        first_line = str(cause).partition("\n")[0]
+        state = "is not installed" if absent else f"cannot be imported ({first_line})"
+        raise error(
+            where,
+            f"needs {library}, which {state}",
+            f"pip install {library}, or '.[{extra}]' in a checkout of charlm",
+        ) from None

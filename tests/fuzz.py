@@ -31,7 +31,7 @@ import charlm
 from charlm.commands import info
 from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, TextError
 from charlm.exchange.formats import Format
-from charlm.exchange.transfer import bring, export
+from charlm.exchange.transfer import export_model, import_run
 from charlm.runs.check import check
 from charlm.runs.folder import Run
 from charlm.runs.loading import load_model
@@ -155,7 +155,7 @@ def import_(given: tuple[str, bytes]) -> str:
     """As `charlm import` reads it."""
     name, content = given
     try:
-        brought = bring(put(content, name), folder() / "imported")
+        brought = import_run(put(content, name), folder() / "imported")
         load_model(brought.best)
     except CharlmError as error:
         shutil.rmtree(folder() / "imported", ignore_errors=True)
@@ -278,7 +278,7 @@ def exports() -> dict[str, Callable[[Random], bytes]]:
     for to, change in changed.items():
         path = folder() / f"good{to.suffix}"
         try:
-            export(good_model(), to, path)
+            export_model(good_model(), to, path)
         except charlm.ExchangeError:
             continue
         made[f"input{to.suffix}"] = partial(change, path=path)

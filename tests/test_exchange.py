@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from checks import relative_error
 
+from charlm.environment import require
 from charlm.errors import ExchangeError
-from charlm.exchange import formats, onnx_file, transfer
+from charlm.exchange import onnx_file, transfer
 from charlm.exchange.description import Description, to_text
-from charlm.exchange.formats import Format
+from charlm.exchange.formats import Format, format_of
 from charlm.exchange.layout import shapes, to_state_dict
 from charlm.nn.functions import softmax
 from charlm.nn.model import Model
@@ -141,7 +142,7 @@ def in_onnxruntime(content):
 def test_pytorch_computes_the_same(cell, embedding, L, tmp_path):
     torch = need("torch")
     trained = network(cell, embedding, L)
-    transfer.export(trained, Format.PYTORCH, tmp_path / "a.pt")
+    transfer.export_model(trained, Format.PYTORCH, tmp_path / "a.pt")
     file = torch.load(tmp_path / "a.pt", weights_only=True)
     assert set(file) == {"state_dict", "charlm"}
     _, run = in_pytorch(torch, file["state_dict"], trained)
@@ -152,7 +153,7 @@ def test_pytorch_computes_the_same(cell, embedding, L, tmp_path):
 def test_safetensors_holds_the_same(cell, embedding, L, tmp_path):
     reader = need("safetensors.numpy")
     trained = network(cell, embedding, L)
-    transfer.export(trained, Format.SAFETENSORS, tmp_path / "a.safetensors")
+    transfer.export_model(trained, Format.SAFETENSORS, tmp_path / "a.safetensors")
     stored = reader.load_file(tmp_path / "a.safetensors")
     expected = to_state_dict(trained.config.model, trained.model.parameters.copies())
     assert stored.keys() == expected.keys()
@@ -164,7 +165,7 @@ def test_safetensors_holds_the_same(cell, embedding, L, tmp_path):
 def test_onnx_computes_the_same(cell, embedding, L, tmp_path):
     onnx = need("onnx")
     trained = network(cell, embedding, L)
-    transfer.export(trained, Format.ONNX, tmp_path / "a.onnx")
+    transfer.export_model(trained, Format.ONNX, tmp_path / "a.onnx")
     content = (tmp_path / "a.onnx").read_bytes()
     onnx.checker.check_model(content, full_check=True)
     session, run = in_onnxruntime(content)
@@ -192,8 +193,8 @@ def test_shapes_are_those_of_the_state_dict(cell, embedding, L):
 def test_round_trip_is_exact(cell, embedding, L, to, tmp_path):
     need_library(to)
     trained = network(cell, embedding, L)
-    transfer.export(trained, to, tmp_path / f"a{to.suffix}")
-    run = transfer.bring(tmp_path / f"a{to.suffix}", tmp_path / "runs")
+    transfer.export_model(trained, to, tmp_path / f"a{to.suffix}")
+    run = transfer.import_run(tmp_path / f"a{to.suffix}", tmp_path / "runs")
     assert run.folder == tmp_path / "runs" / "a"
     back = load_model(run.best)
     views = back.model.parameters.views
@@ -218,7 +219,7 @@ def test_other_precisions_become_float32(to, dtype, tmp_path):
         torch.save({"state_dict": converted, "charlm": about}, path)
     else:
         need("safetensors.torch").save_file(converted, path, metadata={"charlm": about})
-    arrays = load(transfer.bring(path, tmp_path / "runs").best).arrays
+    arrays = load(transfer.import_run(path, tmp_path / "runs").best).arrays
     assert all(q.dtype == np.float32 for q in arrays.values())
     expected = converted["output.weight"].to(torch.float32).numpy()
     assert np.array_equal(arrays["output.W"], expected)
@@ -232,7 +233,7 @@ def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
     need_library(to)
     trained = network(cell, 4, 2)
     path = tmp_path / "a.pt"
-    transfer.export(trained, Format.PYTORCH, path)
+    transfer.export_model(trained, Format.PYTORCH, path)
     file = torch.load(path, weights_only=True)
     module, run = in_pytorch(torch, file["state_dict"], trained)
     generator = torch.Generator().manual_seed(0)
@@ -245,7 +246,7 @@ def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
     else:
         saver = need("safetensors.torch")
         saver.save_file(module.state_dict(), further, metadata={"charlm": file["charlm"]})
-    back = load_model(transfer.bring(further, tmp_path / "runs").best)
+    back = load_model(transfer.import_run(further, tmp_path / "runs").best)
     assert compare(back, run) < CLOSE
     assert compare(trained, run) > 1e-2
 
@@ -388,7 +389,7 @@ def test_a_broken_library_is_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "onnx", raising=False)
     with pytest.raises(ExchangeError) as caught:
-        formats.library(Format.ONNX, "--to onnx")
+        require("onnx", "onnx", "--to onnx", ExchangeError)
     assert str(caught.value) == (
         "--to onnx: needs onnx, which cannot be imported (libonnx.so: not found); pip install "
         "onnx, or '.[onnx]' in a checkout of charlm"
@@ -403,7 +404,7 @@ def test_extras_are_those_of_pyproject():
     for to in Format:
         (requirement,) = extras[to]
         assert re.match(r"[a-z]+", requirement)[0] == to.library
-        assert formats.of(Path(f"a{to.suffix.upper()}")) is to
+        assert format_of(Path(f"a{to.suffix.upper()}")) is to
 
 
 # What is refused on the way in; the files are written by the libraries themselves.

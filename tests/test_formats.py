@@ -14,7 +14,7 @@ import pytest
 
 import charlm
 from charlm.errors import CheckpointError
-from charlm.exchange.transfer import bring
+from charlm.exchange.transfer import import_run
 from charlm.runs.folder import Run
 from charlm.storage import archive
 from charlm.storage.checkpoint import load
@@ -78,7 +78,7 @@ def test_old_exports_are_imported(version, suffix, library, tmp_path):
         importlib.import_module(library)
     except ImportError:
         pytest.skip(f"{library} is not installed")
-    run = bring(FORMATS / str(version) / f"lstm{suffix}", tmp_path)
+    run = import_run(FORMATS / str(version) / f"lstm{suffix}", tmp_path)
     found = charlm.load(run.folder).log_probs(TEXT).tolist()
     assert found == pytest.approx(LOG_PROBS[version]["lstm"], abs=2e-6)
 

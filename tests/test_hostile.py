@@ -11,7 +11,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
@@ -23,8 +22,7 @@ from test_sample_command import VOCABULARY, finish, write_checkpoint
 
 import charlm as library
 from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError, TextError
-from charlm.exchange import pytorch_file
-from charlm.exchange.transfer import bring
+from charlm.exchange.transfer import import_run
 from charlm.runs.folder import Run
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config
@@ -471,61 +469,39 @@ def pickled(path: Path, content: bytes) -> Path:
 
 def test_hostile_pickles_are_not_run(tmp_path):
     pytest.importorskip("torch")
-    # A tuple of a tuple of a tuple, each twice: its hash takes 2^60 steps.
-    nested = b"".join(bytes((ord("q"), k, ord("h"), k, 0x86)) for k in range(60))
     objects = (ExchangeError, "holds Python objects besides tensors, and loading those could run")
     cases = {
         "command": (pickle.dumps(Trap(tmp_path / "trapped"), 2), *objects),
-        "memory": (b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x00\x7f\x85R.", *objects),
-        "time": (
-            b"\x80\x02})" + nested + b"K\x01s.",
-            CheckpointError,
-            "refers to itself too often",
-        ),
-        "length": (b"\x80\x02" + b"]" * 300_000 + b".", CheckpointError, "is too large"),
         "nothing": (b"", CheckpointError, "cannot be read"),
         "no end": (b"\x80\x02}", CheckpointError, "cannot be read"),
     }
-    for name, (content, kind, message) in cases.items():
-        began = time.monotonic()
+    for content, kind, message in cases.values():
         with pytest.raises(kind, match=message):
-            bring(pickled(tmp_path / "a.pt", content), tmp_path / "runs")
-        assert time.monotonic() - began < 30, name
-    assert sorted(q.name for q in tmp_path.iterdir()) == ["a.pt"]
+            import_run(pickled(tmp_path / "a.pt", content), tmp_path / "runs")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt"]
 
 
 def test_tensors_larger_than_their_file_are_not_touched(tmp_path):
     torch = pytest.importorskip("torch")
-    about = "x"
-    one = torch.zeros(1)
-    for q in (one.expand(10**12), one.expand(10**6, 10**6)):
-        torch.save({"state_dict": {"output.bias": q}, "charlm": about}, tmp_path / "a.pt")
+    path, one = tmp_path / "a.pt", torch.zeros(1)
+    for tensor in (one.expand(10**12), one.expand(10**6, 10**6)):
+        torch.save({"state_dict": {"output.bias": tensor}, "charlm": "x"}, path)
         with pytest.raises(CheckpointError, match="its tensors are larger than the file"):
-            bring(tmp_path / "a.pt", tmp_path / "runs")
-    # A tensor that reaches beyond its numbers would be given whatever lies in memory there.
-    torch.save({"state_dict": {"output.bias": torch.zeros(9)}, "charlm": about}, tmp_path / "a.pt")
-    inside = mutations.members.__wrapped__(tmp_path / "a.pt")
-    (name,) = [q for q in inside if q.endswith("data.pkl")]
-    assert inside[name].count(b"K\x09\x85") == 1
-    inside[name] = inside[name].replace(b"K\x09\x85", b"K\x0f\x85")
-    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+            import_run(path, tmp_path / "runs")
+    # A storage that claims more than its record holds must not reach beyond the file.
+    torch.save({"state_dict": {"output.bias": torch.zeros(9)}, "charlm": "x"}, path)
+    inside = mutations.members.__wrapped__(path)
+    (name,) = [member for member in inside if member.endswith("data.pkl")]
+    count = (10**6).to_bytes(4, "little")
+    for before, after in ((b"K\x09t", b"J" + count + b"t"), (b"K\x09\x85", b"J" + count + b"\x85")):
+        assert inside[name].count(before) == 1
+        inside[name] = inside[name].replace(before, after)
+    with zipfile.ZipFile(path, "w") as archive:
         for member, content in inside.items():
             archive.writestr(member, content)
     with pytest.raises(CheckpointError, match="damaged"):
-        bring(tmp_path / "a.pt", tmp_path / "runs")
-    # Should PyTorch let it pass, as earlier versions did.
-    pytorch_file._weigh(torch, tmp_path / "a.pt", [torch.zeros(9)], {36})
-    with pytest.raises(CheckpointError, match="its tensors are larger than the file"):
-        pytorch_file._weigh(torch, tmp_path / "a.pt", [torch.zeros(9)], {8})
+        import_run(path, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
-
-
-def test_headers_of_safetensors_are_bounded(tmp_path):
-    pytest.importorskip("safetensors")
-    content = json.dumps({f"x{k}": 1 for k in range(400_000)}).encode()
-    (tmp_path / "a.safetensors").write_bytes(struct.pack("<Q", len(content)) + content + b"x")
-    with pytest.raises(ExchangeError, match="its header is too large"):
-        bring(tmp_path / "a.safetensors", tmp_path / "runs")
 
 
 # Texts and settings

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from charlm.commands.console import say
-from charlm.exchange.formats import Format, of
+from charlm.exchange.formats import Format, format_of
 
 
 def export(
@@ -29,7 +29,7 @@ def export(
     """
     from charlm.runs.folder import Run, find_checkpoint
 
-    format_ = to or (of(out) if out else None)
+    format_ = to or (format_of(out) if out else None)
     if format_ is None:
         raise typer.BadParameter(
             "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors "
@@ -41,11 +41,11 @@ def export(
         stem = run.folder.name if path.name in (run.best.name, run.last.name) else path.stem
         out = Path(stem + format_.suffix)
 
-    from charlm.exchange.transfer import export as write
+    from charlm.exchange.transfer import export_model
     from charlm.runs.loading import load_model
 
     trained = load_model(path)
-    write(trained, format_, out, force=force)
+    export_model(trained, format_, out, force=force)
     say(
         f"{out}: {trained.config.model.summary}, "
         f"{trained.model.parameters.size:,} parameters, from {path}"

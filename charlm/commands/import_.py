@@ -20,7 +20,7 @@ def import_(
 
     Example: charlm import further.safetensors --name further
     """
-    from charlm.exchange.transfer import bring
+    from charlm.exchange.transfer import import_run
 
-    run = bring(file, checkpoints, name)
+    run = import_run(file, checkpoints, name)
     say(f"imported: {run.best}; write with: charlm sample {argument(run.folder)}")

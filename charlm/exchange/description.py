@@ -1,8 +1,8 @@
-"""What an exported file says of itself besides its tensors: a JSON text under the name `charlm`.
+"""The description beside the tensors of an exported file: a JSON text under the name `charlm`.
 
     {"format": 1, "config": {"model": {...}}, "vocabulary": {...}}
 
-Of the settings only the model's go along. Which text was learned, and how, is the run's business.
+Of the settings it has the model's only; the text and the training are not exported.
 """
 
 import json
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from charlm.errors import ExchangeError
 from charlm.settings.files import from_dict
 from charlm.settings.schema import Config
-from charlm.storage.archive import parse_json
 from charlm.terminal import brief
 from charlm.text.vocabulary import Vocabulary
 
@@ -45,7 +44,7 @@ def from_text(text: object, where: str) -> Description:
         where: the file, for the message.
 
     Raises:
-        ExchangeError: there is none, it is not charlm's, or it is of a later format.
+        ExchangeError: it is missing, not charlm's, or of a later format.
         CheckpointError: the vocabulary is not valid.
         ConfigError: it has a setting that this version does not know.
     """
@@ -56,23 +55,21 @@ def from_text(text: object, where: str) -> Description:
             "keep that entry of the exported file beside the state dict, as docs/exchange.md shows",
         )
     try:
-        content = parse_json(text.encode(), KEY) if isinstance(text, str) else None
-    except ValueError:
-        content = None
-    settings = content.get("config") if isinstance(content, dict) else None
-    model = settings.get("model") if isinstance(settings, dict) else None
+        content = json.loads(text)  # type: ignore[arg-type]
+        version, model = content["format"], content["config"]["model"]
+        vocabulary = content["vocabulary"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        content = model = None
     if not isinstance(content, dict) or not isinstance(model, dict):
         raise ExchangeError(
             where, f"its entry '{KEY}' cannot be read", "copy that of the exported file unchanged"
         )
-    if content.get("format") != FORMAT:
+    if version != FORMAT:
         raise ExchangeError(
             where,
-            f"its entry '{KEY}' has format {brief(content.get('format'))}, this charlm reads "
-            f"{FORMAT}",
+            f"its entry '{KEY}' has format {brief(version)}, this charlm reads {FORMAT}",
             "update charlm",
         )
-    vocabulary = content.get("vocabulary")
     return Description(
         from_dict(where, {"model": model}),
         Vocabulary.from_dict(vocabulary if isinstance(vocabulary, dict) else {}, where),

@@ -4,12 +4,12 @@
     lstm.0.Wx       (4H, D)    recurrent.weight_ih_l0    gates i, f, o, g <-> i, f, g, o
     lstm.0.Wh       (4H, H)    recurrent.weight_hh_l0    likewise
     lstm.0.b        (4H,)      recurrent.bias_ih_l0      likewise
-                               recurrent.bias_hh_l0      zero on the way out, added on the way in
+                               recurrent.bias_hh_l0      zero in an export, added in an import
     output.W        (V, H)     output.weight
     output.b        (V,)       output.bias
 
-An RNN's arrays go the LSTM's way, with one block in place of four. The GRU has r, z, n in both
-worlds, and a bias for each product: `gru.0.bx` is bias_ih, `gru.0.bh` is bias_hh.
+An RNN's arrays are as the LSTM's, with one block in place of four. The GRU's gates are r, z, n in
+both, with a bias for each product: `gru.0.bx` is bias_ih, `gru.0.bh` is bias_hh.
 
 The names are those of a module that has an Embedding, an LSTM, GRU or RNN, and a Linear as its
 `embedding`, `recurrent` and `output`. Source: the "Variables" of torch.nn.LSTM, GRU and RNN.
@@ -19,14 +19,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from charlm.nn import model
 from charlm.settings.schema import ModelConfig
 from charlm.types import Array
 
-# Where each of their gate blocks lies among ours; every one of these is its own inverse.
+# Where each of PyTorch's gate blocks lies among ours; each order is its own inverse.
 _ORDER = {"lstm": [0, 1, 3, 2], "gru": [0, 1, 2], "rnn": [0]}
 _ONE_BIAS = {"Wx": "weight_ih", "Wh": "weight_hh", "b": "bias_ih"}
-_TWO_BIASES = {"Wx": "weight_ih", "bx": "bias_ih", "Wh": "weight_hh", "bh": "bias_hh"}
-_PARTS = {"lstm": _ONE_BIAS, "gru": _TWO_BIASES, "rnn": _ONE_BIAS}
+_TWO_BIASES = {"Wx": "weight_ih", "Wh": "weight_hh", "bx": "bias_ih", "bh": "bias_hh"}
 
 
 def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
@@ -36,23 +36,19 @@ def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
         config: the model's settings.
         V: size of the vocabulary.
     """
-    H, rows = config.hidden, len(_ORDER[config.cell]) * config.hidden
+    ours = model.shapes(config, V)
     expected: dict[str, tuple[int, ...]] = {}
-    if config.embedding == "one-hot":
-        D = V
-    else:
-        D = H if config.embedding == "auto" else config.embedding
-        expected["embedding.weight"] = (V, D)
-    for k in range(config.layers):
-        expected[f"recurrent.weight_ih_l{k}"] = (rows, H if k else D)
-        expected[f"recurrent.weight_hh_l{k}"] = (rows, H)
-        expected[f"recurrent.bias_ih_l{k}"] = (rows,)
-        expected[f"recurrent.bias_hh_l{k}"] = (rows,)
-    return expected | {"output.weight": (V, H), "output.bias": (V,)}
+    if "embedding.W" in ours:
+        expected["embedding.weight"] = ours["embedding.W"][::-1]
+    for name, theirs in _recurrent(config).items():
+        expected[theirs] = ours[name]
+        if name.endswith(".b"):
+            expected[_second_bias(theirs)] = ours[name]
+    return expected | {"output.weight": ours["output.W"], "output.bias": ours["output.b"]}
 
 
 def to_state_dict(config: ModelConfig, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Turn a model's arrays into PyTorch's.
+    """Convert a model's arrays to PyTorch's.
 
     Args:
         config: the model's settings.
@@ -61,41 +57,52 @@ def to_state_dict(config: ModelConfig, arrays: Mapping[str, Array]) -> dict[str,
     Returns:
         PyTorch's names -> C-contiguous arrays.
     """
-    cell, tensors = config.cell, {}
+    tensors = {}
     if "embedding.W" in arrays:
         tensors["embedding.weight"] = arrays["embedding.W"].T
-    for k in range(config.layers):
-        for ours, theirs in _PARTS[cell].items():
-            q = arrays[f"{cell}.{k}.{ours}"]
-            tensors[f"recurrent.{theirs}_l{k}"] = reorder(q, _ORDER[cell])
-        if cell != "gru":
-            tensors[f"recurrent.bias_hh_l{k}"] = np.zeros_like(arrays[f"{cell}.{k}.b"])
-    tensors["output.weight"], tensors["output.bias"] = arrays["output.W"], arrays["output.b"]
+    for name, theirs in _recurrent(config).items():
+        tensors[theirs] = reorder(arrays[name], _ORDER[config.cell])
+        if name.endswith(".b"):
+            tensors[_second_bias(theirs)] = np.zeros_like(arrays[name])
+    tensors |= {"output.weight": arrays["output.W"], "output.bias": arrays["output.b"]}
     # safetensors scrambles an array that is not C-contiguous (its issue 825).
-    return {name: np.ascontiguousarray(q) for name, q in tensors.items()}
+    return {name: np.ascontiguousarray(array) for name, array in tensors.items()}
 
 
 def from_state_dict(config: ModelConfig, tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Turn PyTorch's arrays into a model's; the inverse of `to_state_dict`.
+    """Convert PyTorch's arrays to a model's; the inverse of `to_state_dict`.
 
     Args:
         config: the model's settings.
         tensors: arrays of the names and shapes that `shapes` returns.
     """
-    cell, arrays = config.cell, {}
+    arrays = {}
     if "embedding.weight" in tensors:
         arrays["embedding.W"] = tensors["embedding.weight"].T
-    for k in range(config.layers):
-        for ours, theirs in _PARTS[cell].items():
-            q = tensors[f"recurrent.{theirs}_l{k}"]
-            if ours == "b":
-                q = q + tensors[f"recurrent.bias_hh_l{k}"]
-            arrays[f"{cell}.{k}.{ours}"] = reorder(q, _ORDER[cell])
-    arrays["output.W"], arrays["output.b"] = tensors["output.weight"], tensors["output.bias"]
-    return {name: np.ascontiguousarray(q) for name, q in arrays.items()}
+    for name, theirs in _recurrent(config).items():
+        array = tensors[theirs]
+        if name.endswith(".b"):
+            array = array + tensors[_second_bias(theirs)]
+        arrays[name] = reorder(array, _ORDER[config.cell])
+    arrays |= {"output.W": tensors["output.weight"], "output.b": tensors["output.bias"]}
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
-def reorder(q: Array, order: list[int]) -> Array:
+def _recurrent(config: ModelConfig) -> dict[str, str]:
+    """Return the names of the recurrent layers' arrays, ours -> PyTorch's."""
+    parts = _TWO_BIASES if config.cell == "gru" else _ONE_BIAS
+    return {
+        f"{config.cell}.{k}.{ours}": f"recurrent.{theirs}_l{k}"
+        for k in range(config.layers)
+        for ours, theirs in parts.items()
+    }
+
+
+def _second_bias(name: str) -> str:
+    return name.replace("bias_ih", "bias_hh")
+
+
+def reorder(array: Array, order: list[int]) -> Array:
     """Return a copy of (gates H, ...) rows with its gate blocks in another order."""
-    blocks = q.reshape(len(order), -1, *q.shape[1:])
-    return blocks[order].reshape(q.shape)
+    blocks = array.reshape(len(order), -1, *array.shape[1:])
+    return blocks[order].reshape(array.shape)

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 
 from charlm._version import __version__
+from charlm.environment import require
 from charlm.errors import ExchangeError
 from charlm.exchange.description import KEY
-from charlm.exchange.formats import Format, library
+from charlm.exchange.formats import Format
 from charlm.exchange.layout import reorder
 from charlm.settings.schema import ModelConfig
 from charlm.types import Array
@@ -45,8 +46,8 @@ def encode(config: ModelConfig, tensors: Mapping[str, Array], about: str) -> byt
     Raises:
         ExchangeError: onnx is not installed, or the model is too large for the format.
     """
-    onnx = library(Format.ONNX, "--to onnx")
-    count = sum(q.size for q in tensors.values())
+    onnx = require("onnx", Format.ONNX, "--to onnx", ExchangeError)
+    count = sum(tensor.size for tensor in tensors.values())
     if count * 4 > _MOST_BYTES:
         raise ExchangeError(
             "--to onnx",
@@ -71,10 +72,10 @@ def _build(graph: "_Graph", config: ModelConfig, tensors: Mapping[str, Array]) -
 
     graph.input("ids", ["T", "B"], np.int64)
     graph.output("log_probs", ["T", "B", V])
-    for q in states:
-        graph.input(f"{q}_0", [L, "B", H])
-        graph.output(f"{q}_n", [L, "B", H])
-        graph.node("Split", [f"{q}_0"], [f"{q}_0.{k}" for k in range(L)], axis=0)
+    for name in states:
+        graph.input(f"{name}_0", [L, "B", H])
+        graph.output(f"{name}_n", [L, "B", H])
+        graph.node("Split", [f"{name}_0"], [f"{name}_0.{k}" for k in range(L)], axis=0)
 
     if "embedding.weight" in tensors:
         table = graph.weight("embedding", tensors["embedding.weight"])
@@ -92,25 +93,24 @@ def _build(graph: "_Graph", config: ModelConfig, tensors: Mapping[str, Array]) -
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         weights = {"W": W, "R": R, "B": np.concatenate([b_W, b_R])}
-        names = [graph.weight(f"{name}.{k}", q[None]) for name, q in weights.items()]
+        names = [graph.weight(f"{name}.{k}", array[None]) for name, array in weights.items()]
         # The empty name leaves out the sequences' lengths: all are T long.
-        inputs = [f"x.{k}", *names, "", *(f"{q}_0.{k}" for q in states)]
-        graph.node(
-            config.cell.upper(), inputs, [f"y.{k}", *(f"{q}_n.{k}" for q in states)], **attributes
-        )
+        inputs = [f"x.{k}", *names, "", *(f"{name}_0.{k}" for name in states)]
+        outputs = [f"y.{k}", *(f"{name}_n.{k}" for name in states)]
+        graph.node(config.cell.upper(), inputs, outputs, **attributes)
         graph.node("Squeeze", [f"y.{k}", directions], [f"x.{k + 1}"])
 
     W_out = graph.weight("output.W", tensors["output.weight"].T)
     graph.node("MatMul", [f"x.{L}", W_out], ["products"])
     graph.node("Add", ["products", graph.weight("output.b", tensors["output.bias"])], ["logits"])
     graph.node("LogSoftmax", ["logits"], ["log_probs"], axis=-1)
-    for q in states:
-        graph.node("Concat", [f"{q}_n.{k}" for k in range(L)], [f"{q}_n"], axis=0)
+    for name in states:
+        graph.node("Concat", [f"{name}_n.{k}" for k in range(L)], [f"{name}_n"], axis=0)
     return graph.finish()
 
 
 class _Graph:
-    """Collect nodes, weights, inputs and outputs."""
+    """An ONNX graph under construction."""
 
     def __init__(self, onnx: Any) -> None:
         self.helper, self.numpy_helper = onnx.helper, onnx.numpy_helper
@@ -122,8 +122,8 @@ class _Graph:
     def node(self, kind: str, inputs: list[str], outputs: list[str], **attributes: int) -> None:
         self.nodes.append(self.helper.make_node(kind, inputs, outputs, **attributes))
 
-    def weight(self, name: str, q: Array) -> str:
-        self.weights.append(self.numpy_helper.from_array(np.ascontiguousarray(q), name))
+    def weight(self, name: str, array: Array) -> str:
+        self.weights.append(self.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def input(self, name: str, shape: list[str | int], dtype: type = np.float32) -> None:

@@ -1,6 +1,6 @@
-"""safetensors: the numbers as they lie in memory, behind a JSON header.
+"""safetensors: arrays as they lie in memory, behind a JSON header.
 
-Nothing in the format notices a flipped byte, as a checkpoint's CRC does.
+The format has no checksum: a flipped byte goes unnoticed.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from charlm.environment import require
 from charlm.errors import ExchangeError
 from charlm.exchange.description import KEY
-from charlm.exchange.formats import Format, library
+from charlm.exchange.formats import Format
 from charlm.exchange.tensors import Stored, Tensor
-from charlm.storage.archive import MOST_BYTES
 from charlm.types import Array
 
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -29,7 +29,7 @@ def encode(tensors: Mapping[str, Array], about: str) -> bytes:
     Raises:
         ExchangeError: safetensors is not installed.
     """
-    saver = library(Format.SAFETENSORS, "--to safetensors", ".numpy")
+    saver = require("safetensors.numpy", Format.SAFETENSORS, "--to safetensors", ExchangeError)
     content: bytes = saver.save(dict(tensors), metadata={KEY: about})
     return content
 
@@ -41,14 +41,10 @@ def read(path: Path) -> Stored:
         ExchangeError: safetensors is not installed, or the file is damaged.
         OSError: it cannot be read.
     """
-    safetensors = library(Format.SAFETENSORS, str(path))
-    with path.open("rb") as file:
-        header = int.from_bytes(file.read(8), "little")
-        if MOST_BYTES < header < path.stat().st_size:
-            raise ExchangeError(path, "cannot be read (its header is too large)")
+    safetensors = require("safetensors", Format.SAFETENSORS, path, ExchangeError)
     content = path.read_bytes()
     try:
-        # Its NumPy side knows no bfloat16, so the bytes are taken as they are.
+        # Its NumPy side does not know bfloat16, so the bytes are converted here.
         stored = safetensors.deserialize(content)
         with safetensors.safe_open(path, framework="numpy") as file:
             about = (file.metadata() or {}).get(KEY)
@@ -68,6 +64,6 @@ def _tensor(entry: Mapping[str, Any]) -> Tensor:
         values = (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
     else:
         values = np.frombuffer(data, np.dtype(_DTYPES[dtype]).newbyteorder("<"))
-    # What float32 cannot hold becomes infinite, and is refused as such.
+    # Numbers beyond float32 become infinite, and are refused as such.
     with np.errstate(over="ignore"):
         return Tensor(_DTYPES[dtype], shape, values.astype(np.float32).reshape(shape))

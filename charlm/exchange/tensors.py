@@ -1,6 +1,6 @@
-"""The tensors of a file from elsewhere, before they are believed.
+"""The tensors of a file to import, and their check against what the model needs.
 
-All of float64, float32, float16 and bfloat16 become float32, in which charlm computes.
+float64, float32, float16 and bfloat16 are converted to float32, in which charlm computes.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ _MOST_NAMES = 3
 
 
 class Tensor(NamedTuple):
-    """What a file holds under one name.
+    """A file's entry of one name.
 
     Attributes:
         dtype: its type as the file names it.
         shape: its shape.
-        values: the numbers in float32; None where the type is not one of those accepted.
+        values: in float32; None where the type is not accepted.
     """
 
     dtype: str
@@ -30,27 +30,27 @@ class Tensor(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What a file holds: tensors, and what is found under the name `charlm`, if anything."""
+    """A file's tensors, and its entry `charlm`, if any."""
 
     tensors: Mapping[str, Tensor]
     about: object
 
 
-def check(
+def checked(
     tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], where: str
 ) -> dict[str, Array]:
-    """Hold tensors against what a model needs.
+    """Return tensors as arrays, checked against what a model needs.
 
     Args:
-        tensors: what the file holds.
-        expected: the names and shapes that it should hold.
+        tensors: the file's.
+        expected: names -> shapes.
         where: the file, for the message.
 
     Returns:
         Finite float32 arrays of the expected names and shapes.
 
     Raises:
-        ExchangeError: a tensor is missing or superfluous, of another shape or type, or not finite.
+        ExchangeError: a tensor is missing or unexpected, of another shape or type, or not finite.
     """
     missing = [name for name in expected if name not in tensors]
     besides = sorted(name for name in tensors if name not in expected)

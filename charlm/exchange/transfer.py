@@ -1,4 +1,4 @@
-"""Trained weights -> a file for elsewhere; such a file -> a run of its own.
+"""Export a trained model to a file; import such a file as a run.
 
 checkpoint -> state dict -> .pt, .safetensors or .onnx
 .pt or .safetensors -> state dict, checked -> checkpoints/<name>/best.npz
@@ -12,20 +12,20 @@ from charlm import environment
 from charlm.errors import ExchangeError, RunError
 from charlm.exchange import onnx_file, pytorch_file, safetensors_file
 from charlm.exchange.description import Description, from_text, to_text
-from charlm.exchange.formats import Format, of
+from charlm.exchange.formats import Format, format_of
 from charlm.exchange.layout import from_state_dict, shapes, to_state_dict
-from charlm.exchange.tensors import check
+from charlm.exchange.tensors import checked
 from charlm.runs.folder import Run, create
 from charlm.runs.loading import Trained, usable
 from charlm.storage.atomic import replacing
 from charlm.storage.checkpoint import save
 
 
-def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
+def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
     """Write a model in one of the formats.
 
     Args:
-        trained: what a checkpoint gave.
+        trained: the model.
         to: the format.
         out: the file.
         force: replace a file that is there already.
@@ -56,8 +56,8 @@ def export(trained: Trained, to: Format, out: Path, *, force: bool = False) -> N
         ) from None
 
 
-def bring(path: Path, checkpoints: Path, name: str | None = None) -> Run:
-    """Make a run of a file that was exported, and perhaps trained further since.
+def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
+    """Make a run of an exported file, which may have been trained further since.
 
     Args:
         path: a `.pt`, `.pth` or `.safetensors` file.
@@ -68,13 +68,13 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> Run:
         A run whose `best.npz` holds the weights; there is nothing to resume.
 
     Raises:
-        ExchangeError: it is no such file, or its tensors do not fit its description.
+        ExchangeError: it is not such a file, or its tensors do not fit its description.
         CheckpointError: it is damaged.
         ConfigError: it has a setting that this version does not know.
         RunError: the run cannot be made.
     """
     where = str(path)
-    match of(path):
+    match format_of(path):
         case Format.PYTORCH:
             read = pytorch_file.read
         case Format.SAFETENSORS:
@@ -105,8 +105,8 @@ def bring(path: Path, checkpoints: Path, name: str | None = None) -> Run:
     expected = shapes(model, description.vocabulary.size)
     # Two biases that are finite may have a sum that is not.
     with np.errstate(over="ignore"):
-        arrays = from_state_dict(model, check(stored.tensors, expected, where))
-    if not all(usable(q.ravel()) for q in arrays.values()):
+        arrays = from_state_dict(model, checked(stored.tensors, expected, where))
+    if not all(usable(array.ravel()) for array in arrays.values()):
         raise ExchangeError(
             where,
             "its weights are too large to compute with in float32",
