@@ -66,6 +66,14 @@ def test_labels_are_those_of_the_code(page):
     assert sorted(labels_of(page)) == sorted(code)
 
 
+@every_page
+def test_code_is_that_of_the_reference(page):
+    source = plain((ROOT / "charlm" / "nn" / "reference.py").read_text(encoding="utf-8"))
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.S)
+    assert len(blocks) == 2
+    assert all(plain(block) in source for block in blocks)
+
+
 def test_pages_have_the_same_content():
     english, korean = PAGES.values()
     for pattern in (

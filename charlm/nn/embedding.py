@@ -11,8 +11,6 @@ symbols it is folded into the first layer's weights, so that x is one-hot and ha
     gradient    dP += da @ e_id^T;  at the chunk's end dWx += dP @ E^T and dE += Wx^T @ dP
 """
 
-from typing import Protocol
-
 import numpy as np
 
 from charlm.nn.linear import GradBuffer, Linear
@@ -26,85 +24,62 @@ _SPREAD = 1.0
 ROWS = 16
 
 
-class Input(Protocol):
-    """An input layer.
+class OneHot:
+    """One-hot columns, whose weights are the first layer's own; base of the other input layers.
+
+    Args:
+        V: size of the vocabulary.
+        first_Wx: name of the first layer's input weights.
 
     Attributes:
-        D: width of its columns, as the first layer's weights count them.
+        D: width of the columns, as the first layer's weights count them.
         needs_dx: whether `backward` uses the gradient of the columns.
     """
 
-    D: int
-    needs_dx: bool
+    needs_dx = False
+
+    def __init__(self, V: int, first_Wx: str = "") -> None:
+        self.V, self.D, self._first_Wx = V, V, first_Wx
 
     def blocks(self) -> list[Block]:
         """Describe its parameters."""
+        return []
 
     def bind(self, blocks: list[Array], gradient: list[Array] | None) -> None:
         """Attach its blocks of the parameters, and of their gradient."""
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         """Draw the initial weights."""
-
-    def first_linear(self, M: int, K: int, grad_columns: slice, sigmoid_rows: int = 0) -> Linear:
-        """Make the linear layer that multiplies this input's columns; arguments as `Linear`."""
-
-    def forward(self, ids: Ids, x: Array) -> None:
-        """Write the columns of (T, B) ids into x."""
-
-    def backward(self, ids: Ids, dx: Array) -> None:
-        """Add the gradient of a chunk: (T, B) ids and (T, D, B) dx."""
-
-    def scratch(self, T: int, B: int) -> int:
-        """Return how many numbers `backward` allocates for a chunk."""
-
-
-class OneHot:
-    """One-hot columns; their weights are the first layer's own.
-
-    Args:
-        V: size of the vocabulary.
-        first_Wx: name of the first layer's input weights.
-    """
-
-    needs_dx = False
-
-    def __init__(self, V: int, first_Wx: str) -> None:
-        self.D, self._first_Wx = V, first_Wx
-
-    def blocks(self) -> list[Block]:
-        return []
-
-    def bind(self, blocks: list[Array], gradient: list[Array] | None) -> None:
-        pass
-
-    def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         W = views[self._first_Wx]
         W[...] = rng.normal(0.0, _SPREAD, W.shape)
 
     def first_linear(self, M: int, K: int, grad_columns: slice, sigmoid_rows: int = 0) -> Linear:
+        """Make the linear layer that multiplies these columns; arguments as `Linear`."""
         return Linear(M, K, grad_columns, sigmoid_rows)
 
     def forward(self, ids: Ids, x: Array) -> None:
+        """Write the columns of (T, B) ids into (T, D, B) x."""
         streams = np.arange(ids.shape[1])
         x.fill(0)
         for x_t, ids_t in zip(x, ids, strict=True):
             x_t[ids_t, streams] = 1
 
     def backward(self, ids: Ids, dx: Array) -> None:
-        pass
+        """Add the gradient of a chunk: (T, B) ids and (T, D, B) dx."""
 
     def scratch(self, T: int, B: int) -> int:
+        """Return how many numbers `backward` allocates for a chunk."""
         return 0
 
 
-class Embedding:
+class Embedding(OneHot):
     """Columns of a learned (D, V) matrix, looked up."""
 
     needs_dx = True
 
     def __init__(self, V: int, D: int) -> None:
-        self.V, self.D = V, D
+        super().__init__(V)
+        self.D = D
 
     def blocks(self) -> list[Block]:
         return [Block("embedding", self.D, {"W": self.V})]
@@ -117,9 +92,6 @@ class Embedding:
 
     def initialize(self, views: dict[str, Array], rng: np.random.Generator) -> None:
         views["embedding.W"][...] = rng.normal(0.0, _SPREAD, (self.D, self.V))
-
-    def first_linear(self, M: int, K: int, grad_columns: slice, sigmoid_rows: int = 0) -> Linear:
-        return Linear(M, K, grad_columns, sigmoid_rows)
 
     def forward(self, ids: Ids, x: Array) -> None:
         for t in range(len(ids)):

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from charlm.nn.embedding import Input
+from charlm.nn.embedding import OneHot
 from charlm.nn.linear import Linear
 from charlm.nn.parameters import Block
 from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
@@ -109,7 +109,7 @@ class GRU(RecurrentLayer[GRUCache, StepCache]):
     SIGMOIDS: ClassVar = ("r", "z")
 
     def __init__(
-        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: Input | None = None
+        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: OneHot | None = None
     ) -> None:
         super().__init__(name, D, H, needs_dx=needs_dx, source=source)
         grad_columns = slice(0, D if needs_dx else 0)

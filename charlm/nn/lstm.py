@@ -25,7 +25,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from charlm.nn.embedding import Input
+from charlm.nn.embedding import OneHot
 from charlm.nn.parameters import Block
 from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
 from charlm.types import Array
@@ -116,7 +116,7 @@ class LSTM(RecurrentLayer[LSTMCache, StepCache]):
         H: int,
         *,
         needs_dx: bool = True,
-        source: Input | None = None,
+        source: OneHot | None = None,
         forget_bias: float = -1,
     ) -> None:
         super().__init__(name, D, H, needs_dx=needs_dx, source=source)

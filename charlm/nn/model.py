@@ -17,7 +17,7 @@ from numpy.typing import DTypeLike
 
 from charlm import randomness
 from charlm.nn.dropout import apply_mask, draw_mask
-from charlm.nn.embedding import Embedding, FoldedEmbedding, Input, OneHot
+from charlm.nn.embedding import Embedding, FoldedEmbedding, OneHot
 from charlm.nn.gru import GRU
 from charlm.nn.linear import GradBuffer
 from charlm.nn.lstm import LSTM
@@ -87,8 +87,8 @@ class Model:
     ) -> None:
         self.config, self.V = config, V
         self.input, self.layers, self.output = _network(config, V, masked_input)
-        self.one_hot = isinstance(self.input, OneHot)
-        parts: list[Input | Recurrent | Output] = [self.input, *self.layers, self.output]
+        self.one_hot = type(self.input) is OneHot
+        parts: list[OneHot | Recurrent | Output] = [self.input, *self.layers, self.output]
         layouts = [part.blocks() for part in parts]
         self.parameters = Parameters(chain(*layouts), dtype)
         self.gradient = self.parameters.zeros_like() if training else None
@@ -262,12 +262,12 @@ def memory(
 
 def _network(
     config: ModelConfig, V: int, masked_input: bool = False
-) -> tuple[Input, list[Recurrent], Output]:
+) -> tuple[OneHot, list[Recurrent], Output]:
     """Make the layers; nothing is allocated before they are bound to parameters."""
     L, H = config.layers, config.hidden
     width = H if config.embedding == "auto" else config.embedding
     if width == "one-hot":
-        first: Input = OneHot(V, f"{config.cell}.0.Wx")
+        first: OneHot = OneHot(V, f"{config.cell}.0.Wx")
     elif FoldedEmbedding.pays(V, int(width)) and not masked_input:
         first = FoldedEmbedding(V, int(width))
     else:
@@ -281,7 +281,7 @@ def _network(
 
 
 def _layer(
-    config: ModelConfig, name: str, D: int, *, needs_dx: bool, source: Input | None
+    config: ModelConfig, name: str, D: int, *, needs_dx: bool, source: OneHot | None
 ) -> Recurrent:
     H = config.hidden
     match config.cell:

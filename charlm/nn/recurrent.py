@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
-from charlm.nn.embedding import Input
+from charlm.nn.embedding import OneHot
 from charlm.nn.linear import GradBuffer, Linear
 from charlm.nn.parameters import Block, aligned_zeros
 from charlm.types import Array, State
@@ -104,7 +104,7 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
     training: bool
 
     def __init__(
-        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: Input | None = None
+        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: OneHot | None = None
     ) -> None:
         self.name, self.D, self.H, self.needs_dx = name, D, H, needs_dx
         self._input_linear = Linear if source is None else source.first_linear

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from charlm.nn.embedding import Input
+from charlm.nn.embedding import OneHot
 from charlm.nn.parameters import Block
 from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
 from charlm.types import Array
@@ -72,7 +72,7 @@ class RNN(RecurrentLayer[RNNCache, StepCache]):
     SIGMOIDS: ClassVar = ()
 
     def __init__(
-        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: Input | None = None
+        self, name: str, D: int, H: int, *, needs_dx: bool = True, source: OneHot | None = None
     ) -> None:
         super().__init__(name, D, H, needs_dx=needs_dx, source=source)
         grad_columns = slice(0 if needs_dx else D, D + H)

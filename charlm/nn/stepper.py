@@ -7,7 +7,6 @@ Each layer has a rolling cache of one time step, and runs the same `step` as in 
 
 import numpy as np
 
-from charlm.nn.embedding import FoldedEmbedding, OneHot
 from charlm.nn.model import Model
 from charlm.types import Array, Ids, States
 
@@ -30,8 +29,9 @@ class Stepper:
         self._output = model.output.cache(1, B)
         self._x = self.caches[0].x
         # With one stream, moving the column's 1 is faster than writing the column anew.
-        one_hot = isinstance(model.input, OneHot | FoldedEmbedding)
-        self._column, self._id = (self._x[0, :, 0] if one_hot and B == 1 else None), 0
+        self._column, self._id = None, 0
+        if B == 1 and not model.input.needs_dx:
+            self._column = self._x[0, :, 0]
         above = [cache.x[0] for cache in self.caches[1:]] + [self._output.y[0]]
         self._steps = [
             (layer.bound_step(cache), cache.h[0], x)
