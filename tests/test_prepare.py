@@ -12,12 +12,12 @@ import charlm
 from charlm import environment
 from charlm.errors import ConfigError, TextError
 from charlm.runs.folder import Run
-from charlm.settings.schema import Overrides
+from charlm.settings.schema import Config, Overrides
 from charlm.storage.checkpoint import load
 from charlm.text import source
 from charlm.text.corpus import TextInfo
 from charlm.training import planning, prepare
-from charlm.training.planning import Pace, measure, plan
+from charlm.training.planning import Pace, measure, set_steps
 from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
 
@@ -67,12 +67,21 @@ def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
     assert late.trainer.steps == pytest.approx(steps - 60, abs=4), "half a minute has gone already"
 
 
-def test_plan_counts_validations():
-    assert plan(101, Pace(1.0, 5.0), 10) == (66, 10)
-    assert plan(101, Pace(1.0, 1.0), None) == (92, None)
-    assert plan(101, Pace(1.0, 20.0), None) == (80, 80), "one validation, and most of the time"
-    assert plan(0, Pace(1.0, 5.0), None) == (1, 1)
-    assert plan(0.6, Pace(1.0, 0.0), None) == (1, None)
+@pytest.mark.parametrize(
+    ("seconds", "pace", "given", "steps", "every"),
+    [
+        (101, Pace(1.0, 5.0), 10, 66, 10),
+        (101, Pace(1.0, 1.0), "auto", 92, "auto"),
+        (101, Pace(1.0, 20.0), "auto", 80, 80),  # one validation, and most of the time
+        (0, Pace(1.0, 5.0), "auto", 1, 1),
+        (0.6, Pace(1.0, 0.0), "auto", 1, "auto"),
+    ],
+)
+def test_validations_count_in_minutes(seconds, pace, given, steps, every):
+    config = Config().replace(train__steps=None, train__minutes=2, train__validate_every=given)
+    config, note = set_steps(config, pace, seconds)
+    assert (config.train.steps, config.train.validate_every) == (steps, every)
+    assert ("train.validate_every" in note) == (every != given)
 
 
 @pytest.mark.parametrize(("pause_at", "busy"), [(None, 1.0), (3, 1.67), (40, 1.41), (225, 1.41)])

@@ -35,18 +35,10 @@ class Pending:
     _overrides: tuple[Overrides, ...]
 
     def finalize(self, characters: int) -> tuple[Config, list[str]]:
-        """Return the settings for a text of this size.
+        """Return the settings for a text of so many characters, and notes of what was chosen.
 
-        The preset `auto` is replaced, B and T that were not given are halved until a short text
-        fills some chunks, and epochs become steps. `train.minutes` stays: only the machine can
-        turn it into steps.
-
-        Args:
-            characters: of the whole text.
-
-        Returns:
-            config: the settings.
-            notes: what was chosen, one line each.
+        `auto`, `full` and epochs are replaced, and B and T that were not given are halved until a
+        short text fills some chunks. `train.minutes` stays: its steps depend on the machine.
 
         Raises:
             TextError: the text is too short.
@@ -123,15 +115,7 @@ def last_given(overrides: Sequence[Overrides], key: str) -> Any:
 
 
 def shrink_to_text(N: int, B: int, T: int, *, B_given: bool, T_given: bool) -> tuple[int, int]:
-    """Halve the number of streams, then the time steps, until a short text fills some chunks.
-
-    Args:
-        N: characters to learn from.
-        B: streams.
-        T: time steps per chunk.
-        B_given: B must stay.
-        T_given: T must stay.
-    """
+    """Halve B, then T, unless they were given, until N characters fill some chunks per stream."""
     while not B_given and B > 1 and N // B < _CHUNKS_AT_LEAST * T:
         B //= 2
     while not T_given and T > 1 and N // B < _CHUNKS_AT_LEAST * T:

@@ -16,17 +16,9 @@ from charlm.errors import ConfigError
 from charlm.terminal import brief
 
 
-def _setting(
-    default: Any,
-    meaning: str,
-    *,
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-) -> Any:
-    bounds = {"at least": at_least, "above": above, "at most": at_most, "below": below}
-    return field(default=default, metadata={"meaning": meaning, "bounds": bounds})
+def _setting(default: Any, meaning: str, interval: str = "(-inf, inf)") -> Any:
+    """Declare a setting; a number has to lie in the interval (a parenthesis excludes its end)."""
+    return field(default=default, metadata={"meaning": meaning, "interval": interval})
 
 
 @dataclass(frozen=True)
@@ -39,15 +31,9 @@ class DataConfig:
     glob: str = _setting("*.txt", "pattern of a folder's files, at any depth, in sorted order")
     level: Literal["char", "byte"] = _setting("char", "what a symbol is: char or byte")
     encoding: str = _setting("utf-8", "encoding of the files; not used at byte level")
-    min_count: int = _setting(
-        1, "characters that occur less often are mapped to one unknown symbol", at_least=1
-    )
-    validation: float = _setting(
-        0.1, "fraction of the text for validation, before the test part", at_least=0, below=1
-    )
-    test: float = _setting(
-        0.0, "fraction at the text's end that training never reads", at_least=0, below=1
-    )
+    min_count: int = _setting(1, "rarer characters are mapped to one unknown symbol", "[1, inf)")
+    validation: float = _setting(0.1, "fraction for validation, before the test part", "[0, 1)")
+    test: float = _setting(0.0, "fraction at the end that training never reads", "[0, 1)")
 
 
 @dataclass(frozen=True)
@@ -55,15 +41,12 @@ class ModelConfig:
     """The network's cell and sizes."""
 
     cell: Literal["lstm", "gru", "rnn"] = _setting("lstm", "lstm, gru or rnn (tanh)")
-    layers: int = _setting(2, "stacked recurrent layers", at_least=1, at_most=32)
-    hidden: int = _setting(256, "hidden units per layer", at_least=1, at_most=16384)
+    layers: int = _setting(2, "stacked recurrent layers", "[1, 32]")
+    hidden: int = _setting(256, "hidden units per layer", "[1, 16384]")
     embedding: int | Literal["auto", "one-hot"] = _setting(
-        "auto", "width of the learned embedding; auto for hidden, one-hot for none",
-        at_least=1, at_most=16384,
-    )  # fmt: skip
-    forget_bias: float = _setting(
-        -1.0, "initial bias of the LSTM's forget gate", at_least=-100, at_most=100
+        "auto", "width of the learned embedding; auto for hidden, one-hot for none", "[1, 16384]"
     )
+    forget_bias: float = _setting(-1.0, "initial bias of the LSTM's forget gate", "[-100, 100]")
 
     @property
     def summary(self) -> str:
@@ -76,73 +59,57 @@ class ModelConfig:
 class TrainConfig:
     """Optimization, length of the training, validation and checkpoints."""
 
-    batch_size: int = _setting(64, "parallel streams of text", at_least=1)
+    batch_size: int = _setting(64, "parallel streams of text", "[1, inf)")
     seq_len: int | Literal["full"] = _setting(
-        64, "time steps of truncated backpropagation; full for the whole stream", at_least=1
+        64, "time steps of truncated backpropagation; full for the whole stream", "[1, inf)"
     )
-    steps: int | None = _setting(850, "optimizer steps", at_least=1)
-    epochs: float | None = _setting(
-        None, "instead of steps: passes over the text", above=0, at_most=100_000
-    )
-    minutes: float | None = _setting(
-        None, "instead of steps: duration of the training", above=0, at_most=100_000
-    )
-    dropout: float = _setting(0.1, "rate between layers and before the output", at_least=0, below=1)
+    steps: int | None = _setting(850, "optimizer steps", "[1, inf)")
+    epochs: float | None = _setting(None, "instead of steps: passes over the text", "(0, 100000]")
+    minutes: float | None = _setting(None, "instead of steps: training time", "(0, 100000]")
+    dropout: float = _setting(0.1, "rate between layers and before the output", "[0, 1)")
     embedding_dropout: float = _setting(
-        0.0, "rate on the embedding; above 0, a step takes a fifth longer", at_least=0, below=1
+        0.0, "rate on the embedding; above 0, a step takes a fifth longer", "[0, 1)"
     )
     optimizer: Literal["adam", "rmsprop", "adagrad", "sgd"] = _setting(
         "adam", "adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
     )
     learning_rate: float = _setting(
-        0.008, "peak of the schedule; where not given, the optimizer's own default", above=0
+        0.008, "peak of the schedule; unless given, each optimizer has its own", "(0, inf)"
     )
     schedule: Literal["cosine", "linear", "step", "plateau", "constant"] = _setting(
         "cosine", "after the warm-up: cosine, linear, step, plateau or constant"
     )
-    warmup: int = _setting(100, "steps of linear warm-up to the peak", at_least=0)
-    final_rate: float = _setting(
-        0.02, "cosine, linear: final learning rate, as a fraction of the peak",
-        at_least=0, at_most=1,
-    )  # fmt: skip
-    decay: float = _setting(
-        0.5, "step, plateau: factor of each learning rate decay", above=0, at_most=1
-    )
+    warmup: int = _setting(100, "steps of linear warm-up to the peak", "[0, inf)")
+    final_rate: float = _setting(0.02, "cosine, linear: last rate, relative to the peak", "[0, 1]")
+    decay: float = _setting(0.5, "step, plateau: factor of each decay", "(0, 1]")
     decay_every: int | Literal["auto"] = _setting(
-        "auto", "step: steps between decays; auto for an eighth of the run", at_least=1
+        "auto", "step: steps between decays; auto for an eighth of the run", "[1, inf)"
     )
-    plateau: int = _setting(1, "patience of the plateau schedule, in validations", at_least=0)
-    beta1: float = _setting(0.6, "adam: decay of the mean gradient", at_least=0, below=1)
-    beta2: float = _setting(0.99, "adam, rmsprop: decay of the mean square", at_least=0, below=1)
-    epsilon: float = _setting(
-        1e-8, "adam, rmsprop, adagrad: added to the root of the squares", above=0
-    )
-    momentum: float = _setting(0.9, "sgd: decay of the velocity", at_least=0, below=1)
+    plateau: int = _setting(1, "patience of the plateau schedule, in validations", "[0, inf)")
+    beta1: float = _setting(0.6, "adam: decay of the mean gradient", "[0, 1)")
+    beta2: float = _setting(0.99, "adam, rmsprop: decay of the mean square", "[0, 1)")
+    epsilon: float = _setting(1e-8, "adam, rmsprop, adagrad: added to the root", "(0, inf)")
+    momentum: float = _setting(0.9, "sgd: decay of the velocity", "[0, 1)")
     nesterov: bool = _setting(False, "sgd: Nesterov momentum")
     weight_decay: float = _setting(
-        0.1, "adam: decoupled; others: added to the gradient, 0 unless given", at_least=0
+        0.1, "adam: decoupled; others: added to the gradient, 0 unless given", "[0, inf)"
     )
-    clip_norm: float = _setting(
-        1.0, "largest global norm of the gradient; 0 for no clipping", at_least=0
-    )
+    clip_norm: float = _setting(1.0, "largest global norm of the gradient; 0 for any", "[0, inf)")
     average: float = _setting(
-        0.99, "decay of the weights' exponential moving average in best.npz; 0 for none",
-        at_least=0, below=1,
-    )  # fmt: skip
-    validate_every: int | Literal["auto"] = _setting(
-        "auto", "steps between validations; auto for eight per run", at_least=1
+        0.99, "decay of the weights' moving average, which best.npz holds; 0 for none", "[0, 1)"
     )
-    save_every_s: float = _setting(60.0, "most seconds between checkpoints", above=0)
+    validate_every: int | Literal["auto"] = _setting(
+        "auto", "steps between validations; auto for eight per run", "[1, inf)"
+    )
+    save_every_s: float = _setting(60.0, "most seconds between checkpoints", "(0, inf)")
     sample_length: int = _setting(
-        200, "characters sampled at each validation; 0 for none", at_least=0, at_most=100_000
+        200, "characters sampled at each validation; 0 for none", "[0, 100000]"
     )
     patience: int = _setting(
-        0, "early stopping: validations without a new best before the end; 0 for never", at_least=0
+        0, "early stopping: validations without a new best before the end; 0 for never", "[0, inf)"
     )
     init_from: str | None = _setting(None, "checkpoint or run whose weights a new run starts from")
-    seed: int = _setting(
-        0, "seed of weights, stream offsets, dropout masks and samples", at_least=0
-    )
+    seed: int = _setting(0, "seed of weights, offsets, dropout masks and samples", "[0, inf)")
 
 
 class Settings(TypedDict, total=False):
@@ -316,7 +283,7 @@ def coerce(source: str, key: str, value: Any) -> Any:
     """
     if key not in FIELDS:
         raise ConfigError(source, f"unknown key {brief(key)}", nearest(key, FIELDS))
-    hint, bounds = _TYPES[key], FIELDS[key].metadata["bounds"]
+    hint = _TYPES[key]
     kinds = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     literals = [kind for kind in kinds if typing.get_origin(kind) is Literal]
     words = [word for kind in literals for word in typing.get_args(kind)]
@@ -326,19 +293,12 @@ def coerce(source: str, key: str, value: Any) -> Any:
         return None
     if str in kinds and isinstance(value, str) and value:
         return value
-    if bool in kinds and isinstance(value, bool):
-        return value
-    if bool in kinds and isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
+    if bool in kinds and isinstance(value, bool | str) and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
     several = typing.get_origin(hint) is tuple
-    if several:
-        texts = [value] if isinstance(value, str) else value
-        if (
-            isinstance(texts, list | tuple)
-            and texts
-            and all(isinstance(text, str) and text for text in texts)
-        ):
-            return tuple(texts)
+    texts = [value] if isinstance(value, str) else value
+    if several and isinstance(texts, list | tuple) and texts and all(map(_is_text, texts)):
+        return tuple(texts)
     number = _number(value, whole=int in kinds) if int in kinds or float in kinds else None
     if number is None:
         named = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -346,17 +306,24 @@ def coerce(source: str, key: str, value: Any) -> Any:
         expected += [text for kind, text in named.items() if kind in kinds]
         expected += ["a path or several"] if several else []
         raise ConfigError(source, f"{key} must be {' or '.join(expected)}, got {brief(value)}")
-    within = {
-        "at least": lambda bound: number >= bound,
-        "above": lambda bound: number > bound,
-        "at most": lambda bound: number <= bound,
-        "below": lambda bound: number < bound,
-    }
-    limits = {word: bound for word, bound in bounds.items() if bound is not None}
-    if not all(within[word](bound) for word, bound in limits.items()):
-        expected = [f"{word} {bound:g}" for word, bound in limits.items()]
-        raise ConfigError(source, f"{key} must be {' and '.join(expected)}, got {brief(value)}")
+    if bounds := _violated(number, FIELDS[key].metadata["interval"]):
+        raise ConfigError(source, f"{key} must be {bounds}, got {brief(value)}")
     return number
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _violated(number: float, interval: str) -> str:
+    """Return the bounds of an interval in words where a number lies outside, else nothing."""
+    low, high = map(float, interval[1:-1].split(", "))
+    above, below = interval[0] == "(", interval[-1] == ")"
+    if (number > low if above else number >= low) and (number < high if below else number <= high):
+        return ""
+    words = [f"{'above' if above else 'at least'} {low:g}"] if low > float("-inf") else []
+    words += [f"{'below' if below else 'at most'} {high:g}"] if high < float("inf") else []
+    return " and ".join(words)
 
 
 def _number(value: Any, *, whole: bool) -> int | float | None:

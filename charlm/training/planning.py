@@ -101,38 +101,30 @@ def _seconds(work: Callable[[], object]) -> float:
 def set_steps(config: Config, pace: Pace, seconds: float) -> tuple[Config, str]:
     """Turn `train.minutes` into steps.
 
+    Args:
+        config: final, but for the number of steps.
+        pace: the measured times.
+        seconds: for everything that is still to be done.
+
     Returns:
-        config: with `train.steps`, and `validate_every` where validations would take too long.
+        config: with at least 1 step. Where `validate_every` is `auto` and the usual number of
+            validations would take more than a quarter of the time, there are fewer of them.
         note: what was chosen, one line.
     """
-    minutes, chosen = config.train.minutes, config.train.validate_every
-    steps, every = plan(seconds, pace, None if chosen == "auto" else chosen)
-    note = f"{minutes:g} minutes are {steps:,} steps here; the same with --steps {steps}"
-    if chosen == "auto" and every is not None:
-        config = config.replace(train__validate_every=every)
-        note += f" --set train.validate_every={every}"
-    return config.replace(train__steps=steps, train__minutes=None), note
-
-
-def plan(seconds: float, pace: Pace, validate_every: int | None) -> tuple[int, int | None]:
-    """Return how many steps fit into a time, and how often to validate.
-
-    Args:
-        seconds: for everything that is still to be done.
-        pace: the measured times.
-        validate_every: steps between validations; None where it was not given.
-
-    Returns:
-        steps: at least 1.
-        validate_every: as given, or chosen here where the usual number of validations would take
-            more than a quarter of the time, or None for the usual number.
-    """
-    left = max(0.0, seconds - _LEAVING_S)
-    if validate_every is not None:
-        per_step = pace.update_s + pace.validation_s / validate_every
-        return max(1, int(left / per_step)), validate_every
-    affordable = VALIDATIONS
-    if VALIDATIONS * pace.validation_s > left / 4:
-        affordable = max(1, int(left / 4 / pace.validation_s))
-    steps = max(1, int((left - affordable * pace.validation_s) / pace.update_s))
-    return steps, None if affordable == VALIDATIONS else math.ceil(steps / affordable)
+    train, chosen = config.train, ""
+    left, every = max(0.0, seconds - _LEAVING_S), train.validate_every
+    if every != "auto":
+        steps = int(left / (pace.update_s + pace.validation_s / every))
+    else:
+        affordable = VALIDATIONS
+        if VALIDATIONS * pace.validation_s > left / 4:
+            affordable = max(1, int(left / 4 / pace.validation_s))
+        steps = int((left - affordable * pace.validation_s) / pace.update_s)
+        if affordable < VALIDATIONS:
+            every = max(1, math.ceil(steps / affordable))
+            chosen = f" --set train.validate_every={every}"
+    steps = max(1, steps)
+    config = config.replace(train__steps=steps, train__minutes=None, train__validate_every=every)
+    return config, (
+        f"{train.minutes:g} minutes are {steps:,} steps here; the same with --steps {steps}{chosen}"
+    )
