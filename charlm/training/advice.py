@@ -1,4 +1,4 @@
-"""What a run's own curves say about the next one.
+"""What a run's loss curves suggest to change in the next one.
 
     over the last quarter of a run, and since its best validation:
 
@@ -9,9 +9,9 @@
     too small            both flat and close together                       a larger model
     as far as it goes    both flat and apart                                dropout, more text
 
-Both losses are nats per character. Training's is the mean over the updates between two validations,
-with dropout and the weights that were moved; validation's is that of the averaged weights without
-dropout. So at equal quality training lies above, and a training that lies below is well apart.
+Both losses are nats per character. The training loss is a mean over the steps between two
+validations, with dropout and the weights of each step; the validation loss is that of the averaged
+weights without dropout. So at equal quality the training loss is the higher one.
 """
 
 from collections.abc import Sequence
@@ -19,16 +19,16 @@ from typing import NamedTuple
 
 from charlm.storage.history import Reading
 
-# Fewer validations are no curve.
+# Fewer validations are not judged.
 _LEAST = 4
-# What a loss moves by without meaning anything: a tenth of what settings usually gain or lose.
+# Smaller changes of a loss are noise: a tenth of what settings usually gain or lose.
 _FLAT = 0.01
 _APART = 0.1
 _HARDLY = 0.1
 
 
 class _Validation(NamedTuple):
-    """Hold the losses at a validation."""
+    """The losses at a validation."""
 
     step: int
     training: float
@@ -36,14 +36,7 @@ class _Validation(NamedTuple):
 
 
 def advise(readings: Sequence[Reading]) -> str | None:
-    """Say in one line what a finished training suggests to change.
-
-    Args:
-        readings: those of the run's history.
-
-    Returns:
-        The line; None where there are too few validations to tell.
-    """
+    """Return one line of advice from a finished run's history; None after too few validations."""
     curve = [
         _Validation(reading.step, reading.train_loss, reading.validation)
         for reading in readings
@@ -63,12 +56,12 @@ def advise(readings: Sequence[Reading]) -> str | None:
     stopped = rises or best.step <= before.step
     if stopped and best.training - last.training > _FLAT and (rises or apart > _APART):
         return (
-            f"validation stopped falling at update {best.step:,} while training still falls: "
+            f"validation stopped falling at step {best.step:,} while training still falls: "
             "more dropout, a smaller model or more text"
         )
     if not stopped and before.validation - last.validation > _FLAT:
         return (
-            f"validation still falls ({before.validation:.3f} at update {before.step:,}, now "
+            f"validation still falls ({before.validation:.3f} at step {before.step:,}, now "
             f"{last.validation:.3f}): train longer"
         )
     losses = f"training at {last.training:.2f} and validation at {last.validation:.2f}"
