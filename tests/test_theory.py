@@ -173,7 +173,7 @@ def test_worked_example(page):
         das.insert(0, gradient.views["rnn.0.b"].item())
         shares.insert(0, gradient.views["rnn.0.Wh"].item())
     lines = PAGES[page].splitlines()
-    head = next(k for k, line in enumerate(lines) if re.match(r"\| \| \S+ 1 \|", line))
+    head = next(k for k, line in enumerate(lines) if re.match(r"\| \| [^|]* 1 \|", line))
     rows = [
         [float(q) for q in line.strip("|").split("|")[1:]] for line in lines[head + 2 : head + 6]
     ]
@@ -194,7 +194,7 @@ def fresh_cells():
 @every_page
 def test_gradients_of_fresh_cells(page, fresh_cells):
     head = {
-        "theory.md": "a step multiplies the gradient by",
+        "theory.md": "a time step multiplies the gradient by",
         "theory.ko.md": "한 시점마다 기울기에 곱해지는 수",
     }
     found = fresh_cells
