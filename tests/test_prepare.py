@@ -55,7 +55,7 @@ def test_epochs_become_steps(text_file, tmp_path):
 
 
 def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "measure", lambda *_: Pace(update_s=0.5, validation_s=1.0))
+    monkeypatch.setattr(prepare, "measure", lambda *_: Pace(step_s=0.5, validation_s=1.0))
     given = overrides(text_file, train__steps=None, train__minutes=1.0)
     prepared = start_run(given, tmp_path, "a")
     steps = prepared.trainer.steps
@@ -106,8 +106,8 @@ def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause
         return measure(settings(text_file, **changes), vocabulary, text, ids)
 
     timed = pace(train__steps=1000, train__sample_length=400)
-    assert timed.update_s / 0.1 == pytest.approx(busy, abs=0.04)
-    assert timed.validation_s / (0.001 * 400 + 0.0001 * 400) == pytest.approx(timed.update_s / 0.1)
+    assert timed.step_s / 0.1 == pytest.approx(busy, abs=0.04)
+    assert timed.validation_s / (0.001 * 400 + 0.0001 * 400) == pytest.approx(timed.step_s / 0.1)
     began = clock[0]
     assert pace(train__steps=50, data__validation=0.0).validation_s == 0
     assert clock[0] - began == pytest.approx(0.7), "few steps are not worth three seconds"

@@ -3,6 +3,7 @@
 total = steps x step + validations x validation
 """
 
+import itertools
 import math
 import statistics
 import time
@@ -28,8 +29,8 @@ _TIMING_SHARE = 1 / 25
 _LONGEST_S = 12.0
 # The same where only the expected duration is shown.
 _LONGEST_GLANCE_S = 3.0
-_UPDATES = 6
-_STEPS = 200
+_STEPS = 6
+_TIME_STEPS = 200
 _SAMPLES = 3
 # For the last checkpoint and the end of the program.
 _LEAVING_S = 1.0
@@ -42,12 +43,12 @@ _ENDLESS = 10**6
 class Pace:
     """Measured times: seconds per step, and seconds per validation with its sample."""
 
-    update_s: float
+    step_s: float
     validation_s: float
 
     def total_s(self, steps: int, validate_every: int) -> float:
         """Return the seconds that a training of so many steps takes."""
-        return steps * self.update_s + math.ceil(steps / validate_every) * self.validation_s
+        return steps * self.step_s + math.ceil(steps / validate_every) * self.validation_s
 
 
 def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids) -> Pace:
@@ -67,35 +68,38 @@ def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids) ->
     trainer = Trainer(calm, vocabulary, text, ids, run=None)
     # The first step meets cold caches and fresh memory.
     trainer.update()
-    updates: list[float] = []
+    steps: list[float] = []
     enough = goal * _TIMING_SHARE
-    while sum(updates) < seconds and (
-        len(updates) < _UPDATES or (sum(updates) < seconds * 3 / 4 and len(updates) < enough)
+    while sum(steps) < seconds and (
+        len(steps) < _STEPS or (sum(steps) < seconds * 3 / 4 and len(steps) < enough)
     ):
-        updates.append(_seconds(trainer.update))
+        steps += _seconds(trainer.update, 1)
     pieces, count = layout(trainer.validation.size)
     length = config.train.sample_length if count else 0
-    steps, samples = [0.0], [0.0]
+    time_steps, samples = [0.0], [0.0]
     if count:
         stepper, read = Stepper(trainer.ema_model, pieces), np.zeros(pieces, np.intp)
-        steps = [_seconds(lambda: cross_entropy(stepper.step(read), read)) for _ in range(_STEPS)]
-    few = min(length, _STEPS)
+        time_steps = _seconds(lambda: cross_entropy(stepper.step(read), read), _TIME_STEPS)
+    few = min(length, _TIME_STEPS)
     if few:
-        samples = [_seconds(lambda: trainer.sample(few)) for _ in range(_SAMPLES)]
+        samples = _seconds(lambda: trainer.sample(few), _SAMPLES)
 
     # On a busy machine one pause can be longer than all else that was timed. The medians give the
     # ratio of the three times; what pauses add is estimated over all of them together.
-    timed = (updates, steps, samples)
-    update_s, step_s, sample_s = map(statistics.median, timed)
+    timed = (steps, time_steps, samples)
+    step_s, time_step_s, sample_s = map(statistics.median, timed)
     busy = sum(map(sum, timed)) / sum(len(each) * statistics.median(each) for each in timed)
-    validation_s = count * step_s + length / max(1, few) * sample_s
-    return Pace(update_s * busy, validation_s * busy)
+    validation_s = count * time_step_s + length / max(1, few) * sample_s
+    return Pace(step_s * busy, validation_s * busy)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _seconds(work: Callable[[], object], times: int) -> list[float]:
+    """Return the seconds that each of some calls takes."""
+    clock = [time.perf_counter()]
+    for _ in range(times):
+        work()
+        clock.append(time.perf_counter())
+    return [end - begin for begin, end in itertools.pairwise(clock)]
 
 
 def set_steps(config: Config, pace: Pace, seconds: float) -> tuple[Config, str]:
@@ -114,12 +118,12 @@ def set_steps(config: Config, pace: Pace, seconds: float) -> tuple[Config, str]:
     train, chosen = config.train, ""
     left, every = max(0.0, seconds - _LEAVING_S), train.validate_every
     if every != "auto":
-        steps = int(left / (pace.update_s + pace.validation_s / every))
+        steps = int(left / (pace.step_s + pace.validation_s / every))
     else:
         affordable = VALIDATIONS
         if VALIDATIONS * pace.validation_s > left / 4:
             affordable = max(1, int(left / 4 / pace.validation_s))
-        steps = int((left - affordable * pace.validation_s) / pace.update_s)
+        steps = int((left - affordable * pace.validation_s) / pace.step_s)
         if affordable < VALIDATIONS:
             every = max(1, math.ceil(steps / affordable))
             chosen = f" --set train.validate_every={every}"
