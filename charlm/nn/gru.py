@@ -15,7 +15,6 @@ copies of the weights. reference.py has the same cell as plain expressions.
 Sources: Cho et al. 2014; the reset gate applied after the product as in PyTorch and cuDNN.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -96,9 +95,9 @@ class GRUCache(Cache[StepCache]):
         """Return h after time step t: (H, B)."""
         return self.steps[t].h_next
 
-    def gates(self, t: int) -> Mapping[str, Array]:
-        """Return the gates r and z of time step t: (H, B) each."""
-        return {"r": self.steps[t].r, "z": self.steps[t].z}
+    def gate(self, name: str, t: int) -> Array:
+        """Return gate r or z of time step t: (H, B)."""
+        return {"r": self.steps[t].r, "z": self.steps[t].z}[name]
 
 
 class GRU(RecurrentLayer[GRUCache, StepCache]):

@@ -19,7 +19,6 @@ of Graves 2013, equations 7 to 11, without peepholes. Forget bias: Jozefowicz et
 docs/results.md has measurements.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -96,10 +95,10 @@ class LSTMCache(Cache[StepCache]):
         """Return tanh(c) after time step t: (H, B)."""
         return self.steps[t].tanh_c
 
-    def gates(self, t: int) -> Mapping[str, Array]:
-        """Return the gates i, f and o of time step t: (H, B) each."""
+    def gate(self, name: str, t: int) -> Array:
+        """Return gate i, f or o of time step t: (H, B)."""
         s = self.steps[t]
-        return {"i": s.i, "f": s.f, "o": s.o}
+        return {"i": s.i, "f": s.f, "o": s.o}[name]
 
 
 class LSTM(RecurrentLayer[LSTMCache, StepCache]):

@@ -19,8 +19,7 @@ Bengio 2010 equation 16 (input weights); Saxe, McClelland & Ganguli 2014 (orthog
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -68,12 +67,8 @@ class Cache(ABC, Generic[StepCacheT]):
         """Return what the cell remembers after time step t, from -1 to 1: (H, B)."""
 
     @abstractmethod
-    def gates(self, t: int) -> Mapping[str, Array]:
-        """Return the gates between 0 and 1 of time step t, (H, B) each, by their letters."""
-
     def gate(self, name: str, t: int) -> Array:
-        """Return one gate of time step t, (H, B)."""
-        return self.gates(t)[name]
+        """Return one of the gates between 0 and 1 at time step t: (H, B)."""
 
 
 CacheT = TypeVar("CacheT", bound=Cache[Any])
@@ -197,10 +192,6 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
         for linear, buffer in zip(self.linears, cache.buffers, strict=True):
             linear.flush_grad(buffer)
         return cache.dx, (dh_next, *cache.dstate)
-
-    def bound_step(self, cache: CacheT) -> Callable[[], None]:
-        """Return a function that runs `step` on the first time step of a cache."""
-        return partial(self.step, cache.steps[0])
 
     def zero_state(self, B: int) -> State:
         """Return the state at the beginning of a text."""

@@ -9,7 +9,6 @@ time steps. reference.py has the same cell as plain expressions.
 Source: Elman 1990; Goodfellow, Bengio & Courville 2016, equations 10.8 and 10.9.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,9 +58,9 @@ class RNNCache(Cache[StepCache]):
         """Return h after time step t: (H, B)."""
         return self.steps[t].h_next
 
-    def gates(self, t: int) -> Mapping[str, Array]:
-        """Return nothing: a tanh RNN has no gates."""
-        return {}
+    def gate(self, name: str, t: int) -> Array:
+        """Raise KeyError: a tanh RNN has no gates."""
+        raise KeyError(name)
 
 
 class RNN(RecurrentLayer[RNNCache, StepCache]):

@@ -5,6 +5,8 @@
 Each layer has a rolling cache of one time step, and runs the same `step` as in training.
 """
 
+from functools import partial
+
 import numpy as np
 
 from charlm.nn.model import Model
@@ -34,7 +36,7 @@ class Stepper:
             self._column = self._x[0, :, 0]
         above = [cache.x[0] for cache in self.caches[1:]] + [self._output.y[0]]
         self._steps = [
-            (layer.bound_step(cache), cache.h[0], x)
+            (partial(layer.step, cache.steps[0]), cache.h[0], x)
             for layer, cache, x in zip(model.layers, self.caches, above, strict=True)
         ]
 
