@@ -24,9 +24,10 @@ from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
 from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
-from charlm.training import memory, trainer
 from charlm.training import prepare as start
+from charlm.training import trainer
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
+from charlm.training.memory import need
 from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
 
@@ -406,7 +407,7 @@ def test_memory_is_known_before(tmp_path, text_file, changes):
         t.update()
     traced = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    needed = memory.need(config, vocabulary.size)
+    needed = need(config, vocabulary.size)
     assert needed.parameters == t.model.parameters.size
     assert needed.total == pytest.approx(traced, rel=0.03)
 

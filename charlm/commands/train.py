@@ -320,7 +320,6 @@ def _reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
 def _announce(beginning: PreparedRun) -> None:
     """Say what is about to happen."""
     from charlm.text.corpus import split
-    from charlm.training.memory import need
 
     trainer = beginning.trainer
     config, streams, ids, model = trainer.config, trainer.streams, trainer.ids, trainer.model
@@ -338,7 +337,7 @@ def _announce(beginning: PreparedRun) -> None:
     way_in = "one-hot input" if model.one_hot else f"embedding of {model.input.D}"
     say(
         f"{config.model.summary}, {way_in}: {model.parameters.size:,} parameters, "
-        f"{size(need(config, model.V).total)} while training",
+        f"{size(beginning.memory.total)} while training",
         "model",
     )
     plan = (

@@ -1,5 +1,6 @@
 """The memory check before a training: what its arrays take, against what is free."""
 
+from charlm import environment
 from charlm.errors import ConfigError
 from charlm.nn.model import Memory, memory
 from charlm.optim.optimizers import OPTIMIZERS
@@ -10,7 +11,7 @@ def need(config: Config, V: int) -> Memory:
     """Return the memory that a training takes.
 
     Args:
-        config: resolved: `train.seq_len` is a number.
+        config: final.
         V: size of the vocabulary.
     """
     train = config.train
@@ -26,28 +27,27 @@ def need(config: Config, V: int) -> Memory:
     )
 
 
-def check(needed: Memory, free: int | None, config: Config) -> None:
-    """Refuse a training that does not fit into the memory.
+def check_memory(config: Config, V: int) -> Memory:
+    """Return the memory that a training takes, after a check that it is free.
 
     Args:
-        needed: what it needs.
-        free: free bytes; None where that is not known.
-        config: the settings, to name those to lower.
+        config: as for `need`.
+        V: size of the vocabulary.
 
     Raises:
-        ConfigError: there is too little.
+        ConfigError: there is too little; the advice names the settings to lower.
     """
+    needed, free = need(config, V), environment.free_memory()
     if free is None or needed.total <= free:
-        return
+        return needed
     keys = ["model.hidden", "model.layers"]
     if needed.caches > needed.weights:
         keys = ["train.batch_size", "train.seq_len"]
-    settings = config.as_dict()
-    now = " or ".join(f"{key} ({settings[key[:5]][key[6:]]})" for key in keys)
+    values = config.flat()
     raise ConfigError(
         "train",
         f"needs {_size(needed.total)} of memory, got {_size(free)} that are free here",
-        f"lower {now}",
+        "lower " + " or ".join(f"{key} ({values[key]})" for key in keys),
     )
 
 

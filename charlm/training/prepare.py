@@ -6,7 +6,7 @@ resume    last.npz -> threads -> the same text -> memory -> Trainer, restored
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from charlm import environment
 from charlm.errors import CheckpointError, RunError, TextError
-from charlm.nn.model import shapes
+from charlm.nn.model import Memory, shapes
 from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import expect, load_model, read_config, read_counts
 from charlm.settings.files import to_yaml
@@ -24,8 +24,8 @@ from charlm.storage.checkpoint import Checkpoint, load
 from charlm.text.corpus import TextInfo, encode_to_file, file_sha256, open_ids, scan, split
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import Vocabulary
-from charlm.training import memory
 from charlm.training.finetuning import model_settings
+from charlm.training.memory import check_memory
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
 from charlm.training.trainer import Progress, Trainer
 from charlm.types import Ids
@@ -40,13 +40,15 @@ class PreparedRun:
 
     Attributes:
         trainer: ready for `events`.
+        memory: what it takes.
         pace: measured times; None where the run is too short to be timed, or resumed.
         notes: what was chosen or found, one line each.
     """
 
     trainer: Trainer
-    pace: Pace | None = None
-    notes: list[str] = field(default_factory=list)
+    memory: Memory
+    pace: Pace | None
+    notes: list[str]
 
 
 def start_run(
@@ -92,7 +94,7 @@ def start_run(
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     config, notes = pending.finalize(int(counts.sum()))
-    _check_memory(config, vocabulary)
+    memory = check_memory(config, vocabulary.size)
     if vocabulary.unknown_id is not None:
         rare = np.count_nonzero(counts) - len(vocabulary.symbols)
         notes.append(
@@ -121,7 +123,7 @@ def start_run(
                 f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
                 f"{fresh:,} new"
             )
-        return PreparedRun(trainer, pace, notes)
+        return PreparedRun(trainer, memory, pace, notes)
     except OSError as error:
         run.discard()
         raise RunError(run.folder, f"cannot be written ({error.strerror or error})") from None
@@ -188,7 +190,7 @@ def _resume(
         config = config.replace(train__steps=steps)
     ids = open_ids(run.ids, vocabulary.dtype)
     _check_fit(checkpoint, config, vocabulary, ids)
-    _check_memory(config, vocabulary)
+    memory = check_memory(config, vocabulary.size)
     trainer = Trainer(config, vocabulary, text, ids, run)
     trainer.restore(checkpoint)
     if moved:
@@ -196,7 +198,7 @@ def _resume(
         # Whatever ends this process, the next one has the new goal.
         trainer.save()
         run.save_config(to_yaml(config))
-    return PreparedRun(trainer, None, notes)
+    return PreparedRun(trainer, memory, None, notes)
 
 
 def _check_fit(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: Ids) -> None:
@@ -215,10 +217,6 @@ def _check_fit(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, i
     expect(checkpoint, "state/0.h", (config.model.hidden, B), np.dtype(np.float32))
     if ids.max(initial=0) >= vocabulary.size:
         raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
-
-
-def _check_memory(config: Config, vocabulary: Vocabulary) -> None:
-    memory.check(memory.need(config, vocabulary.size), environment.free_memory(), config)
 
 
 def _source(paths: Sequence[Path], data: DataConfig) -> Source:
