@@ -273,7 +273,7 @@ class LanguageModel:
         """Make a page, as HTML, of a text coloured by surprise; raises as `surprise`."""
         ids = self._encode(text)
         shown = ids[: texts.MOST]
-        return texts.heat(title, self._trained, shown, ids.size, self.oddities(text))
+        return texts.surprise_page(title, self._trained, shown, ids.size, self.oddities(text))
 
     def cells_page(
         self, text: str, unit: tuple[int, int] | None = None, title: str = "Cells"
@@ -287,8 +287,8 @@ class LanguageModel:
         """
         spelled, states, told = self._looked_at(text)
         if unit is None:
-            return texts.best(title, spelled, states, told, find_units(states, told))
-        return texts.unit(title, spelled, states[(slice(None), *unit)], *unit)
+            return texts.units_page(title, spelled, states, told, find_units(states, told))
+        return texts.unit_page(title, spelled, states[(slice(None), *unit)], *unit)
 
     def _looked_at(self, text: str) -> tuple[str, Array, dict[str, Array]]:
         """Return a text's characters, every unit's state after each, and their properties."""

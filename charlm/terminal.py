@@ -6,11 +6,14 @@ r"""What may be shown: names, values and learned text, none of which a terminal 
     brief       a value as Python writes it, and never more than    what a setting was given
                 a few words of it
     argument    quoted for the shell                                a path in a command to copy
+    setting     a value as config.yaml has it                       a table of settings
+    duration    a number and a unit                                 seconds of training
 
 A name may hold an escape sequence, a damaged file any character at all, and a model learns what
 its text holds.
 """
 
+import json
 import os
 import reprlib
 import shlex
@@ -84,3 +87,17 @@ def argument(path: object) -> str:
         for c in text
     )
     return f"$'{''.join(pieces)}'"
+
+
+def setting(value: object) -> str:
+    """Return a setting as config.yaml has it, in one line; a list of one item as the item."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        (value,) = value
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def duration(seconds: float) -> str:
+    """Return `40 s`, `3.2 min` or `1.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

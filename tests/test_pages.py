@@ -19,7 +19,7 @@ from charlm.insight.reading import Surprise
 from charlm.pages import page as page_room
 from charlm.pages import plots
 from charlm.pages.coloured import by_state, by_surprise
-from charlm.pages.page import data, page, safe, write
+from charlm.pages.page import Markup, data, fill, page, safe, write_page
 from charlm.storage.history import Reading, read_history
 from charlm.text.vocabulary import Vocabulary
 
@@ -83,7 +83,7 @@ def change_history(folder, change):
 
 
 def test_text_is_never_markup():
-    found = Elements(page(HOSTILE, f"<main>{safe(HOSTILE)}</main>")).found
+    found = Elements(page(HOSTILE, HOSTILE, fill("section", id="a", body=[HOSTILE]))).found
     assert [tag for tag, _ in found].count("script") == 1
     assert "img" not in [tag for tag, _ in found]
     assert safe("a<b>&\"'\x00\x1b\n\u202e\u200b é한🙂") == (
@@ -99,7 +99,7 @@ def test_data_cannot_end_its_element():
 
 
 def test_page_allows_no_address_and_its_own_script_only():
-    content = page("title", "")
+    content = page("title", "", Markup())
     policy = dict(next(a for t, a in Elements(content).found if a.get("http-equiv")))["content"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
     assert "unsafe-eval" not in policy
@@ -109,17 +109,19 @@ def test_page_allows_no_address_and_its_own_script_only():
 
 def test_a_page_is_replaced_and_nothing_else(tmp_path):
     path = tmp_path / "page.html"
-    write(path, page("one", ""))
-    write(path, page("two", "한"))
+    write_page(path, page("one", "", Markup()))
+    write_page(path, page("two", "한", Markup()))
     assert "<title>two" in path.read_text(encoding="utf-8")
     path.write_text("<!doctype html>\nmine")
-    with pytest.raises(DrawingError, match=r"page.html: is there already, and no page of charlm's"):
-        write(path, page("three", ""))
+    with pytest.raises(
+        DrawingError, match=r"page.html: is there already, and not a page of charlm's"
+    ):
+        write_page(path, page("three", "", Markup()))
     assert path.read_text() == "<!doctype html>\nmine"
     with pytest.raises(DrawingError, match=r"nowhere.*cannot be written \(No such file"):
-        write(tmp_path / "nowhere" / "page.html", "")
+        write_page(tmp_path / "nowhere" / "page.html", "")
     with pytest.raises(DrawingError, match=r"cannot be written \(Is a directory"):
-        write(tmp_path, "")
+        write_page(tmp_path, "")
 
 
 # Texts in colours
@@ -133,7 +135,7 @@ def test_surprise_is_coloured_by_character():
         np.array([[0.5, 0.25]] * 4),
     )  # fmt: skip
     content = by_surprise("t", characters(vocabulary, ids), seen, vocabulary, ids)
-    text, told = content.split('<script type="application/json" id="t-told">')
+    text, told = content.split('<script type="application/json" id="t-data">')
     assert re.findall(r"<span[^>]*>.*?</span>", text, re.S) == [
         "<span>&lt;</span>", "<span class=s2>a</span>",
         '<span class=s8><i class="end">↵</i>\n</span>', "<span class=s8>b</span>",
@@ -163,7 +165,7 @@ def test_report_without_matplotlib(here, charlm, monkeypatch):
     code, out, err = charlm("report")
     assert (code, out) == (1, "")
     assert err == (
-        "charlm: pictures: need matplotlib, which is not installed; pip install matplotlib, or "
+        "charlm: report: needs matplotlib, which is not installed; pip install matplotlib, or "
         "'.[plot]' in a checkout of charlm\n"
     )
     assert not (here / "checkpoints" / "verse" / "report.html").exists()
@@ -196,7 +198,7 @@ def test_report(here, charlm):
     samples = [r for r in history.readings if r.sample is not None]
     assert [r.step for r in samples] == [0, 10, 20, 30]
     for reading in samples:
-        assert f"<b>update {reading.step}</b>" in content
+        assert f"<b>step {reading.step}</b>" in content
         assert safe(reading.sample.strip("\n").split("\n")[0]) in content
     best = min(r.validation for r in history.readings if r.validation is not None)
     assert f"{best:.3f} nats" in content
@@ -222,7 +224,7 @@ def test_report_colours_what_evaluation_scores(here):
     model, content = library.load("verse"), library.report()
     text = (here / "verse.txt").read_text()
     text = text[int(len(text) * 0.9) :]
-    told = json.loads(re.search(r'id="text-told">(.*?)</script>', content)[1])
+    told = json.loads(re.search(r'id="text-data">(.*?)</script>', content)[1])
     shown = "".join({"'\\n'": "\n", "' '": " "}.get(told["names"][q[0]], told["names"][q[0]])
                     for q in told["characters"])  # fmt: skip
     begin = text.index(shown, 300)
@@ -266,7 +268,7 @@ def test_report_of_old_and_odd_histories(here):
     assert 'id="training"' not in content
     assert content.count("the first weights") == 1
     path.write_text('{"step": 5, "loss": 2.5, "elapsed_s": 0}\n{"resume": 5}\n')
-    assert "it was resumed after update 5." in library.report()
+    assert "it was resumed after step 5." in library.report()
     path.unlink()
     assert 'id="cells"' in library.report()
 
@@ -298,7 +300,7 @@ def test_short_texts(here):
     need_matplotlib()
     for text in ("a", "a\n", "The river\nrose"):
         (here / "short.txt").write_text(text)
-        assert "too short, or too much of a kind" in library.report(text="short.txt")
+        assert "too short, or too uniform" in library.report(text="short.txt")
     model = library.load()
     assert "<span" in model.heat_page("a")
     assert 'class="cells"></div>' in model.cells_page("a")
@@ -333,7 +335,7 @@ def browser(tmp_path_factory):
 def report(trained):
     need_matplotlib()
     path = trained / "report.html"
-    write(path, library.report("verse", checkpoints=trained / "checkpoints"))
+    write_page(path, library.report("verse", checkpoints=trained / "checkpoints"))
     return path
 
 
@@ -376,7 +378,7 @@ def test_page_fits_and_complains_of_nothing(browser, report, width, dark):
 def test_pointing_shows_what_was_expected(browser, report):
     browser.open(report)
     assert tip(browser) is None
-    told = browser.evaluate("JSON.parse(document.getElementById('text-told').textContent)")
+    told = browser.evaluate("JSON.parse(document.getElementById('text-data').textContent)")
     for n in (1, 40, 200):
         browser.point(character(n))
         head, rows = tip(browser)
@@ -437,7 +439,7 @@ def test_hostile_text_stays_text(browser, here):
         "report": library.report("hostile"),
     }.items():
         path = here / f"{name}.html"
-        write(path, content)
+        write_page(path, content)
         browser.open(path)
         assert browser.evaluate("typeof window.taken") == "undefined", name
         assert (browser.complaints, browser.requests) == ([], [path.as_uri()]), name

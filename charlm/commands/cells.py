@@ -74,7 +74,7 @@ def cells(
     from charlm.insight.reading import Reader
     from charlm.insight.units import CHARACTERS, find_units, most_varying
     from charlm.pages import texts
-    from charlm.pages.page import write
+    from charlm.pages.page import write_page
     from charlm.runs.loading import load_model
 
     trained = load_model(path)
@@ -94,7 +94,7 @@ def cells(
         if out is None:
             show(_coloured(spelled.text, mine, colours).removesuffix("\n"), painted=True)
             return
-        write(out, texts.unit(title, spelled.text, mine, layer, number))
+        write_page(out, texts.unit_page(title, spelled.text, mine, layer, number))
     else:
         told = properties(spelled.text)
         found = find_units(states, told)
@@ -110,7 +110,7 @@ def cells(
                 show(excerpt.rstrip("\n") + "\n", painted=True)
         if out is None:
             return
-        write(out, texts.best(title, spelled.text, states, told, found))
+        write_page(out, texts.units_page(title, spelled.text, states, told, found))
     say(f"{out}: open it in a browser")
 
 

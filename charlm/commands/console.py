@@ -102,13 +102,6 @@ def _colours() -> bool:
     )
 
 
-def duration(seconds: float) -> str:
-    """Return `40 s`, `3.2 min` or `1.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
 def size(count: float) -> str:
     """Return bytes as `61 MB`."""
     if count < 1e7:

@@ -145,9 +145,8 @@ def _heat(name: str, trained: Trained, ids: Ids, out: Path | None) -> None:
 
     from charlm.commands.paint import depth, surprise
     from charlm.insight.oddities import OddityFinder
-    from charlm.pages.page import write
-    from charlm.pages.texts import MOST
-    from charlm.pages.texts import heat as page
+    from charlm.pages.page import write_page
+    from charlm.pages.texts import MOST, surprise_page
 
     colours = depth(sys.stdout)
     finder = OddityFinder(trained.model, trained.vocabulary)
@@ -164,7 +163,9 @@ def _heat(name: str, trained: Trained, ids: Ids, out: Path | None) -> None:
             f"  {place:<10} {q.bits:5.1f}  {q.before}[{q.character}]{q.after}  expected {expected}"
         )
     if out is not None:
-        write(out, page(Path(name).name, trained, ids[:MOST], ids.size, finder.oddities))
+        write_page(
+            out, surprise_page(Path(name).name, trained, ids[:MOST], ids.size, finder.oddities)
+        )
         say(f"{out}: open it in a browser")
     elif not colours:
         say("stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists")

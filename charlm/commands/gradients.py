@@ -75,7 +75,7 @@ def gradients(
     from charlm.pages import gradient_figure
 
     if out:
-        gradient_figure.check(out)
+        gradient_figure.check_path(out)
     if runs:
         networks = [_trained(where, text, lags, checkpoints) for where in runs]
     else:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.commands.console import duration, say, show, size
+from charlm.commands.console import say, show, size
 from charlm.commands.tables import shorten, symbols, table
-from charlm.terminal import printable
+from charlm.terminal import duration, printable, setting
 
 if TYPE_CHECKING:
     from charlm.runs.summary import RunSummary
@@ -164,7 +164,7 @@ def _outline(facts: RunSummary, room: int) -> list[str]:
     if facts.best_loss is not None:
         best = f"{_loss(facts.best_loss)} nats per character at update {_count(facts.best_step)}"
     files = [f"{printable(name)} {_bytes(count)}" for name, count in facts.files.items()]
-    versions = [f"{printable(key)} {_value(q)}" for key, q in facts.section("versions").items()]
+    versions = [f"{printable(key)} {setting(q)}" for key, q in facts.section("versions").items()]
     characters = facts.symbols or ""
     told = {
         "run": [printable(facts.name)],
@@ -199,8 +199,8 @@ def _level(facts: RunSummary) -> str:
 def _settings(settings: dict[str, Any], changed: dict[str, str], room: int) -> list[str]:
     if not settings:
         return []
-    rows = [(f"  {printable(q)}", _value(settings[q]), note) for q, note in changed.items()]
-    kept = [f"{printable(q)} {_value(value)}" for q, value in settings.items() if q not in changed]
+    rows = [(f"  {printable(q)}", setting(settings[q]), note) for q, note in changed.items()]
+    kept = [f"{printable(q)} {setting(value)}" for q, value in settings.items() if q not in changed]
     lines = []
     if rows:
         lines += ["", "settings that differ from the defaults", *table(rows, "lLl", _terminal())]
@@ -224,7 +224,7 @@ def _changed(settings: dict[str, Any]) -> dict[str, str]:
         if key not in defaults:
             notes[key] = "unknown to this charlm"
         elif value != defaults[key]:
-            notes[key] = f"default {_value(defaults[key])}"
+            notes[key] = f"default {setting(defaults[key])}"
     return notes
 
 
@@ -298,7 +298,7 @@ def _compared(names: list[str], differences: dict[str, list[Any]]) -> list[str]:
             # It differs in what is not shown, which matters for all but a time.
             if key == "progress.elapsed_s":
                 continue
-            cells = [_value(value) for value in values]
+            cells = [setting(value) for value in values]
         rows.append([printable(key), *cells])
     return table(rows, "l" + "L" * len(names), _terminal())
 
@@ -308,7 +308,7 @@ def _cell(key: str, value: Any) -> str:
         return "-"
     match key:
         case "text.sha256":
-            return _value(value)[:12]
+            return setting(value)[:12]
         case "text.characters" | "vocabulary.size" | "parameters" | "progress.step":
             return _count(value)
         case "progress.best_loss":
@@ -318,7 +318,7 @@ def _cell(key: str, value: Any) -> str:
         case "vocabulary.unshared":
             first, *more = symbols(value, _CELL // 2, 1) or ["-"]
             return first + "…" * bool(more)
-    return _value(value)
+    return setting(value)
 
 
 def _json(document: Any) -> str:
@@ -366,15 +366,6 @@ def _model(facts: RunSummary) -> str:
 
 def _goal(facts: RunSummary) -> int | float | None:
     return facts.number("config", "train", "steps")
-
-
-def _value(value: Any) -> str:
-    """Return a setting as config.yaml shows it."""
-    import json
-
-    if isinstance(value, list) and len(value) == 1:
-        (value,) = value
-    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _count(number: Any) -> str:

@@ -32,7 +32,7 @@ def report(
 
     Example: charlm report shakespeare --out shakespeare.html
     """
-    from charlm.pages.page import write
+    from charlm.pages.page import write_page
     from charlm.pages.report import report as make
     from charlm.runs.folder import find_checkpoint
 
@@ -40,5 +40,5 @@ def report(
     page = make(path, text)
     of_run = path.name in ("best.npz", "last.npz")
     out = out or (path.parent / "report.html" if of_run else path.with_suffix(".html"))
-    write(out, page)
+    write_page(out, page)
     say(f"{out}: {len(page) / 1e3:,.0f} kB; open it in a browser")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from charlm.commands.console import dim, duration, say, size, stderr
-from charlm.terminal import argument, visible
+from charlm.commands.console import dim, say, size, stderr
+from charlm.terminal import argument, duration, visible
 
 if TYPE_CHECKING:
     from charlm.settings.schema import Overrides

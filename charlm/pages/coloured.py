@@ -1,45 +1,45 @@
-"""Texts in colours, as markup: by surprise, and by a unit's state."""
+"""Texts as markup, coloured by surprise or by a unit's state."""
 
-from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 
 from charlm.insight.characters import Characters, names
 from charlm.insight.reading import Surprise
-from charlm.pages.page import data, safe
+from charlm.pages.page import Markup, data, fill, safe
 from charlm.text.vocabulary import Vocabulary
-from charlm.types import Array
+from charlm.types import Array, Ids
 
-# Bits at which the colour is deepest; page.css has so many shades.
+# Bits of the deepest colour; page.css has so many shades.
 DEEPEST = 8
 _SHADES = 5
 _END = '<i class="end">↵</i>\n'
 
 
-def legend_of_surprise() -> str:
-    """Return what the colours of surprise mean."""
-    shades = "".join(f'<i class="s{k}"></i>' for k in range(DEEPEST + 1))
-    return f'<div class="legend">0 bits <span>{shades}</span> {DEEPEST} and more</div>'
+def legend_of_surprise() -> Markup:
+    """Return a legend for the colours of `by_surprise`."""
+    shades = [fill("shade", name=f"s{k}") for k in range(DEEPEST + 1)]
+    return fill("surprise legend", shades=shades, deepest=DEEPEST)
 
 
-def legend_of_states() -> str:
-    """Return what the colours of a unit's state mean."""
-    shades = "".join(f'<i class="{_shade(k)}"></i>' for k in range(-_SHADES, _SHADES + 1))
-    return f'<div class="legend">state &minus;1 <span>{shades}</span> +1</div>'
+def legend_of_states() -> Markup:
+    """Return a legend for the colours of `by_state`."""
+    shades = [fill("shade", name=_shade(k)) for k in range(-_SHADES, _SHADES + 1)]
+    return fill("state legend", shades=shades)
 
 
 def by_surprise(
-    name: str, spelled: Characters, surprise: Surprise, vocabulary: Vocabulary, ids: Array
-) -> str:
-    """Colour a text by surprise; the page's script tells what was expected.
+    name: str, spelled: Characters, surprise: Surprise, vocabulary: Vocabulary, ids: Ids
+) -> Markup:
+    """Colour a text by surprise; the page's script shows what was expected.
 
     Args:
-        name: an id that nothing else on the page has.
+        name: an element id, unique in the page.
         spelled: the text's characters.
-        surprise: of its ids, with the likeliest ones.
+        surprise: of its ids, with the likeliest symbols. Of a character of several ids, those of
+            its first one are shown.
         vocabulary: the model's.
-        ids: the text. What was expected in a character's place is told of its first id.
+        ids: the text.
     """
     bits = spelled.sums(surprise.bits)
     levels = np.minimum(bits, DEEPEST).astype(int).tolist()
@@ -47,20 +47,16 @@ def by_surprise(
         f"<span{f' class=s{level}' if level else ''}>{_glyph(c)}</span>"
         for c, level in zip(spelled.text, levels, strict=True)
     ]
-    told = []
-    for b, bit in zip(spelled.begins.tolist(), bits.tolist(), strict=True):
-        shares = np.rint(surprise.probabilities[b] * 1000).astype(int).tolist()
-        pairs = zip(surprise.likeliest[b].tolist(), shares, strict=True)
-        told.append([int(ids[b]), round(bit, 2), *(q for pair in pairs for q in pair)])
-    return (
-        f'<div class="text" id="{name}" tabindex="0" role="group" data-told="{name}-told" '
-        'aria-label="text coloured by surprise; the arrow keys tell what was expected">'
-        f"{''.join(spans)}</div>"
-        + data(f"{name}-told", {"names": names(vocabulary), "characters": told})
-    )
+    entries = []
+    for begin, bit in zip(spelled.begins.tolist(), bits.tolist(), strict=True):
+        permille = np.rint(surprise.probabilities[begin] * 1000).astype(int)
+        pairs = np.stack([surprise.likeliest[begin], permille], axis=1)
+        entries.append([int(ids[begin]), round(bit, 2), *pairs.ravel().tolist()])
+    packed = data(f"{name}-data", {"names": names(vocabulary), "characters": entries})
+    return fill("surprise", id=name, spans=Markup("".join(spans)), data=packed)
 
 
-def by_state(text: str, states: Array) -> str:
+def by_state(text: str, states: Array) -> Markup:
     """Colour a text by a unit's state.
 
     Args:
@@ -68,14 +64,11 @@ def by_state(text: str, states: Array) -> str:
         states: (len(text),) from -1 to 1.
     """
     shades = np.rint(np.clip(states, -1, 1) * _SHADES).astype(int).tolist()
-    return f'<div class="text">{"".join(_runs(text, shades))}</div>'
-
-
-def _runs(text: str, shades: Sequence[int]) -> Iterator[str]:
-    """Put neighbours of one shade together."""
-    for level, run in groupby(zip(text, shades, strict=True), key=lambda q: q[1]):
+    spans = ""
+    for level, run in groupby(zip(text, shades, strict=True), key=lambda pair: pair[1]):
         inside = "".join(_glyph(c) for c, _ in run)
-        yield f"<span class={_shade(level)}>{inside}</span>" if level else inside
+        spans += f"<span class={_shade(level)}>{inside}</span>" if level else inside
+    return fill("text", spans=Markup(spans))
 
 
 def _shade(level: int) -> str:

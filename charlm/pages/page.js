@@ -28,8 +28,8 @@ function place(box) {
   tip.style.top = `${top + window.scrollY}px`;
 }
 
-for (const text of document.querySelectorAll(".text[data-told]")) {
-  const told = JSON.parse(document.getElementById(text.dataset.told).textContent);
+for (const text of document.querySelectorAll(".text[data-surprise]")) {
+  const surprise = JSON.parse(document.getElementById(text.dataset.surprise).textContent);
   const characters = [...text.children];
   const index = new Map(characters.map((span, k) => [span, k]));
   let at = -1;
@@ -43,15 +43,15 @@ for (const text of document.querySelectorAll(".text[data-told]")) {
   const show = (k) => {
     hide();
     at = k;
-    const span = characters[k], [came, bits, ...likeliest] = told.characters[k];
+    const span = characters[k], [came, bits, ...likeliest] = surprise.characters[k];
     span.classList.add("at");
     const head = document.createElement("p"), symbol = document.createElement("kbd");
-    symbol.textContent = told.names[came];
+    symbol.textContent = surprise.names[came];
     head.append(symbol, ` came, ${bits.toFixed(1)} bits`);
     const rows = [];
     for (let j = 0; j < likeliest.length; j += 2)
-      rows.push(row(told.names[likeliest[j]], likeliest[j + 1] / 1000, likeliest[j] === came));
-    if (!rows.some((line) => line.className)) rows.push(row(told.names[came], 2 ** -bits, true));
+      rows.push(row(surprise.names[likeliest[j]], likeliest[j + 1] / 1000, likeliest[j] === came));
+    if (!rows.some((line) => line.className)) rows.push(row(surprise.names[came], 2 ** -bits, true));
     tip.replaceChildren(head, ...rows);
     place(span.getClientRects()[0] ?? span.getBoundingClientRect());
   };
@@ -109,5 +109,5 @@ for (const text of document.querySelectorAll(".text[data-told]")) {
 }
 
 document.addEventListener("pointerdown", (event) => {
-  if (!event.target.closest(".text[data-told]")) tip.hidden = true;
+  if (!event.target.closest(".text[data-surprise]")) tip.hidden = true;
 });

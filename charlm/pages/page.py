@@ -1,13 +1,17 @@
-"""One self-contained page: no network, and nothing of a text is ever taken for markup.
+"""Self-contained pages: no network, and no text is ever taken for markup.
 
-The page's own policy allows no address at all, and no script but the one whose digest it names.
+A page is made of the parts of templates.html. Its policy allows no address at all, and no script
+but the one whose digest it names.
 """
 
 import base64
 import hashlib
 import json
+import re
+from functools import cache
 from html import escape
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from charlm._version import __version__
@@ -15,37 +19,39 @@ from charlm.errors import DrawingError
 from charlm.storage.atomic import replacing
 from charlm.terminal import printable
 
-# What a page of charlm's begins with: a file that begins otherwise is not replaced.
+# Every page of charlm begins with it; a file that begins otherwise is not replaced.
 _MARK = "<!doctype html>\n<!-- a page of charlm -->\n"
 _HERE = Path(__file__).parent
 
 
-def page(title: str, body: str) -> str:
-    """Wrap what a page shows.
+class Markup(str):
+    """Markup, as opposed to text that is to be escaped."""
+
+    __slots__ = ()
+
+
+def fill(part: str, /, **values: object) -> Markup:
+    """Fill a part of templates.html.
 
     Args:
-        title: as text.
-        body: as markup.
+        part: its name.
+        **values: of its placeholders: markup, text, which is escaped, or a list of them.
     """
-    css = (_HERE / "page.css").read_text(encoding="utf-8")
-    script = (_HERE / "page.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return f"""{_MARK}<html lang="en">
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{safe(title)}</title>
-<style>{css}</style>
-{body}
-<footer>Written by charlm {__version__}.</footer>
-<div id="tip" role="status" hidden></div>
-<script>{script}</script>
-</html>
-"""
+    shown = {name: _markup(value) for name, value in values.items()}
+    return Markup(_templates()[part].substitute(shown))
+
+
+def _markup(value: object) -> str:
+    if isinstance(value, list):
+        return "".join(map(_markup, value))
+    return value if isinstance(value, Markup) else safe(value)
+
+
+@cache
+def _templates() -> dict[str, Template]:
+    content = (_HERE / "templates.html").read_text(encoding="utf-8")
+    parts = re.findall(r"^<!-- ([\w ]+) -->\n(.*?)\n(?=\n<!-- |\Z)", content, re.M | re.S)
+    return {name: Template(markup) for name, markup in parts}
 
 
 def safe(text: object) -> str:
@@ -53,18 +59,46 @@ def safe(text: object) -> str:
     return escape(printable(str(text)))
 
 
-def data(name: str, content: Any) -> str:
+def page(title: str, lead: Markup | str, body: Markup, head: Markup | str = "") -> str:
+    """Return a page.
+
+    Args:
+        title: its title and heading.
+        lead: the paragraph below it.
+        body: its sections.
+        head: what follows the lead in the page's header.
+    """
+    css, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return _MARK + fill(
+        "page",
+        policy=Markup(policy),
+        title=title,
+        css=Markup(css),
+        lead=lead,
+        head=head,
+        body=body,
+        version=__version__,
+        script=Markup(script),
+    )
+
+
+def data(name: str, content: Any) -> Markup:
     """Return what the page's script reads, as an element of this id."""
     # Nothing in it can end the element, or begin another.
     packed = json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{packed}</script>'
+    return fill("data", id=name, content=Markup(packed))
 
 
-def write(path: Path, content: str) -> None:
+def write_page(path: Path, content: str) -> None:
     """Write a page; one that is there is replaced.
 
     Raises:
-        DrawingError: what is there is no page of charlm's, or it cannot be written.
+        DrawingError: what is there is not a page of charlm's, or it cannot be written.
     """
     try:
         if path.exists():
@@ -72,7 +106,7 @@ def write(path: Path, content: str) -> None:
                 ours = file.read(len(_MARK)) == _MARK.encode()
             if not ours:
                 raise DrawingError(
-                    path, "is there already, and no page of charlm's", "name another --out"
+                    path, "is there already, and not a page of charlm's", "name another --out"
                 )
         with replacing(path) as file:
             file.write(content.encode())

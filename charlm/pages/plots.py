@@ -1,10 +1,9 @@
-"""Pictures of a training as SVG, drawn by matplotlib for a page that is light or dark.
+"""Plots of a training run as SVG, drawn by matplotlib for a page that is light or dark.
 
-A colour here is the name of one of the page's (page.css): it is drawn as a colour that nothing
-else has, and replaced in the SVG. Text stays text, in the page's own letters.
+Each colour stands for one of the page's (page.css): it is drawn as a colour that nothing else has,
+and replaced in the SVG. Text stays text, in the page's fonts.
 """
 
-import importlib
 import io
 import re
 import zlib
@@ -13,26 +12,32 @@ from typing import Any
 
 import numpy as np
 
+from charlm.environment import require
 from charlm.errors import DrawingError
 from charlm.insight.reading import Saturation
 from charlm.storage.history import Reading
 from charlm.types import Array
 
+# What all figures of charlm share; the salt makes the same figure the same bytes.
+STYLE: Any = {
+    "svg.hashsalt": "charlm",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+}
 _INK, _MUTED, _LINE, _ONE, _OTHER = (f"#00000{k}" for k in range(1, 6))
 _COLOURS = dict(
     zip((_INK, _MUTED, _LINE, _ONE, _OTHER), ("ink", "muted", "line", "one", "other"), strict=True)
 )
-_STYLE = {
+_PAGE_STYLE = STYLE | {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.edgecolor": _LINE,
     "axes.labelcolor": _MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": _LINE,
-    "grid.linewidth": 0.6,
     "text.color": _INK,
     "xtick.color": _MUTED,
     "ytick.color": _MUTED,
@@ -40,47 +45,36 @@ _STYLE = {
     "ytick.major.size": 0,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
-    "legend.frameon": False,
     "legend.labelcolor": _INK,
 }
 _SMALL, _WIDE = (4.4, 2.9), (11.2, 3.9)
-# Two layers are told apart by the two colours, further ones by their marks as well.
-_MARKS = ("o", "s", "^", "D", "v", "P")
+# Two layers differ by colour, further ones by their markers as well.
+_MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def matplotlib(part: str = "") -> Any:
+def matplotlib(part: str = "", where: object = "report") -> Any:
     """Import the library, an optional extra, or a module of it such as `.figure`.
 
     Raises:
         DrawingError: it is not installed, or cannot be imported.
     """
-    try:
-        return importlib.import_module("matplotlib" + part)
-    except ImportError as error:
-        absent = isinstance(error, ModuleNotFoundError) and error.name == "matplotlib"
-        first_line = str(error).partition("\n")[0]
-        state = "is not installed" if absent else f"cannot be imported ({first_line})"
-        raise DrawingError(
-            "pictures",
-            f"need matplotlib, which {state}",
-            "pip install matplotlib, or '.[plot]' in a checkout of charlm",
-        ) from None
+    return require(f"matplotlib{part}", "plot", where, DrawingError)
 
 
 def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -> str:
-    """Draw the loss of training and validation against updates.
+    """Draw the loss of training and validation against steps.
 
     Args:
         readings: of a history.
-        resumes: the updates after which it was gone on with.
+        resumes: the steps after which training was resumed.
         wide: for a wide page, or for a phone.
     """
 
     def draw(axes: Any) -> None:
         steps, raw = column(readings, "loss")
-        axes.plot(steps, raw, color=_ONE, alpha=0.45, linewidth=1, label="training, an update")
+        axes.plot(steps, raw, color=_ONE, alpha=0.45, linewidth=1, label="training, a step")
         steps, mean = column(readings, "train_loss")
-        # A mean is that of all updates since the one before, so it stands in their middle.
+        # A mean is that of all steps since the one before, so it stands in their middle.
         middles = (steps + np.concatenate([[0.0], steps[:-1]])) / 2
         axes.plot(middles, mean, color=_ONE, label="training, mean")
         steps, validation = column(readings, "validation")
@@ -100,11 +94,11 @@ def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -
             axes.axvline(step, color=_MUTED, linewidth=0.8, linestyle=":")
         axes.legend(loc="upper right")
 
-    return _over_updates(readings, draw, "nats per character", _WIDE if wide else _SMALL)
+    return _over_steps(readings, draw, "nats per character", _WIDE if wide else _SMALL)
 
 
 def curve(readings: Sequence[Reading], key: str, unit: str) -> str:
-    """Draw one of the numbers of a history against updates; nothing where it holds none."""
+    """Draw one number of a history against steps; return nothing where it has none."""
     steps, values = column(readings, key)
     if not values.size:
         return ""
@@ -113,29 +107,29 @@ def curve(readings: Sequence[Reading], key: str, unit: str) -> str:
         dots = "o" if values.size < 20 else ""
         axes.plot(steps, values, color=_ONE, linewidth=1.3, marker=dots, markersize=4)
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(lambda q, _: f"{q:,.0f}" if q >= 1000 else f"{q:g}")
+        axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}" if y >= 1000 else f"{y:g}")
 
-    return _over_updates(readings, draw, unit, _SMALL)
+    return _over_steps(readings, draw, unit, _SMALL)
 
 
 def gate(of_layers: Sequence[Saturation]) -> str:
-    """Draw where each unit's gate is: wide open to the right, shut to the top.
+    """Draw how often each unit's gate is open, to the right, and shut, to the top.
 
     Args:
         of_layers: the same gate in each layer.
     """
 
     def draw(axes: Any) -> None:
-        for q in of_layers:
+        for found in of_layers:
             axes.scatter(
-                q.above,
-                q.below,
+                found.above,
+                found.below,
                 s=16,
-                color=(_ONE, _OTHER)[q.layer % 2],
-                marker=_MARKS[q.layer % len(_MARKS)],
+                color=(_ONE, _OTHER)[found.layer % 2],
+                marker=_MARKERS[found.layer % len(_MARKERS)],
                 alpha=0.6,
                 linewidths=0,
-                label=f"layer {q.layer}",
+                label=f"layer {found.layer}",
             )
         axes.plot([0, 1], [1, 0], color=_MUTED, linewidth=0.8, linestyle=":")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
@@ -154,18 +148,18 @@ def column(readings: Sequence[Reading], key: str) -> tuple[Array, Array]:
     return np.array(steps, float), np.array(values, float)
 
 
-def _over_updates(
+def _over_steps(
     readings: Sequence[Reading],
     draw: Callable[[Any], None],
     unit: str,
     size: tuple[float, float],
 ) -> str:
-    """Draw against updates at the bottom and minutes at the top."""
+    """Draw against steps, at the bottom, and minutes, at the top."""
 
     def drawn(axes: Any) -> None:
         draw(axes)
         axes.set_xlim(left=0)
-        axes.set_xlabel("updates")
+        axes.set_xlabel("steps")
         axes.set_ylabel(unit)
         steps, elapsed = column(readings, "elapsed_s")
         if not elapsed.size or elapsed.max() <= 0:
@@ -173,7 +167,7 @@ def _over_updates(
         clock, name = (elapsed / 60, "minutes") if elapsed.max() >= 120 else (elapsed, "seconds")
         ticks = matplotlib(".ticker").MaxNLocator(6, integer=True).tick_values(0, clock.max())
         ticks = ticks[(ticks >= 0) & (ticks <= clock.max())]
-        # What a resumed run made once more took its time as well: it never goes back.
+        # Repeated steps of a resumed run took their time as well: the clock never goes back.
         at = np.interp(ticks, np.maximum.accumulate(clock), steps)
         top = axes.twiny()
         top.set_xlim(axes.get_xlim())
@@ -181,12 +175,12 @@ def _over_updates(
         top.set_xlabel(name)
         top.grid(False)
 
-    return _svg(drawn, size, f"{unit} against updates")
+    return _svg(drawn, size, f"{unit} against steps")
 
 
 def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> str:
-    """Return a picture as an element of a page; the same picture gives the same text."""
-    with matplotlib().rc_context({**_STYLE, "svg.hashsalt": "charlm"}):
+    """Return a plot as an element of a page; the same plot gives the same text."""
+    with matplotlib().rc_context(_PAGE_STYLE):
         figure = matplotlib(".figure").Figure(size, layout="constrained")
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
@@ -197,11 +191,10 @@ def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> 
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
-    # The page's own letters.
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     for colour, name in _COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")
-    # Ids are of a page's one room: each picture gets its own.
+    # Ids are unique in a page: each plot has a prefix of its own.
     prefix = f"p{zlib.crc32((title + svg).encode()):x}-"
     svg = re.sub(r'(?<=id=")|(?<=url\(#)|(?<=href="#)', prefix, svg)
     begin = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')

@@ -1,4 +1,4 @@
-"""Pages of one text: its surprises, a unit's state, the units that tell most of it."""
+"""Pages of one text: its surprise, a unit's state, the units that correlate with its properties."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,108 +7,102 @@ from charlm.insight.oddities import Oddity
 from charlm.insight.reading import Reader
 from charlm.insight.units import UnitFinding, held_out, most_varying
 from charlm.pages.coloured import by_state, by_surprise, legend_of_states, legend_of_surprise
-from charlm.pages.page import page, safe
+from charlm.pages.page import Markup, fill, page
 from charlm.runs.loading import Trained
 from charlm.types import Array, Ids
 
-# Symbols that a page of surprises shows, at the most: browsers slow down with more.
+# Symbols that a page of surprise shows, at most: browsers slow down with more.
 MOST = 50_000
 TOP = 5
 _CELL = 360
-HINT = (
-    "Point at a character, tap it, or walk with the arrow keys, to see the five that the model "
-    "held for likeliest."
-)
 
 
-def heat(name: str, trained: Trained, shown: Ids, size: int, odd: Sequence[Oddity]) -> str:
-    """Make the page of a text coloured by surprise.
+def surprise_page(
+    name: str, trained: Trained, ids: Ids, size: int, oddities: Sequence[Oddity]
+) -> str:
+    """Return the page of a text coloured by surprise.
 
     Args:
         name: the text's.
         trained: the model that reads it.
-        shown: its first symbols, `MOST` at the most.
+        ids: its first symbols, `MOST` at most.
         size: symbols of the whole text.
-        odd: its oddest places, to be listed.
+        oddities: its oddest places, to be listed.
     """
     vocabulary = trained.vocabulary
-    spelled = characters(vocabulary, shown)
-    seen = Reader(trained.model, vocabulary.start_id).read(shown, top=TOP).surprise
-    bits = seen.bits.sum() / max(1, len(spelled.text))
+    spelled = characters(vocabulary, ids)
+    surprise = Reader(trained.model, vocabulary.start_id).read(ids, top=TOP).surprise
+    bits = surprise.bits.sum() / max(1, len(spelled.text))
     cut = f" These are the first {MOST:,} of {size:,} symbols." if size > MOST else ""
-    rows = "".join(
-        f"<tr><td>{q.line}:{q.column}</td><td>{q.bits:.1f}</td><td><code>{safe(q.before)}"
-        f'<b class="s6">{safe(q.character)}</b>{safe(q.after)}</code></td>'
-        f"<td><code>{safe(q.expected)}</code> {100 * q.probability:.0f} %</td></tr>"
-        for q in odd
-    )
-    table = (
-        '<section><h2>The oddest places</h2><div class="scroll"><table><tr><th>line</th>'
-        f"<th>bits</th><th></th><th>expected</th></tr>{rows}</table></div></section>"
-    )
-    lead = f"{bits:.2f} bits a character on average.{cut} {HINT}"
-    text = by_surprise("text", spelled, seen, vocabulary, shown)
-    return _of_one(name, lead, legend_of_surprise() + text, table if rows else "")
+    rows = [
+        fill("oddity", **odd._asdict() | {"bits": f"{odd.bits:.1f}"}, percent=_percent(odd))
+        for odd in oddities
+    ]
+    lead = Markup(f"{bits:.2f} bits a character on average.{cut} {fill('hint')}")
+    text = by_surprise("text", spelled, surprise, vocabulary, ids)
+    more = fill("oddities", rows=rows) if rows else ""
+    return _page(name, lead, [legend_of_surprise(), text], more)
 
 
-def unit(name: str, text: str, states: Array, layer: int, number: int) -> str:
-    """Make the page of a text coloured by one unit's state.
+def _percent(odd: Oddity) -> str:
+    return f"{100 * odd.probability:.0f}"
+
+
+def unit_page(name: str, text: str, states: Array, layer: int, unit: int) -> str:
+    """Return the page of a text coloured by one unit's state.
 
     Args:
         name: the text's.
         text: its characters.
         states: (len(text),) the unit's state after each.
         layer: the unit's.
-        number: the unit's in its layer.
+        unit: its number in the layer.
     """
-    lead = f"Layer {layer}, unit {number}: its state after it has read each character."
-    return _of_one(name, lead, legend_of_states() + by_state(text, states))
+    lead = f"Layer {layer}, unit {unit}: its state after it has read each character."
+    return _page(name, lead, [legend_of_states(), by_state(text, states)])
 
 
-def best(
+def units_page(
     name: str,
     text: str,
     states: Array,
-    told: Mapping[str, Array],
-    found: Sequence[UnitFinding],
+    properties: Mapping[str, Array],
+    findings: Sequence[UnitFinding],
 ) -> str:
-    """Make the page of the units that tell most of a text; arguments as in `gallery`."""
-    return _of_one(name, chosen(text), legend_of_states() + gallery(text, states, told, found))
+    """Return the page of units that correlate with a text; arguments as in `gallery`."""
+    shown = gallery(text, states, properties, findings)
+    return _page(name, selection(text), [legend_of_states(), shown])
 
 
-def chosen(text: str) -> str:
-    """Say how units were chosen, and what was measured, as markup."""
+def selection(text: str) -> Markup:
+    """Return how units were selected on a text, and what was measured."""
     cut = held_out(len(text))
-    return (
-        "Single units, each coloured by its state after it has read a character, with the property "
-        f"of the text that it tells. The units were chosen on {cut:,} characters; <i>r</i> is the "
-        f"correlation on the {len(text) - cut:,} after them."
-    )
+    return fill("selection", selected=f"{cut:,}", held_out=f"{len(text) - cut:,}")
 
 
 def gallery(
-    text: str, states: Array, told: Mapping[str, Array], found: Sequence[UnitFinding]
-) -> str:
-    """Draw units on the part of a text where their property changes most, as markup.
+    text: str,
+    states: Array,
+    properties: Mapping[str, Array],
+    findings: Sequence[UnitFinding],
+) -> Markup:
+    """Draw units on the part of a text where their property varies most.
 
     Args:
         text: its characters.
         states: (len(text), L, H) every unit's state.
-        told: property -> (len(text),) values.
-        found: the units.
+        properties: name -> (len(text),) values.
+        findings: the units.
     """
-    drawn = []
-    for q in found:
-        begin, end = most_varying(text, told[q.property], _CELL)
-        r = f"{q.correlation:+.2f}".replace("-", "&minus;")
-        drawn.append(
-            f'<figure class="cell"><h3>{safe(q.property)}<span>layer {q.layer}, unit {q.unit}, '
-            f"r = {r}</span></h3>"
-            f"{by_state(text[begin:end], states[begin:end, q.layer, q.unit])}</figure>"
-        )
-    return f'<div class="cells">{"".join(drawn)}</div>'
+    figures = []
+    for name, layer, unit, correlation in findings:
+        begin, end = most_varying(text, properties[name], _CELL)
+        part = by_state(text[begin:end], states[begin:end, layer, unit])
+        r = f"{correlation:+.2f}".replace("-", "\N{MINUS SIGN}")
+        figures.append(fill("unit", property=name, layer=layer, unit=unit, r=r, text=part))
+    return fill("units", figures=figures)
 
 
-def _of_one(name: str, lead: str, text: str, more: str = "") -> str:
-    head = f'<header><h1>{safe(name)}</h1><p class="lead">{lead}</p></header>'
-    return page(name, f"{head}<main><section>{text}</section>{more}</main>")
+def _page(name: str, lead: str, content: list[Markup], more: str = "") -> str:
+    section = fill("section", id="content", body=content)
+    return page(name, lead, Markup(section + more))
