@@ -14,17 +14,11 @@ from charlm.types import Array, Ids
 
 
 class Characters(NamedTuple):
-    """A text as it is shown.
-
-    Attributes:
-        text: its characters.
-        begins: (len(text),) the first id of each.
-        ends: (len(text),) the id after its last one.
-    """
+    """A text's characters, and where the ids of each begin and end."""
 
     text: str
-    begins: Array
-    ends: Array
+    begins: Array  # (len(text),)
+    ends: Array  # (len(text),)
 
     def sums(self, values: Array) -> Array:
         """Return (len(text),) sums of values by id, such as nats."""

@@ -44,24 +44,19 @@ class Network(NamedTuple):
 
 
 def compare_cells(
-    scales: Sequence[float],
-    forget_biases: Sequence[float],
-    *,
-    lags: int,
-    hidden: int,
-    seed: int,
+    scales: Sequence[float], forget_biases: Sequence[float], *, lags: int, hidden: int, seed: int
 ) -> list[Network]:
     """Measure untrained cells of one layer that read random symbols.
 
     Args:
-        scales: of the recurrent matrices; a panel of all cells each.
+        scales: of the recurrent matrices; all cells, in a panel each.
         forget_biases: of an LSTM at scale 1; one panel.
-        lags: K; at least 2.
+        lags: K.
         hidden: units.
         seed: of the weights and symbols.
 
     Raises:
-        ConfigError: there are too few lags.
+        ConfigError: there are fewer than 2 lags.
     """
 
     def measured(cell: str, scale: float, forget_bias: float) -> Gradients:

@@ -13,15 +13,7 @@ from charlm.types import Ids
 
 
 def of_file(path: Path, trained: Trained, most: int | None = CHARACTERS) -> tuple[str, Ids]:
-    """Read the beginning of a text with its run's encoding and level.
-
-    Args:
-        path: a file, or a folder of them.
-        trained: the model.
-        most: symbols, at most.
-
-    Returns:
-        The text's name, and (N,) symbols.
+    """Return the name and at most `most` symbols of a text, read as its run's was.
 
     Raises:
         TextError: it cannot be read, or is empty.
@@ -36,15 +28,9 @@ def of_file(path: Path, trained: Trained, most: int | None = CHARACTERS) -> tupl
 
 
 def of_run(checkpoint: Path, trained: Trained, most: int = CHARACTERS) -> tuple[str, Ids] | None:
-    """Read the beginning of a run's validation text; without one, the end of its training text.
+    """Return a name and the beginning of a run's validation text, or the end of its training text.
 
-    Args:
-        checkpoint: the file.
-        trained: its model.
-        most: symbols, at most.
-
-    Returns:
-        A name for the text, and (N,) symbols; None where the run's folder holds no text.
+    None where its folder holds no text.
 
     Raises:
         CheckpointError: it holds another text than the run's.

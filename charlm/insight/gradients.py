@@ -69,33 +69,21 @@ def rate(norms: Array) -> float:
 
 
 def of_untrained(config: ModelConfig, lags: int, *, scale: float = 1.0, seed: int = 0) -> Gradients:
-    """Measure an untrained network that reads random symbols.
-
-    Args:
-        config: as for `untrained`.
-        lags: K; at least 2.
-        scale: as for `untrained`.
-        seed: of the weights and the symbols.
+    """Measure an untrained network that reads random symbols; arguments as for `untrained`.
 
     Raises:
-        ConfigError: there are too few lags.
+        ConfigError: there are fewer than 2 lags.
     """
     model = untrained(config, SYMBOLS, scale=scale, seed=seed)
     return measure(model, random_ids(symbols_read(lags), STREAMS, seed), lags)
 
 
 def of_text(model: Model, ids: Ids, lags: int, where: str = "text") -> Gradients:
-    """Measure a network that reads a text at 16 places, evenly spread.
-
-    Args:
-        model: the network; a float64 copy of it is measured.
-        ids: (N,) the text.
-        lags: K; at least 2.
-        where: the text, for the message.
+    """Measure a float64 copy of a network that reads (N,) ids at 16 places, evenly spread.
 
     Raises:
-        TextError: the text is too short.
-        ConfigError: there are too few lags.
+        TextError: the text, called `where`, is too short.
+        ConfigError: there are fewer than 2 lags.
     """
     need = symbols_read(lags)
     if ids.size < need:
@@ -110,11 +98,7 @@ def of_text(model: Model, ids: Ids, lags: int, where: str = "text") -> Gradients
 
 
 def symbols_read(lags: int) -> int:
-    """Return T+1, the symbols that a stream reads: K of its T = 2 K + 1 time steps warm up.
-
-    Raises:
-        ConfigError: there are too few lags for a curve.
-    """
+    """Return T+1, the symbols that a stream reads: K of its T = 2 K + 1 time steps warm up."""
     if lags < 2:
         raise ConfigError("lags", f"must be at least 2, got {lags}")
     return 2 * lags + 2
@@ -164,13 +148,12 @@ def measure(model: Model, ids: Array, lags: int) -> Gradients:
             lags + 1 of the T time steps, those before warm the state up.
         lags: K; at least 1 and below T.
     """
-    assert model.gradient is not None
     T, B = len(ids) - 1, ids.shape[1]
+    assert model.gradient is not None
     assert 1 <= lags < T
     state, warm = model.zero_state(B), T - lags - 1
     if warm:
-        leaving = model.forward(ids[:warm], state, model.cache(warm, B))
-        state = [tuple(array.copy() for array in layer) for layer in leaving]
+        state = model.forward(ids[:warm], state, model.cache(warm, B))
     ids = ids[warm:]
     has_c = "c" in model.layers[0].STATES
     # What explodes for long enough exceeds float64 too, and is inf or nan then.
@@ -184,7 +167,7 @@ def measure(model: Model, ids: Array, lags: int) -> Gradients:
 
 def _norms(model: Model, ids: Array, state: States, *, along_c: bool = True) -> tuple[Array, Array]:
     """Run forward and backward with a cache a time step; return (K+1, L) norms of dh and dc."""
-    T, B, L = len(ids) - 1, ids.shape[1], len(model.layers)
+    (T, B), L = ids[:-1].shape, len(model.layers)
     caches = [model.cache(1, B) for _ in range(T)]
     for t, cache in enumerate(caches):
         state = model.forward(ids[t : t + 1], state, cache)

@@ -46,13 +46,8 @@ class Oddity(NamedTuple):
 class OddityFinder:
     """The most surprising places of a text that is read piece by piece.
 
-    Args:
-        model: the network.
-        vocabulary: its symbols.
-        count: places to keep.
-
     Attributes:
-        oddities: those so far, the oddest first.
+        oddities: up to `count` of those so far, the oddest first.
     """
 
     def __init__(self, model: Model, vocabulary: Vocabulary, count: int = 10) -> None:

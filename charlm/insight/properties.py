@@ -43,20 +43,14 @@ def _upper_case(text: str) -> Array:
 
 def _position_in_line(text: str) -> Array:
     """Return how many characters of its line stand before each."""
-    places, place = [], 0
-    for c in text:
-        places.append(place)
-        place = 0 if c == "\n" else place + 1
-    return np.array(places, float)
+    lines = re.findall(r".*\n|.+", text)
+    return np.array([place for line in lines for place in range(len(line))], float)
 
 
 def _line_length(text: str) -> Array:
-    lines = text.split("\n")
-    # A line's end counts to it; the last one has none.
-    return np.repeat(
-        np.array([len(line) for line in lines], float),
-        [len(line) + (k < len(lines) - 1) for k, line in enumerate(lines)],
-    )
+    """Return the length of its line, without the newline, which belongs to the line."""
+    lines = re.findall(r".*\n|.+", text)
+    return np.array([len(line.rstrip("\n")) for line in lines for _ in line], float)
 
 
 def _quotation_depth(text: str) -> Array:

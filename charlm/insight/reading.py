@@ -62,12 +62,7 @@ class TextReading(NamedTuple):
 
 
 class Reader:
-    """A model that reads a text piece by piece and carries its state from piece to piece.
-
-    Args:
-        model: the network.
-        start_id: the symbol that precedes the text.
-    """
+    """A model that reads a text piece by piece; `start_id` is the symbol that precedes it."""
 
     def __init__(self, model: Model, start_id: int) -> None:
         self._model, self._cache = model, model.cache(_T, 1)
@@ -80,19 +75,18 @@ class Reader:
     def read(
         self, ids: Ids, *, top: int = 0, states: bool = False, gates: bool = False
     ) -> TextReading:
-        """Read the next symbols.
+        """Read the next (N,) symbols.
 
         Args:
-            ids: (N,) symbols.
+            ids: the symbols.
             top: how many of the most probable symbols to return.
             states: return every unit's state.
             gates: return every gate's activation.
         """
         model, N, top, dtype = self._model, ids.size, min(top, self._model.V), self._z.dtype
         L, H = len(model.layers), model.layers[0].H
-        surprise = Surprise(
-            np.empty(N), np.empty((N, top), np.intp), np.empty((N, top), np.float32)
-        )
+        likeliest, probabilities = np.empty((N, top), np.intp), np.empty((N, top), np.float32)
+        surprise = Surprise(np.empty(N), likeliest, probabilities)
         found_states = np.empty((N if states else 0, L, H), dtype)
         found_gates = {
             (k, gate): np.empty((N, H), dtype)
@@ -117,9 +111,8 @@ class Reader:
             if top:
                 some = np.argpartition(p, -top, axis=1)[:, -top:]
                 order = np.argsort(-np.take_along_axis(p, some, 1), axis=1, kind="stable")
-                some = np.take_along_axis(some, order, 1)
-                surprise.likeliest[here] = some
-                surprise.probabilities[here] = np.take_along_axis(p, some, 1)
+                likeliest[here] = np.take_along_axis(some, order, 1)
+                probabilities[here] = np.take_along_axis(p, likeliest[here], 1)
             self._z[0] = following
         return TextReading(surprise, found_states, found_gates)
 
@@ -148,10 +141,7 @@ class Saturation(NamedTuple):
 
 
 def saturation(readings: Iterable[TextReading]) -> list[Saturation]:
-    """Return the saturation of each layer's gates over a text; empty for a tanh RNN.
-
-    Args:
-        readings: of the text's pieces, with gates.
+    """Return the saturation of each layer's gates over the pieces of a text, read with gates.
 
     Raises:
         ValueError: the text is empty.

@@ -45,15 +45,7 @@ def held_out(N: int) -> int:
 
 
 def correlations(states: Array, values: Array) -> Array:
-    """Correlate every unit with every property.
-
-    Args:
-        states: (N, U) a unit's state after each character.
-        values: (N, K) a property's value.
-
-    Returns:
-        (U, K) Pearson's correlations; 0 where a unit or a property is constant.
-    """
+    """Return Pearson's correlations of (N, U) states with (N, K) values, (U, K); 0 of constants."""
     r: Array = _standardized(states).T @ _standardized(values) / max(1, len(states))
     return r
 
@@ -99,14 +91,11 @@ def find_units(
     # Each property's best unit first, then each one's second best.
     ranking = np.argsort(-selected_by, axis=None, kind="stable").tolist()
     picked: dict[int, int] = {}
-    each = 1
-    while len(picked) < min(count, L * H):
+    for each in range(1, count + 1):
         for unit, k in (divmod(pair, len(names)) for pair in ranking):
-            if unit not in picked and list(picked.values()).count(k) < each:
+            room = len(picked) < count and list(picked.values()).count(k) < each
+            if room and unit not in picked:
                 picked[unit] = k
-                if len(picked) == count:
-                    break
-        each += 1
     findings = [
         UnitFinding(names[k], unit // H, unit % H, float(measured[unit, k]))
         for unit, k in picked.items()
