@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from charlm.environment import require
 from charlm.errors import DrawingError
 from charlm.insight.comparison import Network
-from charlm.pages.plots import STYLE, matplotlib
+from charlm.pages.plots import STYLE
 from charlm.types import Array
 
 # Distinct by lightness too (Okabe & Ito 2008), for a grey print; by the mark of a network.
@@ -46,30 +47,29 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in (".png", ".svg"):
         raise DrawingError(path, f"must end in .png or .svg, got {path.suffix or 'no suffix'!r}")
-    matplotlib(where=path)
+    require("matplotlib", "plot", path, DrawingError)
 
 
 def draw(networks: Sequence[Network], path: Path) -> None:
-    """Draw the norms of dh against the lag, a panel for each heading, on the same axes.
-
-    Args:
-        networks: of a comparison.
-        path: the figure; its suffix is the format.
+    """Draw the norms of dh against the lag to a file, a panel for each heading.
 
     Raises:
         DrawingError: as `check_path`.
         OSError: the file cannot be written.
     """
     check_path(path)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     panels = _panels(networks)
-    with matplotlib().rc_context(SETTINGS), warnings.catch_warnings():
+    with rc_context(SETTINGS), warnings.catch_warnings():
         # Letters of a run's name that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         # Three in a row; four are two rows of two, so that a page need not shrink them.
         rows = -(-len(panels) // 3)
         columns = -(-len(panels) // rows)
         size = 2.8 * columns + 0.6, 3.1 * rows
-        figure = matplotlib(".figure").Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)

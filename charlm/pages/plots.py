@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from charlm.environment import require
-from charlm.errors import DrawingError
 from charlm.insight.reading import Saturation
 from charlm.storage.history import Reading
 from charlm.types import Array
@@ -52,23 +50,8 @@ _SMALL, _WIDE = (4.4, 2.9), (11.2, 3.9)
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def matplotlib(part: str = "", where: object = "report") -> Any:
-    """Import the library, an optional extra, or a module of it such as `.figure`.
-
-    Raises:
-        DrawingError: it is not installed, or cannot be imported.
-    """
-    return require(f"matplotlib{part}", "plot", where, DrawingError)
-
-
 def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -> str:
-    """Draw the loss of training and validation against steps.
-
-    Args:
-        readings: of a history.
-        resumes: the steps after which training was resumed.
-        wide: for a wide page, or for a phone.
-    """
+    """Draw the loss of training and validation against steps, for a wide page or for a phone."""
 
     def draw(axes: Any) -> None:
         steps, raw = column(readings, "loss")
@@ -113,11 +96,7 @@ def curve(readings: Sequence[Reading], key: str, unit: str) -> str:
 
 
 def gate(of_layers: Sequence[Saturation]) -> str:
-    """Draw how often each unit's gate is open, to the right, and shut, to the top.
-
-    Args:
-        of_layers: the same gate in each layer.
-    """
+    """Draw how often each unit's gate is open, to the right, and shut, to the top; all layers'."""
 
     def draw(axes: Any) -> None:
         for found in of_layers:
@@ -149,12 +128,10 @@ def column(readings: Sequence[Reading], key: str) -> tuple[Array, Array]:
 
 
 def _over_steps(
-    readings: Sequence[Reading],
-    draw: Callable[[Any], None],
-    unit: str,
-    size: tuple[float, float],
+    readings: Sequence[Reading], draw: Callable[[Any], None], unit: str, size: tuple[float, float]
 ) -> str:
     """Draw against steps, at the bottom, and minutes, at the top."""
+    from matplotlib.ticker import MaxNLocator
 
     def drawn(axes: Any) -> None:
         draw(axes)
@@ -165,7 +142,7 @@ def _over_steps(
         if not elapsed.size or elapsed.max() <= 0:
             return
         clock, name = (elapsed / 60, "minutes") if elapsed.max() >= 120 else (elapsed, "seconds")
-        ticks = matplotlib(".ticker").MaxNLocator(6, integer=True).tick_values(0, clock.max())
+        ticks = np.asarray(MaxNLocator(6, integer=True).tick_values(0, clock.max()))
         ticks = ticks[(ticks >= 0) & (ticks <= clock.max())]
         # Repeated steps of a resumed run took their time as well: the clock never goes back.
         at = np.interp(ticks, np.maximum.accumulate(clock), steps)
@@ -180,8 +157,11 @@ def _over_steps(
 
 def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> str:
     """Return a plot as an element of a page; the same plot gives the same text."""
-    with matplotlib().rc_context(_PAGE_STYLE):
-        figure = matplotlib(".figure").Figure(size, layout="constrained")
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_PAGE_STYLE):
+        figure = Figure(size, layout="constrained")
         figure.patch.set_alpha(0)
         axes = figure.add_subplot()
         axes.patch.set_alpha(0)

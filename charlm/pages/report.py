@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from charlm.environment import require
+from charlm.errors import DrawingError
 from charlm.insight.characters import Characters, characters
 from charlm.insight.excerpt import of_file, of_run
 from charlm.insight.properties import properties
@@ -48,7 +50,7 @@ def report(path: Path, text: Path | None = None) -> str:
         CheckpointError: the checkpoint, or the run's text, cannot be used.
         TextError: the text cannot be read, or the model does not know one of its characters.
     """
-    plots.matplotlib()
+    require("matplotlib", "plot", "report", DrawingError)
     trained = load_model(path)
     run = find(str(path.parent if path.name in ("best.npz", "last.npz") else path), path.parent)
     history = read_history(run.history) if run.history else History([], [], [], 0)

@@ -1,6 +1,7 @@
 """Pages of one text: its surprise, a unit's state, the units that correlate with its properties."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from charlm.insight.characters import characters
 from charlm.insight.oddities import Oddity
@@ -15,59 +16,44 @@ from charlm.types import Array, Ids
 MOST = 50_000
 TOP = 5
 _CELL = 360
+Properties: TypeAlias = Mapping[str, Array]
 
 
 def surprise_page(
     name: str, trained: Trained, ids: Ids, size: int, oddities: Sequence[Oddity]
 ) -> str:
-    """Return the page of a text coloured by surprise.
+    """Return the page of a text coloured by surprise, with a list of its oddest places.
 
     Args:
         name: the text's.
         trained: the model that reads it.
         ids: its first symbols, `MOST` at most.
         size: symbols of the whole text.
-        oddities: its oddest places, to be listed.
+        oddities: its oddest places.
     """
     vocabulary = trained.vocabulary
     spelled = characters(vocabulary, ids)
     surprise = Reader(trained.model, vocabulary.start_id).read(ids, top=TOP).surprise
     bits = surprise.bits.sum() / max(1, len(spelled.text))
     cut = f" These are the first {MOST:,} of {size:,} symbols." if size > MOST else ""
-    rows = [
-        fill("oddity", **odd._asdict() | {"bits": f"{odd.bits:.1f}"}, percent=_percent(odd))
-        for odd in oddities
-    ]
+    rows = []
+    for odd in oddities:
+        numbers = {"bits": f"{odd.bits:.1f}", "percent": f"{100 * odd.probability:.0f}"}
+        rows.append(fill("oddity", **odd._asdict() | numbers))
     lead = Markup(f"{bits:.2f} bits a character on average.{cut} {fill('hint')}")
     text = by_surprise("text", spelled, surprise, vocabulary, ids)
     more = fill("oddities", rows=rows) if rows else ""
     return _page(name, lead, [legend_of_surprise(), text], more)
 
 
-def _percent(odd: Oddity) -> str:
-    return f"{100 * odd.probability:.0f}"
-
-
 def unit_page(name: str, text: str, states: Array, layer: int, unit: int) -> str:
-    """Return the page of a text coloured by one unit's state.
-
-    Args:
-        name: the text's.
-        text: its characters.
-        states: (len(text),) the unit's state after each.
-        layer: the unit's.
-        unit: its number in the layer.
-    """
+    """Return the page of a text coloured by (len(text),) states of one unit."""
     lead = f"Layer {layer}, unit {unit}: its state after it has read each character."
     return _page(name, lead, [legend_of_states(), by_state(text, states)])
 
 
 def units_page(
-    name: str,
-    text: str,
-    states: Array,
-    properties: Mapping[str, Array],
-    findings: Sequence[UnitFinding],
+    name: str, text: str, states: Array, properties: Properties, findings: Sequence[UnitFinding]
 ) -> str:
     """Return the page of units that correlate with a text; arguments as in `gallery`."""
     shown = gallery(text, states, properties, findings)
@@ -81,10 +67,7 @@ def selection(text: str) -> Markup:
 
 
 def gallery(
-    text: str,
-    states: Array,
-    properties: Mapping[str, Array],
-    findings: Sequence[UnitFinding],
+    text: str, states: Array, properties: Properties, findings: Sequence[UnitFinding]
 ) -> Markup:
     """Draw units on the part of a text where their property varies most.
 
