@@ -4,16 +4,18 @@
         config.yaml     the resolved settings, for people
         ids.bin         the text as ids
         last.npz        the newest checkpoint, to resume from
+        good.npz        the state that a rollback returns to, where last.npz is not it
         best.npz        the weights with the lowest validation loss, to sample from
         history.jsonl   one line a reading; a resume adds {"resume": step}
-        report.html     what `charlm report` wrote
-        lock            the process that trains it, while it does
+        report.html     the page that `charlm report` makes
+        lock            held by the process that trains it
 
 A run that was imported has its best.npz alone. Nothing is ever written over another run: a name
 that is taken gets -2, -3, and so on.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,12 +24,15 @@ from typing import Any
 
 from charlm.errors import CheckpointError, RunError
 from charlm.storage.atomic import replacing, temporary_of
+from charlm.storage.files import open_file
 from charlm.storage.lock import Lock
 from charlm.terminal import argument, brief
 
+GOOD_NAME = "good.npz"
+
 
 class Run:
-    """Name the files of one run.
+    """A run's folder and its files.
 
     Args:
         folder: the run's folder.
@@ -38,9 +43,12 @@ class Run:
         self.config = folder / "config.yaml"
         self.ids = folder / "ids.bin"
         self.last = folder / "last.npz"
+        self.good = folder / GOOD_NAME
         self.best = folder / "best.npz"
         self.history = folder / "history.jsonl"
         self.lock = folder / "lock"
+        # Written by way of a temporary file.
+        self.replaced = (self.last, self.good, self.best, self.config)
         self._held: Lock | None = None
 
     def take(self) -> None:
@@ -51,7 +59,7 @@ class Run:
         """
         if self._held is None:
             self._held = Lock(self.lock)
-            for path in (self.last, self.best, self.config):
+            for path in self.replaced:
                 with suppress(OSError):
                     temporary_of(path).unlink()
 
@@ -101,10 +109,12 @@ class Run:
             RunError: it cannot be written.
         """
         try:
-            with self.history.open("a+b") as file:
-                # A line torn by a crash is left to itself; the next one begins anew.
-                if file.tell() and not _ends_line(self.history):
-                    file.write(b"\n")
+            with open_file(self.history, "a+b") as file:
+                # A line torn by a crash is ended before the next one.
+                if file.tell():
+                    file.seek(-1, os.SEEK_END)
+                    if file.read(1) != b"\n":
+                        file.write(b"\n")
                 file.write(json.dumps(entry).encode() + b"\n")
         except OSError as error:
             raise self.failed(self.history, error) from None
@@ -119,6 +129,11 @@ class Run:
         return RunError(path, f"cannot be saved ({error.strerror or error})", go_on)
 
     @property
+    def checkpoints(self) -> list[Path]:
+        """Return those of its checkpoints that are there, the one to resume from first."""
+        return [path for path in (self.last, self.best) if path.exists()]
+
+    @property
     def resuming(self) -> str:
         """Return the command that goes on with this run, whatever other runs there are."""
         command, checkpoints = "charlm train --resume", self.folder.parent
@@ -127,12 +142,6 @@ class Run:
         if checkpoints != Path("checkpoints"):
             command += f" --checkpoints {argument(checkpoints)}"
         return command
-
-
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, 2)
-        return file.read(1) == b"\n"
 
 
 def create(checkpoints: Path, name: str) -> Run:
@@ -180,8 +189,7 @@ def create(checkpoints: Path, name: str) -> Run:
 
 def _is_left_behind(run: Run) -> bool:
     """Say whether a run holds no more than what is made before its first checkpoint."""
-    files = {run.lock, run.ids, run.config}
-    files |= {temporary_of(q) for q in (run.config, run.last, run.best)}
+    files = {run.lock, run.ids, run.config, *map(temporary_of, run.replaced)}
     try:
         found = set(run.folder.iterdir())
     except OSError:
@@ -199,14 +207,14 @@ def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:
     Raises:
         RunError: there is none.
     """
-    found = [q for name in files for q in checkpoints.glob(f"*/{name}")]
-    saved = [(q.stat().st_mtime_ns, q.parent) for q in found]
+    found = [path for name in files for path in checkpoints.glob(f"*/{name}")]
+    saved = [(path.stat().st_mtime_ns, path.parent) for path in found]
     if not saved:
         raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
     return Run(max(saved)[1])
 
 
-def named(checkpoints: Path, name: str) -> Run:
+def find_run(checkpoints: Path, name: str) -> Run:
     """Find a run to resume by its name.
 
     Raises:
@@ -260,7 +268,6 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
             raise CheckpointError(
                 where, "no such checkpoint", "name an .npz file, a run's folder or a run"
             )
-    for path in (run.best, run.last):
-        if path.exists():
-            return path
+    for path in reversed(run.checkpoints):
+        return path
     raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")

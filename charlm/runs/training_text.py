@@ -1,31 +1,40 @@
-"""The text that a checkpoint has learned from, where it lies beside it: a run's ids.bin."""
+"""The text that a checkpoint was trained on, where it lies beside it: a run's ids.bin."""
 
+import hashlib
 from pathlib import Path
 
 from charlm.errors import CheckpointError
 from charlm.runs.folder import Run
 from charlm.runs.loading import Trained
-from charlm.runs.summary import at
-from charlm.text.corpus import file_sha256, open_ids, split
+from charlm.storage.files import open_file
+from charlm.text.corpus import TextInfo, open_ids, split
 from charlm.types import Ids
+
+
+def is_intact(path: Path, text: TextInfo) -> bool:
+    """Return whether a file holds exactly the ids of a text."""
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == text.ids_sha256
+    except OSError:
+        return False
 
 
 def whole_text(trained: Trained, checkpoint: Path) -> Ids:
     """Open the text beside a checkpoint, all its splits.
 
     Args:
-        trained: what the checkpoint gave.
+        trained: the model of the checkpoint.
         checkpoint: the file.
 
     Returns:
         Its ids, memory-mapped.
 
     Raises:
-        CheckpointError: the text is not there, or not the one that the checkpoint knows.
+        CheckpointError: the text is not there, or not the one that the checkpoint was trained on.
     """
-    path = Run(checkpoint.parent).ids
-    known = at(trained.meta, "text", "ids_sha256")
-    if not path.is_file() or known is None or file_sha256(path) != known:
+    path, text = Run(checkpoint.parent).ids, trained.description.text
+    if text is None or not is_intact(path, text):
         raise CheckpointError(
             checkpoint,
             f"needs the text that it learned beside it, as {path.name}",
@@ -39,6 +48,6 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
 
 
 def learned_text(trained: Trained, checkpoint: Path) -> Ids:
-    """Open the training part of the text that a checkpoint has learned; as `whole_text`."""
+    """Open the training split of the text that a checkpoint was trained on; as `whole_text`."""
     ids, data = whole_text(trained, checkpoint), trained.config.data
     return split(ids.size, data.validation, data.test)[0].of(ids)

@@ -7,10 +7,13 @@ Systems Are Not Created Equal, on why each of the five is there.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from charlm.storage.files import open_file
 
 
 @contextmanager
@@ -32,6 +35,28 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             temporary.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def link(path: Path, to: Path) -> None:
+    """Give a whole file a second name as well, or a copy where links cannot be had.
+
+    Replacing `path` afterwards leaves `to` as it is.
+
+    Raises:
+        OSError: neither was possible; what was at `to` is untouched.
+    """
+    temporary = temporary_of(to)
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(path, temporary)
+        os.replace(temporary, to)
+        # Renaming does nothing where both are names of one file already.
+        temporary.unlink(missing_ok=True)
+    except OSError:
+        with open_file(path) as source, replacing(to) as copy:
+            shutil.copyfileobj(source, copy)
+    else:
+        _sync_folder(to.parent)
 
 
 def temporary_of(path: Path) -> Path:

@@ -8,75 +8,87 @@ member `meta.json` describes the rest: format, step, resolved configuration, voc
 NumPy's own `np.load` opens it too.
 
 Saving replaces the file as a whole: a crash at any instant leaves the checkpoint before.
-Loading believes no size that it has not checked against the file's, and `opened` allocates nothing
-until its caller knows the shapes: a model's weights go from the file to where they are used.
+
+Loading trusts no size in the file. Members are uncompressed and do not overlap, so together they
+are no larger than the file; the table of contents and the description, which become Python objects,
+are bounded. `opened` allocates nothing until its caller has compared the shapes.
 """
 
 import json
 import math
+import struct
+import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from charlm.errors import CheckpointError
-from charlm.storage.archive import (
-    FORMAT,
-    META,
-    Header,
-    OpenArchive,
-    parse_meta,
-    read_header,
-    too_large,
-)
+from charlm.errors import CharlmError, CheckpointError
 from charlm.storage.atomic import replacing
+from charlm.storage.files import open_file
 from charlm.types import Array
 
+FORMAT = 1
+META = "meta.json"
+# Python's objects take up to 30 times the bytes of their JSON.
+MOST_META_BYTES = 2 << 20
+# A table of contents takes ten times its bytes.
+_MOST_DIRECTORY_BYTES = 1 << 18
+_MOST_REASON = 200
 # The earliest date that a ZIP archive can name: equal checkpoints are equal files.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-# What the names of an earlier state begin with, where a checkpoint holds one beside its own.
-GOOD = "good/"
-# An array is read so many bytes at a time, where its rows are shorter.
+# An array is read in pieces of so many bytes.
 _PIECE_BYTES = 1 << 20
+_DTYPES = ("<f4", "<f8", "<i4", "<i8")
 
 
 class Checkpoint(NamedTuple):
-    """What a checkpoint file holds."""
+    """The content of a checkpoint file."""
 
     path: Path
     arrays: Mapping[str, Array]
     meta: Mapping[str, Any]
 
+    def array(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return a float32 array.
 
-def save(
-    path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any], *, keep_good: bool = False
-) -> None:
-    """Write a checkpoint, and put it in the place of the one before.
+        Raises:
+            CheckpointError: it is missing, of another shape or type, or not finite.
+        """
+        array = self.arrays.get(name)
+        found = None if array is None else (array.shape, array.dtype)
+        _compare(self.path, name, found, shape)
+        assert array is not None
+        if not np.isfinite(array).all():
+            raise CheckpointError(
+                self.path, f"'{name}' holds numbers that are not finite", "the file is damaged"
+            )
+        return array
+
+
+def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    """Write a checkpoint, and replace the one before.
 
     Args:
         path: the file.
         arrays: name -> array.
         meta: anything that JSON can hold; the format version and the arrays' names are added.
-        keep_good: take the good state over from the file that is there, as `good/` and the arrays'
-            names: what stands there under such names, or its arrays where nothing does.
 
     Raises:
-        CheckpointError: the good state cannot be read, or the description is larger than one that
-            can be loaded.
+        CheckpointError: the description is larger than one that can be loaded.
         OSError: it cannot be written; the file that was there is untouched.
     """
-    names = [*arrays, *(GOOD + name for name in arrays if keep_good)]
-    listed = {"format": FORMAT, **meta, "arrays": names}
-    # A path's bytes that are no UTF-8 are lone surrogates, for which JSON has an escape.
+    listed = {"format": FORMAT, **meta, "arrays": list(arrays)}
+    # A path's bytes that are not UTF-8 are lone surrogates, for which JSON has an escape.
     text = json.dumps(listed, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
-    if too_large(text):
+    if len(text) > MOST_META_BYTES:
         raise CheckpointError(
             path,
             f"cannot be saved, its description would have {len(text):,} bytes",
-            "begin with fewer files, or with a shorter start text or fewer streams",
+            "begin with fewer files",
         )
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(META, _EPOCH), text)
@@ -84,101 +96,14 @@ def save(
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             with archive.open(info, "w", force_zip64=True) as member:
                 _write_array(member, array)
-        if keep_good:
-            for name, content in _good_members(path, arrays):
-                archive.writestr(zipfile.ZipInfo(f"{GOOD}{name}.npy", _EPOCH), content)
 
 
 def _write_array(member: IO[bytes], array: Array) -> None:
-    """Write an array as `np.save` does, with no more than one copy of it, where it is a view."""
+    """Write an array as `np.save` does, with at most one copy of it, where it is a view."""
     whole = np.ascontiguousarray(array)
     header = np.lib.format.header_data_from_array_1_0(whole)
     np.lib.format.write_array_header_1_0(member, header)
     member.write(whole.data)
-
-
-def _good_members(path: Path, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Read the good state one array at a time, as bytes, so that it never is in memory whole."""
-    with OpenArchive(path) as archive:
-        prefix = GOOD if any(q.startswith(GOOD) for q in archive.namelist()) else ""
-        for name in names:
-            yield name, archive.read(f"{prefix}{name}.npy")
-
-
-class OpenCheckpoint:
-    """Read a checkpoint array by array.
-
-    Attributes:
-        path: the file.
-        meta: its description.
-        names: of all arrays.
-    """
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path, self._archive = path, archive
-        self.meta = parse_meta(path, archive)
-        members = [info.filename for info in archive.infolist() if info.filename != META]
-        self.names = [member.removesuffix(".npy") for member in members]
-        # A damaged table of contents can hide a member without any CRC noticing.
-        if self.names != self.meta.get("arrays") or members != [f"{q}.npy" for q in self.names]:
-            raise ValueError("its members are not those it lists")
-
-    def expect(self, name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> None:
-        """Hold an array's header against what is needed.
-
-        Raises:
-            CheckpointError: it is missing, or of another shape or type.
-        """
-        found = None
-        if name in self.names:
-            with self._archive.open(f"{name}.npy") as member:
-                found = read_header(member)
-        check(self.path, name, found, Header(dtype.str, shape))
-
-    def read(self, name: str) -> Array:
-        """Return an array; raises ValueError where it is damaged."""
-        with self._archive.open(f"{name}.npy") as member:
-            header = read_header(member)
-            dtype, count = np.dtype(header.dtype), math.prod(header.shape)
-            size = self._archive.getinfo(f"{name}.npy").file_size
-            if count * dtype.itemsize != size - member.tell():
-                raise ValueError(f"'{member.name}' does not have the size it names, {header.shape}")
-            q = np.empty(header.shape, dtype)
-            self._fill(member, q)
-        return q
-
-    def read_into(self, name: str, into: Array) -> None:
-        """Fill an array whose shape and type `expect` found right."""
-        with self._archive.open(f"{name}.npy") as member:
-            read_header(member)
-            self._fill(member, into)
-
-    @staticmethod
-    def _fill(member: Any, into: Array) -> None:
-        row = math.prod(into.shape[1:]) * into.itemsize
-        rows = len(into) if into.ndim and row else 0
-        step = max(1, _PIECE_BYTES // max(1, row))
-        for begin in range(0, rows, step):
-            some = into[begin : begin + step]
-            content = member.read(some.size * into.itemsize)
-            some[...] = np.frombuffer(content, into.dtype).reshape(some.shape)
-        if not into.ndim:
-            into[...] = np.frombuffer(member.read(into.itemsize), into.dtype)[0]
-        # The CRC is checked at the end.
-        if member.read(1):
-            raise ValueError(f"'{member.name}' is larger than it says")
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[OpenCheckpoint]:
-    """Open a checkpoint, to read some of its arrays.
-
-    Raises:
-        CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format;
-            also where what is read of it inside turns out to be.
-    """
-    with OpenArchive(path) as archive:
-        yield OpenCheckpoint(path, archive)
 
 
 def load(path: Path) -> Checkpoint:
@@ -187,14 +112,166 @@ def load(path: Path) -> Checkpoint:
         return Checkpoint(path, {name: content.read(name) for name in content.names}, content.meta)
 
 
-def check(path: Path, name: str, found: Header | None, wanted: Header) -> None:
-    """Hold what is found of an array against what is needed; raises as `OpenCheckpoint.expect`."""
+def read_meta(path: Path) -> Mapping[str, Any]:
+    """Read a checkpoint's description alone; raises as `opened`."""
+    with opened(path) as content:
+        return content.meta
+
+
+@contextmanager
+def opened(path: Path) -> Iterator["OpenCheckpoint"]:
+    """Open a checkpoint, to read some of its arrays.
+
+    Raises:
+        CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format;
+            also where what is read of it inside turns out to be.
+    """
+    try:
+        with open_file(path) as file, zipfile.ZipFile(reader := _Reader(file)) as archive:
+            reader.most = file.seek(0, 2)
+            yield OpenCheckpoint(path, archive, reader.most)
+    except CharlmError:
+        raise
+    except FileNotFoundError:
+        raise CheckpointError(
+            path, "no such checkpoint", "train one first, or name another"
+        ) from None
+    except IsADirectoryError:
+        raise CheckpointError(path, "is a folder", "name a file in it") from None
+    except OSError as error:
+        raise CheckpointError(path, f"cannot be read ({error.strerror or error})") from None
+    except _DAMAGE as error:
+        reason = str(error)[:_MOST_REASON]
+        raise CheckpointError(
+            path, f"cannot be read ({reason})", "the file is damaged or no checkpoint"
+        ) from None
+
+
+# What zipfile, json and NumPy raise on arbitrary bytes.
+_DAMAGE = (
+    zipfile.BadZipFile, struct.error,
+    ValueError, LookupError, ArithmeticError, EOFError, RuntimeError,
+)  # fmt: skip
+
+
+class _Reader:
+    """A file that refuses to read more at once than there can be; zipfile trusts sizes in it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+        self._file, self.most = file, _MOST_DIRECTORY_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        if size > self.most:
+            raise ValueError("it names a part that is larger than it can be")
+        return self._file.read(size)
+
+
+class OpenCheckpoint:
+    """A checkpoint that is read array by array.
+
+    Attributes:
+        path: the file.
+        meta: its description.
+        names: of all arrays.
+    """
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, nbytes: int) -> None:
+        self.path, self._archive = path, archive
+        infos = archive.infolist()
+        members = [info.filename for info in infos]
+        if len(set(members)) < len(members):
+            raise ValueError("it holds two members of one name")
+        for info in infos:
+            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+                raise ValueError(f"'{info.filename}' is compressed")
+        if sum(info.file_size for info in infos) > nbytes:
+            raise ValueError("its members are larger than the file")
+        self.meta = self._read_meta(members)
+        names = self.meta.get("arrays")
+        self.names: list[str] = names if isinstance(names, list) else []
+        # A damaged table of contents can hide a member without any CRC noticing.
+        if members != [META, *(f"{name}.npy" for name in self.names)]:
+            raise ValueError("its members are not those it lists")
+
+    def _read_meta(self, members: list[str]) -> Mapping[str, Any]:
+        if META not in members:
+            raise CheckpointError(self.path, f"is no checkpoint of charlm's (it has no {META})")
+        if self._archive.getinfo(META).file_size > MOST_META_BYTES:
+            raise ValueError(f"'{META}' is too large")
+        content = json.loads(self._archive.read(META))
+        version = content.get("format") if isinstance(content, dict) else None
+        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+            raise CheckpointError(self.path, "is no checkpoint of charlm's (it names no format)")
+        if version > FORMAT:
+            problem = f"has format {version}, this charlm reads up to {FORMAT}"
+            raise CheckpointError(self.path, problem, "update charlm")
+        return content  # type: ignore[no-any-return]
+
+    def expect(self, name: str, shape: tuple[int, ...]) -> None:
+        """Compare an array's header with what is needed, a float32 array.
+
+        Raises:
+            CheckpointError: it is missing, or of another shape or type.
+        """
+        found = None
+        if name in self.names:
+            with self._archive.open(f"{name}.npy") as member:
+                found = _read_header(member)
+        _compare(self.path, name, found, shape)
+
+    def read(self, name: str) -> Array:
+        """Return an array; raises ValueError where it is damaged."""
+        with self._archive.open(f"{name}.npy") as member:
+            shape, dtype = _read_header(member)
+            size = self._archive.getinfo(f"{name}.npy").file_size
+            if math.prod(shape) * dtype.itemsize != size - member.tell():
+                raise ValueError(f"'{member.name}' does not have the size it names, {shape}")
+            array = np.empty(shape, dtype)
+            self._fill(member, array)
+        return array
+
+    def read_into(self, name: str, into: Array) -> None:
+        """Fill an array whose shape and type passed `expect`."""
+        with self._archive.open(f"{name}.npy") as member:
+            _read_header(member)
+            self._fill(member, into)
+
+    @staticmethod
+    def _fill(member: IO[bytes], into: Array) -> None:
+        assert into.flags.c_contiguous
+        numbers, step = into.reshape(-1), _PIECE_BYTES // into.itemsize
+        for begin in range(0, numbers.size, step):
+            some = numbers[begin : begin + step]
+            some[...] = np.frombuffer(member.read(some.nbytes), into.dtype).reshape(some.shape)
+        # The CRC is checked at the end.
+        if member.read(1):
+            raise ValueError(f"'{member.name}' is larger than it says")
+
+
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
+    """Read an array's shape and type; raises ValueError where it is not a plain array."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            if np.lib.format.read_magic(member) != (1, 0):
+                raise ValueError
+            shape, columns_first, dtype = np.lib.format.read_array_header_1_0(member)
+    except (OSError, zipfile.BadZipFile):
+        raise
+    except Exception:
+        # NumPy's parser lets through what Python's own raises, of many kinds.
+        raise ValueError(f"'{member.name}' is not a plain array") from None
+    if columns_first or dtype.str not in _DTYPES:
+        raise ValueError(f"'{member.name}' is not a plain array")
+    return shape, dtype
+
+
+def _compare(
+    path: Path, name: str, found: tuple[tuple[int, ...], "np.dtype[Any]"] | None, shape: tuple[int, ...]
+) -> None:
+    """Compare an array's shape and type with what is needed; raises as `Checkpoint.array`."""
     if found is None:
         raise CheckpointError(path, f"lacks '{name}'", "the file is damaged")
-    if found != wanted:
-        raise CheckpointError(
-            path,
-            f"'{name}' is {np.dtype(found.dtype)} {found.shape} on disk, {np.dtype(wanted.dtype)} "
-            f"{wanted.shape} expected",
-            "the file is damaged",
-        )
+    if found != (shape, np.dtype(np.float32)):
+        problem = f"'{name}' is {found[1]} {found[0]} on disk, float32 {shape} expected"
+        raise CheckpointError(path, problem, "the file is damaged")

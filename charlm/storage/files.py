@@ -12,24 +12,21 @@ from typing import BinaryIO
 
 
 def open_file(path: Path, mode: str = "rb") -> BinaryIO:
-    """Open a regular file in binary mode.
+    """Open a regular file in a binary mode of `open`; raises as `open_handle`."""
+    return open(path, mode, opener=open_handle)  # type: ignore[return-value]
 
-    Args:
-        path: the file.
-        mode: as of `open`, binary.
+
+def open_handle(path: str | Path, flags: int) -> int:
+    """Open a regular file with the flags of `os.open`.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
     """
-    return open(path, mode, opener=_open_regular)  # type: ignore[return-value]
-
-
-def _open_regular(path: str, flags: int) -> int:
     # Without O_NONBLOCK a pipe would block here; a regular file ignores it.
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
-    if not stat.S_ISREG(mode := os.fstat(handle).st_mode):
-        os.close(handle)
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return handle
+    if stat.S_ISREG(mode := os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))

@@ -1,4 +1,4 @@
-"""What a training tells whoever listens: the command line, a test, a notebook."""
+"""What a training reports to its caller: the command line, a test, a notebook."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Started:
-    """The first update is about to be made; `step` updates were made before."""
+    """Training starts, after `step` of `steps` steps."""
 
     step: int
     steps: int
@@ -15,14 +15,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Updated:
-    """An update was made.
+    """An optimizer step was made.
 
     Attributes:
-        step: updates made so far.
-        loss: nats per character of this update's chunk, before the update.
-        learning_rate: the rate it was made with.
-        norm: length of the gradient before clipping.
-        characters: how many it read.
+        step: steps made so far.
+        loss: nats per character of this step's chunk, before the step.
+        learning_rate: of this step.
+        norm: of the gradient, before clipping.
+        characters: read in this step.
     """
 
     step: int
@@ -34,11 +34,11 @@ class Updated:
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation share was scored.
+    """The validation split was scored.
 
     Attributes:
         loss: nats per character with carried state, of the averaged weights where on.
-        train_loss: mean loss of the updates since the validation before.
+        train_loss: mean loss of the steps since the validation before.
         best: no validation before was as low.
         chars_per_s: read in training since the validation before.
     """
@@ -52,7 +52,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The model wrote something."""
+    """The model wrote a text."""
 
     step: int
     text: str
@@ -68,14 +68,14 @@ class Saved:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The loss exploded or was not finite: training goes on from its last good state.
+    """The loss exploded or was not finite: training returned to its last good state.
 
     Attributes:
-        step: updates that were made when it was seen.
-        to: updates that are made in the state gone back to; the next `Updated` counts from there.
-        why: what was seen.
-        factor: what the schedule's learning rate is multiplied by from here on.
-        count: how often that happened in this run.
+        step: steps that had been made.
+        to: steps of the good state; the next `Updated` counts from there.
+        why: what was detected.
+        factor: multiplies the schedule's learning rate from here on.
+        count: rollbacks of this run.
     """
 
     step: int
@@ -92,9 +92,9 @@ class Done:
     Attributes:
         interrupted: it was asked to stop before its goal.
         best_loss: the lowest validation loss; None where there was no validation.
-        best_step: when that was.
+        best_step: the step of it.
         elapsed_s: seconds spent on this run, earlier sessions included.
-        early: it ended before its goal since validation stopped improving.
+        early: it ended before its goal because validation stopped improving.
     """
 
     step: int

@@ -5,7 +5,7 @@ resume    last.npz -> threads -> the same text -> memory -> Trainer, restored
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,24 @@ from charlm import environment
 from charlm.errors import CheckpointError, RunError, TextError
 from charlm.nn.model import Memory, shapes
 from charlm.runs.folder import Run, create, find_checkpoint
-from charlm.runs.loading import expect, load_model, read_config, read_counts
+from charlm.runs.description import Description, parse_description
+from charlm.runs.loading import load_model
+from charlm.runs.training_text import is_intact
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import last_given, resolve
 from charlm.settings.schema import Config, DataConfig, Overrides
 from charlm.storage.checkpoint import Checkpoint, load
-from charlm.text.corpus import TextInfo, encode_to_file, file_sha256, open_ids, scan, split
+from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import Vocabulary
+from charlm.training import snapshot
 from charlm.training.finetuning import model_settings
 from charlm.training.memory import check_memory
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
-from charlm.training.trainer import Progress, Trainer
+from charlm.training.trainer import Trainer
 from charlm.types import Ids
 
 _MOST_THREADS = 1024
-_LONGEST_VERSION = 40
 
 
 @dataclass
@@ -166,14 +168,17 @@ def _resume(
     run: Run, moved_to: Sequence[Path], steps: int | None, threads: int | None
 ) -> PreparedRun:
     checkpoint = load(run.last)
-    config, vocabulary = read_config(run.last, checkpoint.meta)
-    made = read_counts(checkpoint, "progress", Progress).step
+    description = parse_description(run.last, checkpoint.meta)
+    config, vocabulary = description.config, description.vocabulary
+    if description.progress is None:
+        raise CheckpointError(run.last, "lacks its progress", "it is no last.npz")
+    made = description.progress.step
     if threads is None:
-        threads = checkpoint.meta.get("threads")
-    if isinstance(threads, int) and 0 < threads <= _MOST_THREADS:
+        threads = description.threads
+    if threads is not None and 0 < threads <= _MOST_THREADS:
         environment.set_threads(threads)
-    notes = _version_notes(checkpoint.meta)
-    text, text_notes = _same_text(run, checkpoint, config, vocabulary, moved_to)
+    notes = _version_notes(description)
+    text, text_notes = _same_text(run, description, moved_to)
     notes += text_notes
     if steps is not None and steps < made:
         raise RunError(
@@ -192,11 +197,11 @@ def _resume(
     _check_fit(checkpoint, config, vocabulary, ids)
     memory = check_memory(config, vocabulary.size)
     trainer = Trainer(config, vocabulary, text, ids, run)
-    trainer.restore(checkpoint)
+    snapshot.resume(trainer, checkpoint)
     if moved:
-        trainer.plateau.stale = 0
-        # Whatever ends this process, the next one has the new goal.
-        trainer.save()
+        trainer.plateau.bad_validations = 0
+        # However this process ends, the next one has the new goal.
+        snapshot.save_last(trainer)
         run.save_config(to_yaml(config))
     return PreparedRun(trainer, memory, None, notes)
 
@@ -213,8 +218,8 @@ def _check_fit(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, i
     if train.steps is None or not isinstance(T, int) or N // B < T:
         raise CheckpointError(path, "its settings do not fit its text", "the file is damaged")
     for name, shape in shapes(config.model, vocabulary.size).items():
-        expect(checkpoint, name, shape, np.dtype(np.float32))
-    expect(checkpoint, "state/0.h", (config.model.hidden, B), np.dtype(np.float32))
+        checkpoint.array(name, shape)
+    checkpoint.array("state/0.h", (config.model.hidden, B))
     if ids.max(initial=0) >= vocabulary.size:
         raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
 
@@ -240,21 +245,15 @@ def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
 
 
 def _same_text(
-    run: Run,
-    checkpoint: Checkpoint,
-    config: Config,
-    vocabulary: Vocabulary,
-    moved_to: Sequence[Path],
+    run: Run, description: Description, moved_to: Sequence[Path]
 ) -> tuple[TextInfo, list[str]]:
     """Return the run's text, after a check of its ids; encode it again if they are damaged."""
-    try:
-        text = TextInfo.from_dict(checkpoint.meta["text"])
-    except (KeyError, TypeError, ValueError):
-        raise CheckpointError(run.last, "names no text", "the file is damaged") from None
+    if (text := description.text) is None:
+        raise CheckpointError(run.last, "names no text", "the file is damaged")
     paths = list(moved_to) or [Path(path) for path in text.paths or (text.path,)]
     path, there, notes = paths[0], all(path.exists() for path in paths), []
     if there or moved_to:
-        source = _source(paths, config.data)
+        source = _source(paths, description.config.data)
         if source.sha256() != text.sha256:
             raise TextError(
                 path,
@@ -263,32 +262,25 @@ def _same_text(
                 "--resume",
             )
         text = replace(text, path=source.name, paths=_absolute(paths))
-    intact = run.ids.is_file() and file_sha256(run.ids) == text.ids_sha256
-    if not intact:
+    if not is_intact(run.ids, text):
         if not there:
             raise TextError(
                 path,
                 f"no such file, and {run.ids} is damaged or missing",
                 "name where the text is now: charlm train TEXT --resume",
             )
-        encode_to_file(source, vocabulary, run.ids)
+        encode_to_file(source, description.vocabulary, run.ids)
         notes.append(f"{run.ids} was missing or damaged, and was made again from the text")
     elif not there:
         notes.append(f"{path} is gone; going on with the run's own copy, {run.ids}")
     return text, notes
 
 
-def _version_notes(meta: Mapping[str, Any]) -> list[str]:
+def _version_notes(description: Description) -> list[str]:
     """Return a note of what differs from the machine that wrote the checkpoint, if anything."""
     now: dict[str, Any] = {**environment.versions(), "threads": environment.threads()}
-    versions = meta.get("versions")
-    then: dict[str, Any] = versions if isinstance(versions, dict) else {}
-    then = {**then, "threads": meta.get("threads")}
-    changed = [
-        f"{key} {str(then.get(key))[:_LONGEST_VERSION]} -> {now[key]}"
-        for key in now
-        if then.get(key) != now[key]
-    ]
+    then: dict[str, Any] = {**description.versions, "threads": description.threads}
+    changed = [f"{key} {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
     if not changed:
         return []
     return [f"not the same as before: {', '.join(changed)}; the result may differ in its last bits"]

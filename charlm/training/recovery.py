@@ -1,22 +1,22 @@
-"""When a loss explodes: seen before the optimizer moves, gone back from, at half the rate.
+"""Divergence recovery: detect a diverging loss before the optimizer step, and roll back.
 
-    trouble     loss or gradient not finite, or a twentieth of the run's updates in a row, LONG at
-                the least, with loss > FAR max(ln V, first loss)
-    recovery    the last good state, from there on half the learning rate; three times at the most
+    diverging   loss or gradient not finite, or loss > FAR max(ln V, first loss) for a twentieth of
+                the run's steps in a row, at least LONG
+    recovery    return to the last good state, at half the learning rate; MOST times at most
 
-ln V is the loss of a model that knows nothing, and the first loss is what a run with another one's
-weights begins with. A healthy run may jump above them for a few updates, and comes back; for more
-than a few where its text changes all at once and it reads few streams.
+ln V is the loss of a model that knows nothing, and the first loss is what a run with pretrained
+weights begins with. A healthy run may exceed them for a few steps; for more than a few where its
+text changes all at once and it reads few streams.
 
-The good state is that of the last validation, where the loss was not far above: it depends on the
-update alone, never on when a checkpoint happened to be saved. So a run that went back ends the same
-whether it was interrupted or not. The checkpoint holds it, as itself or beside a newer state.
+The good state is that of the last validation at which the loss was not above the threshold: it
+depends on the step alone, never on when a checkpoint happened to be saved. So a run that rolled
+back ends the same whether it was interrupted or not.
 """
 
 import math
-from dataclasses import dataclass
 
 from charlm.errors import Diverged
+from charlm.runs.description import Recovery
 
 FAR = 1.25
 LONG = 20
@@ -24,63 +24,44 @@ MOST = 3
 
 
 class Trouble(Diverged):
-    """Say what went wrong at an update.
+    """Divergence at a step.
 
     Args:
-        what: the clause that tells it.
-        where: the update and the learning rate.
+        what: what was detected.
+        when: the step and the learning rate.
     """
 
-    def __init__(self, what: str, where: str) -> None:
-        super().__init__("train", f"{what} {where}", "start again with a lower --lr")
+    def __init__(self, what: str, when: str) -> None:
+        super().__init__("train", f"{what}, {when}", "start again with a lower --lr")
         self.what = what
 
 
-@dataclass
-class Recovery:
-    """Watch the loss, and count how often the training went back.
+def threshold(recovery: Recovery, V: int) -> float:
+    """Return the loss above which a run diverges, once the first loss is known."""
+    return FAR * max(math.log(V), recovery.first_loss or 0.0)
 
-    It is part of a run's progress: what it counts is saved and resumed.
 
-    Attributes:
-        first: loss of the first update; None before it.
-        above: updates in a row, up to now, whose loss was far above.
-        rollbacks: how often the training went back.
+def watch(recovery: Recovery, loss: float, norm: float, V: int, steps: int) -> str | None:
+    """Count a step's loss, before the optimizer step.
+
+    Args:
+        recovery: the run's counters.
+        loss: nats per character.
+        norm: of the gradient.
+        V: symbols of the vocabulary.
+        steps: of the whole run.
+
+    Returns:
+        What diverges; None where nothing does.
     """
-
-    first: float | None = None
-    above: int = 0
-    rollbacks: int = 0
-
-    @property
-    def factor(self) -> float:
-        """Return what the schedule's learning rate is multiplied by."""
-        return float(0.5**self.rollbacks)
-
-    def ceiling(self, V: int) -> float:
-        """Return what is far above, once the first loss is known."""
-        return FAR * max(math.log(V), self.first or 0.0)
-
-    def see(self, loss: float, norm: float, V: int, steps: int) -> str | None:
-        """Take in an update's loss and gradient norm, before the optimizer moves.
-
-        Args:
-            loss: nats per character.
-            norm: of the gradient.
-            V: symbols of the vocabulary.
-            steps: the run's updates.
-
-        Returns:
-            What is wrong; None where nothing is.
-        """
-        for name, value in (("loss", loss), ("gradient", norm)):
-            if not math.isfinite(value):
-                return f"the {name} is no longer finite, got {value:.4g},"
-        if self.first is None:
-            self.first = loss
-        ceiling = self.ceiling(V)
-        self.above = self.above + 1 if loss > ceiling else 0
-        if self.above < max(LONG, steps // 20):
-            return None
-        updates = f"{self.above:,} updates in a row"
-        return f"the loss explodes, {updates} were above {ceiling:.3g}, got {loss:.4g},"
+    for name, value in (("loss", loss), ("gradient", norm)):
+        if not math.isfinite(value):
+            return f"the {name} is no longer finite, got {value:.4g}"
+    if recovery.first_loss is None:
+        recovery.first_loss = loss
+    most = threshold(recovery, V)
+    recovery.steps_above = recovery.steps_above + 1 if loss > most else 0
+    if recovery.steps_above < max(LONG, steps // 20):
+        return None
+    above = f"{recovery.steps_above:,} steps in a row were above {most:.3g}"
+    return f"the loss explodes, {above}, got {loss:.4g}"

@@ -1,0 +1,166 @@
+"""A training as an iterator of events: steps, validations, samples, checkpoints, rollbacks.
+
+The loop draws nothing and prints nothing; its caller does.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from charlm.errors import Diverged
+from charlm.storage.history import Reading, Rollback
+from charlm.training import snapshot
+from charlm.training.events import (
+    Done, Event, RolledBack, Sampled, Saved, Started, Updated, Validated,
+)  # fmt: skip
+from charlm.training.recovery import MOST, Trouble
+from charlm.training.trainer import Trainer
+
+# Readings of the loss that a history has.
+_READINGS = 200
+# Characters of each sample that a history keeps.
+SAMPLE_KEPT = 300
+
+
+def events(trainer: Trainer) -> Iterator[Event]:
+    """Train to the goal, and yield what happens.
+
+    Raises:
+        Diverged: the loss, the gradient, the validation loss or what was to be saved was not
+            finite, or exploded, and rolling back did not help.
+        RunError: a checkpoint could not be saved, or another process trains this run.
+        CheckpointError: the good state to return to is damaged.
+    """
+    run = trainer.run
+    if run is None:
+        yield from _Loop(trainer).events()
+        return
+    run.take()
+    try:
+        yield from _Loop(trainer).events()
+    finally:
+        if run.checkpoints:
+            run.release()
+        else:
+            # It was never saved: there is nothing to resume, and its name is free again.
+            run.discard()
+
+
+class _Loop:
+    """The event loop and its clocks."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.run = trainer, trainer.run
+        self.began = time.monotonic() - trainer.progress.elapsed_s
+        self.validated_at = self.saved_at = time.monotonic()
+        self.characters = 0  # since the last validation
+
+    def events(self) -> Iterator[Event]:
+        trainer = self.trainer
+        yield Started(trainer.progress.step, trainer.steps)
+        if trainer.resumed and self.run:
+            self.run.record({"resume": trainer.progress.step})
+        elif trainer.progress.step == 0:
+            yield from self._save()
+        if trainer.progress.step == 0 and self.run and (length := trainer.config.train.sample_length):
+            trainer.ema_model.refresh()
+            text = trainer.sample(min(length, SAMPLE_KEPT))
+            self._record(0, {"sample": text}, elapsed_s=0.0)
+        while (
+            trainer.progress.step < trainer.steps
+            and not trainer.stop_asked
+            and not trainer.out_of_patience
+        ):
+            try:
+                yield from self._step()
+            except Trouble as trouble:
+                trainer.progress.elapsed_s = time.monotonic() - self.began
+                yield self._roll_back(trouble)
+                self.saved_at = time.monotonic()
+        progress = trainer.progress
+        progress.elapsed_s = time.monotonic() - self.began
+        early = trainer.out_of_patience and progress.step < trainer.steps
+        interrupted = progress.step < trainer.steps and not early
+        yield Done(
+            progress.step, interrupted, progress.best_loss, progress.best_step, progress.elapsed_s,
+            early,
+        )  # fmt: skip
+
+    def _step(self) -> Iterator[Event]:
+        """Make a step; validate, sample, record and save where it is time to."""
+        trainer, train = self.trainer, self.trainer.config.train
+        updated = trainer.update()
+        self.characters += updated.characters
+        yield updated
+        measured: dict[str, Any] = {}
+        if updated.step % max(1, trainer.steps // _READINGS) == 0:
+            measured = {"loss": updated.loss, "learning_rate": updated.learning_rate,
+                        "norm": updated.norm}  # fmt: skip
+        trainer.progress.elapsed_s = time.monotonic() - self.began
+        if trainer.is_due and trainer.validation.size:
+            validated = self._validate()
+            measured |= {"train_loss": validated.train_loss, "validation": validated.loss,
+                         "chars_per_s": round(validated.chars_per_s)}  # fmt: skip
+            yield validated
+            if train.sample_length:
+                text = trainer.sample(train.sample_length)
+                measured["sample"] = text[:SAMPLE_KEPT]
+                yield Sampled(updated.step, text)
+            self.validated_at, self.characters = time.monotonic(), 0
+        if measured:
+            self._record(updated.step, measured, round(trainer.progress.elapsed_s, 2))
+        late = time.monotonic() - self.saved_at > train.save_every_s
+        if trainer.is_due or late or trainer.stop_asked:
+            yield from self._save()
+            self.saved_at = time.monotonic()
+
+    def _validate(self) -> Validated:
+        """Score the validation split, count it, and save the weights where they are the best."""
+        trainer, progress = self.trainer, self.trainer.progress
+        # A coarse clock may not have moved.
+        chars_per_s = self.characters / max(time.monotonic() - self.validated_at, 1e-3)
+        loss, train_loss = trainer.validate(), progress.loss_sum / progress.loss_count
+        is_best = progress.best_loss is None or loss < progress.best_loss
+        trainer.plateau.update(is_best, trainer.config.train)
+        if is_best:
+            progress.best_loss, progress.best_step = loss, progress.step
+            if self.run:
+                snapshot.save_best(trainer)
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        return Validated(progress.step, loss, train_loss, is_best, chars_per_s)
+
+    def _save(self) -> Iterator[Event]:
+        if self.run:
+            snapshot.save_last(self.trainer)
+            yield Saved(self.trainer.progress.step, self.run.last)
+
+    def _record(self, step: int, measured: dict[str, Any], elapsed_s: float) -> None:
+        if self.run:
+            self.run.record(Reading(step, **measured, elapsed_s=elapsed_s).as_dict())
+
+    def _roll_back(self, trouble: Trouble) -> RolledBack:
+        """Return to the last good state, and halve the learning rate.
+
+        Raises:
+            Diverged: there is none, or no rollbacks are left.
+        """
+        trainer, run, recovery = self.trainer, self.run, self.trainer.recovery
+        if run is None or not run.last.exists():
+            raise trouble
+        if recovery.rollbacks >= MOST:
+            tenth = trainer.config.train.learning_rate / 10
+            raise Diverged(
+                "train",
+                f"{trouble.what}, and {MOST} rollbacks at half the learning rate did not help",
+                f"start again with a tenth of it, --lr {tenth:.2g}",
+            )
+        step, elapsed_s = trainer.progress.step, trainer.progress.elapsed_s
+        snapshot.roll_back(trainer)
+        trainer.progress.elapsed_s = elapsed_s
+        recovery.rollbacks += 1
+        recovery.steps_above = 0
+        to, count, why = trainer.progress.step, recovery.rollbacks, trouble.what
+        run.record(Rollback(step, to, count, why).as_dict())
+        # However this process ends, the next one continues from here and at this rate.
+        snapshot.save_last(trainer)
+        return RolledBack(step, to, why, recovery.factor, count)

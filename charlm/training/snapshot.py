@@ -1,0 +1,152 @@
+"""What a training's checkpoints hold, and how they are saved and restored.
+
+    last.npz    parameters, optimizer.*/, average/, state/ and the counters
+    good.npz    the last.npz that a rollback returns to, where last.npz is not it
+    best.npz    the weights of the best validation, averaged where on
+
+A state is good at a validation where the loss is not above the threshold of recovery.py. Before
+another one replaces a good last.npz, that file gets a second name, good.npz. Which of the two a
+rollback returns to is told by last.npz itself, so it changes at the instant of its replacement:
+
+    killed before or after linking good.npz      last.npz is good      return to last.npz
+    killed after last.npz was replaced           last.npz is not       return to good.npz
+    killed before a good state's good.npz goes   last.npz is good      return to last.npz
+"""
+
+import math
+
+import numpy as np
+
+from charlm import environment
+from charlm.errors import CheckpointError
+from charlm.runs.description import Description, Recovery, parse_description
+from charlm.runs.loading import pack, unpack
+from charlm.storage import atomic
+from charlm.storage.checkpoint import Checkpoint, load, save
+from charlm.training.trainer import Trainer
+from charlm.types import Array
+
+
+def save_last(trainer: Trainer) -> None:
+    """Write last.npz, all that a resume needs; before, keep a good state as good.npz.
+
+    Raises:
+        Trouble: a number is not finite; what was saved before stays.
+        RunError: it cannot be saved.
+    """
+    run, arrays = trainer.run, _arrays(trainer)
+    assert run is not None
+    _check(trainer, arrays)
+    is_good = trainer.is_due and not trainer.recovery.steps_above or not run.last.exists()
+    try:
+        if not is_good and (trainer.last_is_good or not run.good.exists()):
+            atomic.link(run.last, run.good)
+        save(run.last, arrays, _description(trainer, "last", is_good=is_good).as_dict())
+        trainer.last_is_good = is_good
+        if is_good:
+            run.good.unlink(missing_ok=True)
+    except OSError as error:
+        raise run.failed(run.last, error) from None
+
+
+def save_best(trainer: Trainer) -> None:
+    """Write best.npz, all that sampling needs; raises as `save_last`."""
+    run, arrays = trainer.run, pack(trainer.ema_model.parameters)
+    assert run is not None
+    _check(trainer, arrays)
+    try:
+        save(run.best, arrays, _description(trainer, "best").as_dict())
+    except OSError as error:
+        raise run.failed(run.best, error) from None
+
+
+def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Continue from a last.npz.
+
+    Raises:
+        CheckpointError: it, or the good.npz beside it, does not hold what this model needs.
+    """
+    description, run = parse_description(checkpoint.path, checkpoint.meta), trainer.run
+    if run and run.good.exists():
+        if description.is_good:
+            run.good.unlink()
+        else:
+            # A damaged one is found out now, not at the rollback.
+            restore(trainer, load(run.good))
+    restore(trainer, checkpoint)
+    trainer.last_is_good = description.is_good
+    # A checkpoint of before there was one counts from here.
+    trainer.recovery = description.recovery or Recovery()
+    trainer.resumed = True
+
+
+def roll_back(trainer: Trainer) -> None:
+    """Return to the last good state, but for the counters of the recovery; raises as `resume`."""
+    run = trainer.run
+    assert run is not None
+    is_last = trainer.last_is_good or not run.good.exists()
+    restore(trainer, load(run.last if is_last else run.good))
+
+
+def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+    """Restore arrays, progress and plateau; raises CheckpointError where they do not fit."""
+    description = parse_description(checkpoint.path, checkpoint.meta)
+    if description.progress is None or description.plateau is None:
+        raise CheckpointError(checkpoint.path, "lacks its progress", "it is no last.npz")
+    parameters = trainer.model.parameters
+    unpack(checkpoint, parameters)
+    trainer.model.refresh()
+    for name, flat in trainer.optimizer.state.items():
+        unpack(checkpoint, parameters.view_of(flat), f"optimizer.{name}/")
+    if trainer.ema:
+        unpack(checkpoint, trainer.ema_model.parameters, "average/")
+    trainer.state = trainer.model.zero_state(trainer.config.train.batch_size)
+    for name, array in _state(trainer).items():
+        array[...] = checkpoint.array(name, array.shape)
+    trainer.progress, trainer.plateau = description.progress, description.plateau
+    trainer.optimizer.updates = trainer.progress.step
+
+
+def _arrays(trainer: Trainer) -> dict[str, Array]:
+    """Return all that a resume needs, by the names of last.npz."""
+    parameters = trainer.model.parameters
+    arrays = pack(parameters)
+    for name, flat in trainer.optimizer.state.items():
+        arrays |= pack(parameters.view_of(flat), f"optimizer.{name}/")
+    if trainer.ema:
+        arrays |= pack(trainer.ema_model.parameters, "average/")
+    return arrays | _state(trainer)
+
+
+def _state(trainer: Trainer) -> dict[str, Array]:
+    return {
+        f"state/{k}.{name}": array
+        for k, (layer, state) in enumerate(zip(trainer.model.layers, trainer.state, strict=True))
+        for name, array in zip(layer.STATES, state, strict=True)
+    }
+
+
+def _description(trainer: Trainer, kind: str, *, is_good: bool = True) -> Description:
+    return Description(
+        kind=kind,
+        config=trainer.config,
+        vocabulary=trainer.vocabulary,
+        text=trainer.text,
+        progress=trainer.progress,
+        plateau=trainer.plateau,
+        recovery=trainer.recovery,
+        is_good=is_good,
+        threads=environment.threads(),
+        versions=environment.versions(),
+    )
+
+
+@np.errstate(all="ignore")
+def _check(trainer: Trainer, arrays: dict[str, Array]) -> None:
+    """Raise where a number is not finite, or the run is another process's by now."""
+    assert trainer.run is not None
+    trainer.run.check_held()
+    for name, array in arrays.items():
+        # Without an array of answers.
+        if not (math.isfinite(array.min()) and math.isfinite(array.max())):
+            raise trainer.trouble(f"'{name}' is no longer finite")
