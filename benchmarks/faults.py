@@ -389,7 +389,7 @@ def healthy(folder: Path, tell: Callable[[str], None] = say) -> dict:
         A line a run: the longest stretch of updates far above, and how far above the highest was.
     """
     import charlm
-    from charlm.training.recovery import FAR, LONG
+    from charlm.training.recovery import FAR, LONG, threshold
 
     generator = random.Random(0)
     shakespeare = TEXT.read_text(encoding="utf-8")
@@ -431,8 +431,8 @@ def healthy(folder: Path, tell: Callable[[str], None] = say) -> dict:
             if isinstance(event, charlm.RolledBack):
                 raise AssertionError(f"{name} {changes}: {event}")
             if isinstance(event, charlm.Updated):
-                recovery = training._trainer.recovery
-                ceiling = ceiling or recovery.ceiling(training._trainer.vocabulary.size)
+                trainer = training._trainer
+                ceiling = ceiling or threshold(trainer.recovery, trainer.vocabulary.size)
                 stretch = stretch + 1 if event.loss > ceiling else 0
                 longest = max(longest, stretch)
                 highest = max(highest, event.loss * FAR / ceiling if ceiling else 0.0)

@@ -30,9 +30,9 @@ from charlm.insight.reading import Reader, Saturation, Surprise, saturation
 from charlm.insight.units import CHARACTERS, UnitFinding, find_units
 from charlm.pages import texts
 from charlm.pages.report import report as report_of
-from charlm.runs import check as checking
 from charlm.runs.check import Finding as Finding
-from charlm.runs.folder import find_checkpoint, named, newest
+from charlm.runs.check import check_run
+from charlm.runs.folder import find_checkpoint, find_run, newest
 from charlm.runs.loading import Trained, load_model
 from charlm.runs.training_text import learned_text
 from charlm.settings.files import read_yaml
@@ -40,6 +40,7 @@ from charlm.settings.resolve import resolve
 from charlm.settings.schema import KEYS, Config, Overrides, coerce
 from charlm.storage.history import read_history
 from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.training import loop
 from charlm.training.advice import advise
 from charlm.training.events import Event
 from charlm.training.prepare import PreparedRun, start_run
@@ -377,7 +378,7 @@ class Training:
             Diverged: the loss or the gradient is no longer finite.
             RunError: a checkpoint could not be written.
         """
-        yield from self._trainer.events()
+        yield from loop.events(self._trainer)
 
     def stop(self) -> None:
         """Save and end after the update that is being made; may be called from a thread."""
@@ -483,7 +484,7 @@ def resume(
         TextError: the text is not the one it began with.
     """
     folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
-    run = newest(folder) if name is None else named(folder, name)
+    run = newest(folder) if name is None else find_run(folder, name)
     return Training(go_on(run, [Path(q) for q in _several(text)], steps))
 
 
@@ -515,7 +516,7 @@ def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Find
     Raises:
         RunError: there is no such run.
     """
-    return checking.check(str(where), Path(checkpoints))
+    return check_run(str(where), Path(checkpoints))
 
 
 def gradients(

@@ -32,10 +32,10 @@ from charlm.commands import info
 from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, TextError
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import export_model, import_run
-from charlm.runs.check import check
+from charlm.runs.check import check_run
 from charlm.runs.folder import Run
 from charlm.runs.loading import load_model
-from charlm.runs.summary import find
+from charlm.runs.summary import compare, summarize
 from charlm.settings.files import read_yaml, to_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import FIELDS, Overrides, coerce
@@ -86,7 +86,7 @@ def good_model() -> Any:
 
 @cache
 def good_facts() -> Any:
-    return find("good", folder())
+    return summarize("good", folder())
 
 
 # The kinds: what is fed, and what may come of it
@@ -102,9 +102,9 @@ def checkpoint(content: bytes) -> str:
     """As `charlm sample`, `eval` and `export` load it, and as `charlm info` describes it."""
     path = put(content, "input.npz")
     try:
-        facts = find(str(path), folder())
+        facts = summarize(str(path), folder())
         json.dumps(info._described(facts)[0])
-        "\n".join(info._compared(["a", "b"], info._differences([facts, good_facts()])))
+        "\n".join(info._compared(["a", "b"], compare([facts, good_facts()])))
     except CheckpointError:
         pass
     try:
@@ -134,7 +134,7 @@ def run(content: bytes) -> str:
     here.mkdir(exist_ok=True)
     shutil.copy(folder() / "good" / "ids.bin", here / "ids.bin")
     (here / "last.npz").write_bytes(content)
-    assert all("\n" not in printable(q.text) for q in check(str(here), folder()))
+    assert all("\n" not in printable(q.text) for q in check_run(str(here), folder()))
     beginning = None
     try:
         beginning = resume_run(Run(here))

@@ -12,8 +12,7 @@ import pytest
 
 from charlm.errors import CheckpointError
 from charlm.storage import atomic
-from charlm.storage.archive import read_meta
-from charlm.storage.checkpoint import load, save
+from charlm.storage.checkpoint import load, read_meta, save
 
 ARRAYS = {"lstm.0.Wx": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0)}
 META = {"kind": "best", "vocabulary": {"symbols": "ab한🙂"}}
@@ -119,7 +118,7 @@ def test_pickle_and_huge_shapes_are_refused(tmp_path):
         load(path)
     np.save(tmp_path / "o.npy", np.array([{}], object), allow_pickle=True)
     rewrite(path, listed, [("a.npy", (tmp_path / "o.npy").read_bytes())])
-    with pytest.raises(CheckpointError, match="is no plain array"):
+    with pytest.raises(CheckpointError, match="is not a plain array"):
         load(path)
     rewrite(path, listed, [("a.npy", b"0" * 10**6)], compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(CheckpointError, match=r"'meta.json' is compressed"):

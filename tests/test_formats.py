@@ -16,7 +16,7 @@ import charlm
 from charlm.errors import CheckpointError
 from charlm.exchange.transfer import import_run
 from charlm.runs.folder import Run
-from charlm.storage import archive
+from charlm.storage import checkpoint as storage
 from charlm.storage.checkpoint import load
 from charlm.training.prepare import resume_run
 
@@ -35,7 +35,7 @@ CASES = [(version, cell) for version in VERSIONS for cell in LOG_PROBS[version]]
 
 
 def test_every_version_has_its_files():
-    assert list(range(1, archive.FORMAT + 1)) == VERSIONS
+    assert list(range(1, storage.FORMAT + 1)) == VERSIONS
     assert [q.name for q in sorted(FORMATS.iterdir()) if q.is_dir() and q.name.isdigit()] == [
         str(version) for version in VERSIONS
     ]

@@ -26,8 +26,7 @@ from charlm.exchange.transfer import import_run
 from charlm.runs.folder import Run
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config
-from charlm.storage.archive import MOST_BYTES, read_meta
-from charlm.storage.checkpoint import load, save
+from charlm.storage.checkpoint import MOST_META_BYTES, load, read_meta, save
 from charlm.storage.history import read_history
 from charlm.terminal import argument, brief, printable, visible
 from charlm.text.corpus import encode_to_file, file_sha256, scan
@@ -189,7 +188,7 @@ ATTACKS = {
         "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
     ),
     "a large description": (
-        lambda _: {"meta": {"x": "x" * MOST_BYTES}},
+        lambda _: {"meta": {"x": "x" * MOST_META_BYTES}},
         "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
     ),
     "a deep description": (
@@ -242,7 +241,7 @@ def test_a_deeper_description_is_refused(tmp_path):
 
 
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
-    for meta in ({"x": "x" * MOST_BYTES}, {"x": [0] * 300_000}):
+    for meta in ({"x": "x" * MOST_META_BYTES}, {"x": [0] * 300_000}):
         with pytest.raises(CheckpointError, match="cannot be saved, its description would have"):
             save(tmp_path / "m.npz", {}, meta)
     assert list(tmp_path.iterdir()) == []
@@ -279,7 +278,7 @@ MEASURE = """
 import sys
 from pathlib import Path
 from charlm.errors import CheckpointError
-from charlm.storage.archive import read_meta
+from charlm.storage.checkpoint import read_meta
 from charlm.runs.folder import Run
 from charlm.runs.loading import load_model
 try:
@@ -341,7 +340,8 @@ def described_at_length(path: Path) -> None:
     """As many values and as wide a text as a description may have."""
     write_checkpoint(path)
     repack(
-        path, meta={"x": [{} for _ in range(99_000)], "y": "🙂", "z": "z" * (MOST_BYTES - 500_000)}
+        path,
+        meta={"x": [{} for _ in range(99_000)], "y": "🙂", "z": "z" * (MOST_META_BYTES - 500_000)},
     )
 
 

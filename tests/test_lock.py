@@ -1,19 +1,26 @@
-"""One process trains a run at a time; what a killed one left behind stops nobody."""
+"""One process trains a run at a time; the kernel releases the lock of one that ends."""
 
-import json
 import os
-import platform
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from charlm.errors import RunError
 from charlm.runs.folder import Run
 from charlm.storage import lock
-from charlm.storage.lock import Lock
+from charlm.storage.lock import Lock, holder
 
-HERE = platform.node()
+HOLDS = """
+import sys
+from pathlib import Path
+from charlm.storage.lock import Lock
+lock = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -21,24 +28,26 @@ def path(tmp_path):
     return tmp_path / "lock"
 
 
-def left_by(pid, host=HERE, started=None):
-    return json.dumps({"pid": pid, "host": host, "started": started}).encode()
-
-
-def gone():
-    """Return the number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
+@pytest.fixture
+def other(path):
+    """Another process that holds the lock until its stdin ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+    )  # fmt: skip
+    assert process.stdout.readline() == b"held\n"
+    yield process
+    process.kill()
+    process.communicate()
 
 
 def test_a_second_one_is_refused_until_it_is_released(path):
     held = Lock(path)
-    message = (
-        rf"{path.parent}: is being trained by process {os.getpid()}; wait for its end, or stop"
-    )
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(RunError) as error:
         Lock(path)
+    assert error.value.where == str(path.parent)
+    assert error.value.problem == f"is being trained by process {os.getpid()}"
+    assert holder(path) == f"process {os.getpid()}"
     held.release()
     held.release()
     assert not path.exists()
@@ -47,74 +56,81 @@ def test_a_second_one_is_refused_until_it_is_released(path):
     assert not path.exists(), "it ends with the object"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"torn {", b"[1]", left_by(-1), left_by(10**30), left_by("1")],
-    ids=["empty", "torn", "list", "negative", "huge", "text"],
-)
-def test_what_names_no_process_is_taken_over(path, monkeypatch, content):
-    monkeypatch.setattr(lock, "_WAIT_S", 0)
-    path.write_bytes(content)
-    held = Lock(path)
-    assert json.loads(path.read_bytes())["pid"] == os.getpid()
-    held.release()
-    assert list(path.parent.iterdir()) == []
-
-
-def test_what_a_process_left_that_is_gone_is_taken_over(path):
-    path.write_bytes(left_by(gone()))
-    Lock(path).release()
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
-def test_a_number_that_was_given_again_is_no_holder(path):
-    path.write_bytes(left_by(os.getpid(), started="1"))
-    Lock(path).release()
-    # A process that its parent has not asked for yet is dead all the same.
-    process = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
-    path.write_bytes(left_by(process.pid, started=lock._started(process.pid)))
-    process.stdout.read()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    Lock(path).release()
-    process.communicate()
-
-
-def test_another_host_is_believed(path):
-    path.write_bytes(left_by(gone(), host="elsewhere"))
-    with pytest.raises(RunError, match=rf"on elsewhere; wait for its end, or remove {path} where"):
+def test_another_process_is_named_and_a_killed_one_holds_nothing(path, other):
+    with pytest.raises(RunError, match=f"is being trained by process {other.pid}; wait for its"):
         Lock(path)
-    assert path.exists()
-
-
-def test_of_two_that_take_over_one_succeeds(path, monkeypatch):
-    """The other saw the one before, and finds the new one in its place."""
+    assert holder(path) == f"process {other.pid}"
+    other.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+    other.wait()
+    assert path.read_bytes() == str(other.pid).encode()
+    assert holder(path) is None
     held = Lock(path)
-    whole = path.read_bytes()
-    monkeypatch.setattr(lock, "_content", lambda _: left_by(gone()))
-    lock._take_over(path)
-    assert path.read_bytes() == whole
+    assert path.read_bytes() == str(os.getpid()).encode()
     held.release()
-    lock._take_over(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"torn {", b'{"pid": 4711, "host": "here"}', b"1" * 99])
+def test_what_a_file_holds_locks_nothing(path, content):
+    path.write_bytes(content)
+    assert holder(path) is None
+    held = Lock(path)
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=r"is being trained by (another process|process 1)"):
+        Lock(path)
+    held.release()
     assert list(path.parent.iterdir()) == []
 
 
-def test_only_what_is_ours_is_removed(path, monkeypatch):
+def test_a_file_that_is_removed_between_opening_and_locking_is_made_again(path, monkeypatch):
+    """Its holder released it just then: a lock on a file that nobody finds would exclude nobody."""
+    path.write_bytes(b"")
+    real, removals = lock._lock, iter([True])
+
+    def late(handle):
+        if next(removals, False):
+            path.unlink()
+        return real(handle)
+
+    monkeypatch.setattr(lock, "_lock", late)
+    held = Lock(path)
+    with pytest.raises(RunError):
+        Lock(path)
+    held.release()
+
+
+def test_only_the_own_file_is_removed(path):
     held = Lock(path)
     path.unlink()
+    assert not held.lost, "nobody else has it"
     other = Lock(path)
+    assert held.lost
     held.release()
     assert path.exists(), "somebody removed ours, and another took the run"
-    monkeypatch.setattr(lock.os, "getpid", lambda: -1)
     other.release()
-    assert path.exists(), "a child of ours has ended"
 
 
-def test_a_folder_that_is_gone(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_child_leaves_the_lock_alone(path):
+    held = Lock(path)
+    child = os.fork()
+    if not child:
+        held.release()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert path.exists()
+    with pytest.raises(RunError):
+        Lock(path)
+    held.release()
+
+
+def test_what_cannot_be_made(tmp_path, path, monkeypatch):
     with pytest.raises(RunError, match=r"lock: cannot be made \(No such file or directory\)"):
         Lock(tmp_path / "nowhere" / "lock")
+    path.mkdir()
+    with pytest.raises(RunError, match=r"lock: cannot be made \(Is a directory\)"):
+        Lock(path)
+    path.rmdir()
 
-
-def test_a_full_disk_leaves_nothing(path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -127,9 +143,10 @@ def test_a_full_disk_leaves_nothing(path, monkeypatch):
 def test_taking_a_run_clears_what_a_crash_left(tmp_path):
     run = Run(tmp_path)
     (tmp_path / "last.npz.tmp").write_bytes(b"half")
+    (tmp_path / "good.npz.tmp").write_bytes(b"half")
     run.take()
     run.take()
-    assert [q.name for q in tmp_path.iterdir()] == ["lock"]
+    assert [file.name for file in tmp_path.iterdir()] == ["lock"]
     with pytest.raises(RunError, match="is being trained by"):
         Run(tmp_path).take()
     run.release()

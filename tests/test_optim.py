@@ -78,16 +78,16 @@ def test_plateau_falls_when_nothing_gets_better():
         steps=50, warmup=0, learning_rate=1.0, schedule="plateau", decay=0.5, plateau=1
     )
     plateau, decays = Plateau(), []
-    for loss in [3, 2, 2, 2.5, 1.9, 2, 2, 2, 2]:
-        plateau.see(loss, train)
+    for is_best in [1, 1, 0, 0, 1, 0, 0, 0, 0]:
+        plateau.update(bool(is_best), train)
         decays.append(plateau.decays)
     assert decays == [0, 0, 0, 1, 1, 1, 2, 2, 3]
-    assert (plateau.best, plateau.stale) == (1.9, 4)
+    assert plateau.bad_validations == 4
     assert learning_rate(10, train, plateau.decays) == 0.125
     other = Plateau()
-    for loss in [3, 4, 5, 6]:
-        other.see(loss, TrainConfig())
-    assert (other.decays, other.stale) == (0, 3), "only the plateau schedule falls"
+    for is_best in [True, False, False, False]:
+        other.update(is_best, TrainConfig())
+    assert (other.decays, other.bad_validations) == (0, 3), "only the plateau schedule falls"
 
 
 def test_average_of_a_few_updates():

@@ -17,6 +17,7 @@ from charlm.storage.checkpoint import load
 from charlm.text import source
 from charlm.text.corpus import TextInfo
 from charlm.training import planning, prepare
+from charlm.training.loop import events
 from charlm.training.planning import Pace, measure, set_steps
 from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
@@ -29,7 +30,7 @@ def test_a_short_text_has_fewer_streams(tmp_path):
     prepared = start_run([Overrides("test", given)], tmp_path, "a")
     assert (prepared.trainer.streams.B, prepared.trainer.streams.T) == (4, 64)
     assert prepared.notes == ["the text is short: 4 streams of 64 time steps instead of 64 of 64"]
-    list(prepared.trainer.events())
+    list(events(prepared.trainer))
     sizes = Overrides("test", {"train.batch_size": 64, "train.seq_len": 64})
     with pytest.raises(TextError) as error:
         start_run([Overrides("test", given), sizes], tmp_path, "b")
@@ -44,7 +45,7 @@ def test_full_backpropagation(text_file, tmp_path):
     given = overrides(text_file, train__seq_len="full", train__steps=2)
     trainer = start_run(given, tmp_path, "a").trainer
     assert (trainer.streams.T, trainer.streams.chunks) == (3600 // 4, 1)
-    list(trainer.events())
+    list(events(trainer))
 
 
 def test_epochs_become_steps(text_file, tmp_path):
@@ -116,7 +117,7 @@ def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause
 def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
     began = start_run(overrides(text_file), tmp_path / "runs", "a")
-    list(began.trainer.events())
+    list(events(began.trainer))
     monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
     with pytest.raises(ConfigError) as error:
         start_run(overrides(text_file, model__hidden=16384), tmp_path / "runs", "b")
@@ -180,7 +181,7 @@ def test_threads_are_set_after_numpy_is_loaded():
 def test_a_resume_uses_the_recorded_number_of_threads(tmp_path, text_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepared = start_run(overrides(text_file), tmp_path / "checkpoints", "a", threads=2)
-    for event in prepared.trainer.events():
+    for event in events(prepared.trainer):
         if isinstance(event, charlm.Saved):
             prepared.trainer.ask_to_stop()
     run = prepared.trainer.run

@@ -24,9 +24,10 @@ from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
 from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
+from charlm.training import loop, snapshot
 from charlm.training import prepare as start
-from charlm.training import trainer
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
+from charlm.training.loop import events
 from charlm.training.memory import need
 from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
@@ -47,7 +48,7 @@ def new_trainer(path, folder, **changes):
 
 def train(path, checkpoints, name, **changes):
     beginning = start_run(overrides(path, **changes), checkpoints, name)
-    return beginning.trainer, list(beginning.trainer.events())
+    return beginning.trainer, list(events(beginning.trainer))
 
 
 def readings(run):
@@ -82,15 +83,15 @@ def test_memorises_a_short_text(tmp_path, cell):
 
 
 def test_events_come_in_order(text_file, tmp_path):
-    t, events = train(text_file, tmp_path / "runs", "a", train__validate_every=5)
-    kinds = [type(event) for event in events]
+    t, seen = train(text_file, tmp_path / "runs", "a", train__validate_every=5)
+    kinds = [type(event) for event in seen]
     assert kinds[:2] == [Started, Saved]
     assert kinds[-1] is Done
     assert kinds.count(Updated) == 12
-    at = [event.step for event in events if isinstance(event, Validated)]
+    at = [event.step for event in seen if isinstance(event, Validated)]
     assert at == [5, 10, 12]
-    assert [event.step for event in events if isinstance(event, Saved)] == [0, 5, 10, 12]
-    assert all(len(event.text) == 200 for event in events if isinstance(event, Sampled))
+    assert [event.step for event in seen if isinstance(event, Saved)] == [0, 5, 10, 12]
+    assert all(len(event.text) == 200 for event in seen if isinstance(event, Sampled))
     assert t.run is not None
     names = sorted(q.name for q in t.run.folder.iterdir())
     assert names == ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
@@ -98,14 +99,14 @@ def test_events_come_in_order(text_file, tmp_path):
     # The history keeps what was written, and what was before the first update.
     kept = {step: q["sample"] for step, q in readings(t.run).items() if "sample" in q}
     assert sorted(kept) == [0, 5, 10, 12]
-    assert {q.step: q.text for q in events if isinstance(q, Sampled)} == {k: kept[k] for k in at}
+    assert {q.step: q.text for q in seen if isinstance(q, Sampled)} == {k: kept[k] for k in at}
     assert t.run.config.read_text() == to_yaml(t.config)
 
 
 def test_samples_in_the_history_are_short(text_file, tmp_path):
     changes = {"train__steps": 2, "train__validate_every": 1}
-    long, events = train(text_file, tmp_path, "long", train__sample_length=400, **changes)
-    assert [len(q.text) for q in events if isinstance(q, Sampled)] == [400, 400]
+    long, seen = train(text_file, tmp_path, "long", train__sample_length=400, **changes)
+    assert [len(q.text) for q in seen if isinstance(q, Sampled)] == [400, 400]
     assert [len(q["sample"]) for q in readings(long.run).values()] == [300, 300, 300]
     none, _ = train(text_file, tmp_path, "none", train__sample_length=0, **changes)
     assert all("sample" not in q for q in readings(none.run).values())
@@ -113,11 +114,11 @@ def test_samples_in_the_history_are_short(text_file, tmp_path):
 
 
 def test_best_holds_the_averaged_weights_of_the_best_validation(text_file, tmp_path):
-    t, events = train(text_file, tmp_path, "a", train__steps=30, train__validate_every=10)
-    scores = {event.step: event.loss for event in events if isinstance(event, Validated)}
-    model, vocabulary, config, meta = load_model(t.run.best)
-    assert meta["progress"]["best_loss"] == min(scores.values())
-    assert meta["progress"]["step"] == min(scores, key=scores.get) == 30
+    t, seen = train(text_file, tmp_path, "a", train__steps=30, train__validate_every=10)
+    scores = {event.step: event.loss for event in seen if isinstance(event, Validated)}
+    model, vocabulary, config, description = load_model(t.run.best)
+    assert description.progress.best_loss == min(scores.values())
+    assert description.progress.step == min(scores, key=scores.get) == 30
     assert np.array_equal(model.parameters.flat, t.ema_model.parameters.flat)
     assert not np.array_equal(model.parameters.flat, t.model.parameters.flat)
     assert vocabulary.symbols == t.vocabulary.symbols
@@ -131,20 +132,20 @@ def test_best_holds_the_averaged_weights_of_the_best_validation(text_file, tmp_p
 def test_resume_is_exact(text_file, tmp_path, cell, stop_at):
     """Dropout and averaging on, across an epoch's end: equal to the last bit, losses too."""
     changes = EXACT | {"model__cell": cell, "train__seq_len": 90, "data__validation": 0.3}
-    whole, events = train(text_file, tmp_path, "whole", **changes)
+    whole, seen = train(text_file, tmp_path, "whole", **changes)
     assert whole.streams.chunks == 7
-    losses = {event.step: event.loss for event in events if isinstance(event, Updated)}
+    losses = {event.step: event.loss for event in seen if isinstance(event, Updated)}
 
     stopped = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
     resumed_losses = {}
-    for event in stopped.events():
+    for event in events(stopped):
         if isinstance(event, Updated):
             resumed_losses[event.step] = event.loss
             if event.step == stop_at:
                 stopped.ask_to_stop()
     assert stopped.progress.step == stop_at
     again = resume_run(Run(tmp_path / "stopped")).trainer
-    for event in again.events():
+    for event in events(again):
         if isinstance(event, Updated):
             resumed_losses[event.step] = event.loss
     assert resumed_losses == losses
@@ -167,17 +168,17 @@ def test_plateau_and_patience_resume_too(text_file, tmp_path, stop_at):
         "train__validate_every": 2, "train__warmup": 0, "train__learning_rate": 0.3,
         "train__steps": 400,
     }  # fmt: skip
-    whole, events = train(text_file, tmp_path, "whole", **changes)
-    rates = [event.learning_rate for event in events if isinstance(event, Updated)]
-    assert events[-1].early
+    whole, seen = train(text_file, tmp_path, "whole", **changes)
+    rates = [event.learning_rate for event in seen if isinstance(event, Updated)]
+    assert seen[-1].early
     assert len(set(rates)) > 2
     assert stop_at < len(rates) < 400
     stopped = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
-    for event in stopped.events():
+    for event in events(stopped):
         if isinstance(event, Updated) and event.step == stop_at:
             stopped.ask_to_stop()
     again = resume_run(Run(tmp_path / "stopped")).trainer
-    later = [event for event in again.events() if isinstance(event, Updated)]
+    later = [event for event in events(again) if isinstance(event, Updated)]
     assert [event.learning_rate for event in later] == rates[stop_at:]
     assert again.progress.step == whole.progress.step
     assert np.array_equal(again.model.parameters.flat, whole.model.parameters.flat)
@@ -188,11 +189,11 @@ def test_optimizer_with_momentum_resumes_too(text_file, tmp_path):
     changes = {"train__optimizer": "sgd", "train__momentum": 0.9, "train__average": 0.0}
     whole, _ = train(text_file, tmp_path, "whole", **changes)
     stopped = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
-    for event in stopped.events():
+    for event in events(stopped):
         if isinstance(event, Updated) and event.step == 4:
             stopped.ask_to_stop()
     again = resume_run(Run(tmp_path / "stopped")).trainer
-    list(again.events())
+    list(events(again))
     assert np.array_equal(again.model.parameters.flat, whole.model.parameters.flat)
 
 
@@ -203,7 +204,7 @@ def test_a_moved_goal_is_said(text_file, tmp_path):
     del beginning
     beginning = resume_run(Run(tmp_path / "a"))
     assert beginning.trainer.steps == 20, "it moved for good, before an update was made"
-    list(beginning.trainer.events())
+    list(events(beginning.trainer))
     assert beginning.trainer.progress.step == 20
     assert resume_run(Run(tmp_path / "a")).trainer.steps == 20
     assert "steps: 20 " in (tmp_path / "a" / "config.yaml").read_text()
@@ -244,19 +245,18 @@ def test_checkpoint_of_another_shape_is_refused(text_file, tmp_path):
         CheckpointError,
         match=r"'embedding.W' is float32 \(12, 38\) on disk, float32 \(13, 38\) expected",
     ):
-        t.restore(load(tmp_path / "a" / "last.npz"))
+        snapshot.resume(t, load(tmp_path / "a" / "last.npz"))
 
 
 def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):
     t = start_run(overrides(text_file), tmp_path, "a").trainer
-    events = t.events()
-    for event in events:
+    for event in events(t):
         if isinstance(event, Updated) and event.step == 3:
             break
     t.model.parameters.views["lstm.1.b"][0] = np.nan
     t.model.refresh()
     before, moments = t.model.parameters.flat.copy(), t.optimizer.state["m"].copy()
-    with pytest.raises(Diverged, match=r"the loss is no longer finite, got nan, at update 4 .* l"):
+    with pytest.raises(Diverged, match=r"the loss is no longer finite, got nan, at step 4 .* l"):
         t.update()
     assert np.array_equal(before, t.model.parameters.flat, equal_nan=True)
     assert np.array_equal(moments, t.optimizer.state["m"])
@@ -270,13 +270,13 @@ def test_weights_that_are_not_finite_are_never_saved(text_file, tmp_path):
                                  train__validate_every=1, train__average=average)  # fmt: skip
         t = start_run(given, tmp_path, name).trainer
         with pytest.raises(Diverged, match=r"the validation loss is no longer finite, got nan, a"):
-            list(t.events())
+            list(events(t))
         assert load(t.run.last).meta["progress"]["step"] == 0
         assert not t.run.best.exists()
         unseen = Overrides("test", {"data.validation": 0.0})
         t = start_run([*given, unseen], tmp_path, f"{name}-unseen").trainer
-        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite, and 3 times back"):
-            list(t.events())
+        with pytest.raises(Diverged, match=r"'embedding.W' is no longer finite, and 3 rollbacks"):
+            list(events(t))
         assert load(t.run.last).meta["progress"]["step"] == 0
 
 
@@ -290,11 +290,11 @@ def test_whatever_is_saved_is_finite(text_file, tmp_path):
         for bad in (np.inf, -np.inf, np.nan):
             q, kept = q[-600:], q[-600:].copy()
             q[:] = bad
-            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite, after up"):
-                t.save()
+            with pytest.raises(Diverged, match=f"'{name[:9]}.*' is no longer finite, after st"):
+                snapshot.save_last(t)
             q[:] = kept
     assert t.run.last.read_bytes() == whole
-    t.save()
+    snapshot.save_last(t)
 
 
 def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
@@ -304,13 +304,13 @@ def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save", full)
+        patch.setattr(snapshot, "save", full)
         message = (
             r"last.npz: cannot be saved \(No space left on device\); no checkpoint was saved yet, "
             "make room and start again"
         )
         with pytest.raises(RunError, match=message):
-            list(t.events())
+            list(events(t))
     assert not t.run.folder.exists(), "a run without a checkpoint is none"
 
     t = start_run(overrides(text_file), tmp_path, "b").trainer
@@ -318,16 +318,16 @@ def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
         r"cannot be saved \(.*\); the checkpoint before is whole, go on from it with: charlm train "
         f"--resume --checkpoints {tmp_path}$"
     )
-    events = t.events()
-    assert isinstance(next(itertools.islice(events, 1, None)), Saved)
+    running = events(t)
+    assert isinstance(next(itertools.islice(running, 1, None)), Saved)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save", full)
+        patch.setattr(snapshot, "save", full)
         with pytest.raises(RunError, match=message):
-            list(events)
+            list(running)
     t.run.history.unlink()
     t.run.history.mkdir()
     with pytest.raises(RunError, match=r"history.jsonl: " + message):
-        list(resume_run(Run(t.run.folder)).trainer.events())
+        list(events(resume_run(Run(t.run.folder)).trainer))
     assert t.run.last.exists()
 
 
@@ -356,9 +356,9 @@ def test_no_update_is_longer_than_the_clipped_gradient(text_file, tmp_path):
 def test_what_is_late_is_saved(text_file, tmp_path, monkeypatch):
     """A clock on which two updates take more than a minute and one does not."""
     clock = itertools.count(0, 15)
-    monkeypatch.setattr(trainer.time, "monotonic", clock.__next__)
-    _, events = train(text_file, tmp_path, "a", train__validate_every=100)
-    assert [event.step for event in events if isinstance(event, Saved)] == [0, 3, 6, 9, 12]
+    monkeypatch.setattr(loop.time, "monotonic", clock.__next__)
+    _, seen = train(text_file, tmp_path, "a", train__validate_every=100)
+    assert [event.step for event in seen if isinstance(event, Saved)] == [0, 3, 6, 9, 12]
 
 
 def test_update_allocates_nothing_that_grows(tmp_path):
@@ -413,11 +413,11 @@ def test_memory_is_known_before(tmp_path, text_file, changes):
 
 
 def test_no_validation_share(text_file, tmp_path):
-    t, events = train(text_file, tmp_path, "a", data__validation=0.0)
-    assert not any(isinstance(event, Validated) for event in events)
+    t, seen = train(text_file, tmp_path, "a", data__validation=0.0)
+    assert not any(isinstance(event, Validated) for event in seen)
     assert not t.run.best.exists()
     assert runs.find_checkpoint("a", tmp_path) == t.run.last
-    assert events[-1].best_loss is None
+    assert seen[-1].best_loss is None
 
 
 def test_history_survives_a_torn_line(tmp_path):
@@ -443,7 +443,7 @@ def test_newest_run(tmp_path):
     made = [runs.create(tmp_path, "new") for _ in range(2)]
     assert [q.folder.name for q in made] == ["new-2", "new-3"]
     with pytest.raises(RunError, match="there are new, old"):
-        runs.named(tmp_path, "other")
+        runs.find_run(tmp_path, "other")
     for bad in ("", "a/b", ".."):
         with pytest.raises(RunError, match="must be a folder's name"):
             runs.create(tmp_path, bad)

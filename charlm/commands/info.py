@@ -14,6 +14,7 @@ from charlm.commands.tables import shorten, symbols, table
 from charlm.terminal import duration, printable, setting
 
 if TYPE_CHECKING:
+    from charlm.runs.description import Description
     from charlm.runs.summary import RunSummary
     from charlm.storage.history import History
 
@@ -45,23 +46,23 @@ def info(
 
     Example: charlm info shakespeare shakespeare-2
     """
-    from charlm.runs.summary import every, find
+    from charlm.runs.summary import all_runs, compare, summarize
 
     if check:
-        _check(runs or [str(q.folder) for q in every(checkpoints)], checkpoints, json)
+        _check(runs or [str(run.folder) for run in all_runs(checkpoints)], checkpoints, json)
         return
     document: dict[str, Any]
     if not runs:
-        facts = every(checkpoints)
+        facts = all_runs(checkpoints)
         document = {"checkpoints": str(checkpoints), "runs": [_entry(q) for q in facts]}
         lines = _listed(facts)
     elif len(runs) == 1:
-        document, lines = _described(find(runs[0], checkpoints))
+        document, lines = _described(summarize(runs[0], checkpoints))
     else:
-        several = [find(where, checkpoints) for where in runs]
+        several = [summarize(where, checkpoints) for where in runs]
         for problem in (problem for q in several for problem in q.problems):
             say(f"damaged: {problem}")
-        differences = _differences(several)
+        differences = compare(several)
         document = {"runs": runs, "differences": differences}
         lines = _compared(runs, differences)
     show(_json(document) if json else "\n".join(lines))
@@ -69,9 +70,9 @@ def info(
 
 def _check(runs: list[str], checkpoints: Path, json: bool) -> None:
     """Show what was found; the exit code is 1 where something is wrong."""
-    from charlm.runs.check import check
+    from charlm.runs.check import check_run
 
-    found = {where: check(where, checkpoints) for where in runs}
+    found = {where: check_run(where, checkpoints) for where in runs}
     if json:
         show(_json({where: [q._asdict() for q in found[where]] for where in runs}))
     else:
@@ -88,16 +89,18 @@ def _entry(facts: RunSummary) -> dict[str, Any]:
     """Return what is known at a glance, for JSON."""
     from datetime import UTC, datetime
 
+    meta = facts.description.as_dict() if facts.description else {}
+    progress = meta.get("progress", {})
     return {
         "name": facts.name,
         "folder": str(facts.folder),
-        "text": facts.section("text"),
-        "model": facts.section("config").get("model"),
-        "step": facts.number("progress", "step"),
-        "steps": facts.number("config", "train", "steps"),
+        "text": meta.get("text", {}),
+        "model": meta.get("config", {}).get("model"),
+        "step": progress.get("step"),
+        "steps": _goal(facts),
         "best_loss": facts.best_loss,
         "best_step": facts.best_step,
-        "elapsed_s": facts.number("progress", "elapsed_s"),
+        "elapsed_s": progress.get("elapsed_s"),
         "saved": datetime.fromtimestamp(facts.saved, UTC).isoformat(timespec="seconds"),
         "bytes": facts.nbytes,
         "problems": facts.problems,
@@ -110,16 +113,17 @@ def _listed(facts: list[RunSummary]) -> list[str]:
         if q.problems:
             rows.append([printable(q.name), f"damaged: {printable(q.problems[0])}"])
             continue
-        text = q.word("text", "path")
+        assert q.description is not None
+        text = q.description.text
         rows.append(
             [
                 printable(q.name),
-                _model(q),
-                f"{_count(q.number('progress', 'step'))}/{_count(_goal(q))}",
+                _model(q.description),
+                f"{_count(q.progress and q.progress.step)}/{_count(_goal(q))}",
                 "-" if q.best_loss is None else f"{_loss(q.best_loss)} at {_count(q.best_step)}",
                 _age(q.saved),
                 _bytes(q.nbytes),
-                printable(Path(text).name) if text else "-",
+                printable(Path(text.path).name) if text else "-",
             ]
         )
     return table(rows, "LllllrL", _terminal())
@@ -127,19 +131,19 @@ def _listed(facts: list[RunSummary]) -> list[str]:
 
 def _described(facts: RunSummary) -> tuple[dict[str, Any], list[str]]:
     """Tell everything about a run, for JSON and in lines."""
-    from charlm.storage.history import History, read_history
-
-    history = read_history(facts.history) if facts.history else History([], [], [], 0)
-    changed = _changed(facts.settings)
+    history, description = facts.history(), facts.description
+    assert description is not None
+    meta = description.as_dict()
+    changed = {key: f"default {setting(value)}" for key, value in facts.changed.items()}
     document = _entry(facts) | {
         "checkpoint": str(facts.checkpoint),
         "parameters": facts.parameters,
-        "vocabulary": facts.section("vocabulary"),
-        "config": facts.section("config"),
+        "vocabulary": meta["vocabulary"],
+        "config": meta["config"],
         "changed": list(changed),
         "files": facts.files,
-        "threads": facts.number("threads"),
-        "versions": facts.section("versions"),
+        "threads": description.threads,
+        "versions": description.versions,
         "history": {
             "readings": [reading.as_dict() for reading in history.readings],
             "resumes": history.resumes,
@@ -149,7 +153,7 @@ def _described(facts: RunSummary) -> tuple[dict[str, Any], list[str]]:
     }
     room = _terminal() or _COLUMNS
     lines = [
-        *_outline(facts, room),
+        *_outline(facts, description, room),
         *_settings(facts.settings, changed, room),
         *_losses(history),
         *(f"damaged: {printable(problem)}" for problem in facts.problems),
@@ -157,43 +161,40 @@ def _described(facts: RunSummary) -> tuple[dict[str, Any], list[str]]:
     return document, lines
 
 
-def _outline(facts: RunSummary, room: int) -> list[str]:
+def _outline(facts: RunSummary, description: Description, room: int) -> list[str]:
     """Say what a run is and how far it has come, a line each."""
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(facts.saved))
-    elapsed, best = facts.number("progress", "elapsed_s"), "-"
+    progress, text, best = description.progress, description.text, "-"
     if facts.best_loss is not None:
         best = f"{_loss(facts.best_loss)} nats per character at update {_count(facts.best_step)}"
     files = [f"{printable(name)} {_bytes(count)}" for name, count in facts.files.items()]
-    versions = [f"{printable(key)} {setting(q)}" for key, q in facts.section("versions").items()]
-    characters = facts.symbols or ""
+    versions = [f"{printable(key)} {setting(q)}" for key, q in description.versions.items()]
+    is_byte = description.config.data.level == "byte"
+    characters = "" if is_byte else description.vocabulary.symbols
     told = {
         "run": [printable(facts.name)],
         "checkpoint": [printable(str(facts.checkpoint))],
-        "text": [printable(facts.word("text", "path") or "-")],
-        "characters": [_count(facts.number("text", "characters"))],
-        "sha256": [printable(facts.word("text", "sha256") or "-")],
-        "model": [f"{_model(facts)}, {_count(facts.parameters)} parameters"],
+        "text": [printable(text.path) if text else "-"],
+        "characters": [_count(text and text.characters)],
+        "sha256": [printable(text.sha256) if text else "-"],
+        "model": [f"{_model(description)}, {_count(facts.parameters)} parameters"],
         "vocabulary": [
-            f"{len(characters):,} characters" if characters else _level(facts),
+            "256 bytes" if is_byte else f"{len(characters):,} characters",
             *symbols(characters, room - _LABEL, _VOCABULARY_LINES),
         ],
-        "updates": [f"{_count(facts.number('progress', 'step'))} of {_count(_goal(facts))}"],
+        "updates": [f"{_count(progress and progress.step)} of {_count(_goal(facts))}"],
         "best": [best],
-        "elapsed": ["-" if elapsed is None else duration(elapsed)],
+        "elapsed": ["-" if progress is None else duration(progress.elapsed_s)],
         "saved": [f"{when}, {_age(facts.saved)} ago"],
         "files": _wrapped(files, room - _LABEL),
         "versions": _wrapped(versions or ["-"], room - _LABEL),
-        "threads": [_count(facts.number("threads"))],
+        "threads": [_count(description.threads)],
     }
     return [
         f"{'' if k else label:<{_LABEL}}{line}".rstrip()
         for label, lines in told.items()
         for k, line in enumerate(lines)
     ]
-
-
-def _level(facts: RunSummary) -> str:
-    return "256 bytes" if facts.word("vocabulary", "level") == "byte" else "-"
 
 
 def _settings(settings: dict[str, Any], changed: dict[str, str], room: int) -> list[str]:
@@ -208,24 +209,6 @@ def _settings(settings: dict[str, Any], changed: dict[str, str], room: int) -> l
         lines += ["", "settings left at their defaults"]
         lines += [f"  {line}" for line in _wrapped(kept, room - 2)]
     return lines
-
-
-def _changed(settings: dict[str, Any]) -> dict[str, str]:
-    """Return the settings that are not as by default, each with what it would be."""
-    import json
-
-    from charlm.runs.summary import flat
-    from charlm.settings.schema import Config
-
-    # As a checkpoint holds them: JSON knows no tuples.
-    defaults = flat(json.loads(json.dumps(Config().as_dict())))
-    notes = {}
-    for key, value in settings.items():
-        if key not in defaults:
-            notes[key] = "unknown to this charlm"
-        elif value != defaults[key]:
-            notes[key] = f"default {setting(defaults[key])}"
-    return notes
 
 
 def _losses(history: History) -> list[str]:
@@ -258,34 +241,6 @@ def _losses(history: History) -> list[str]:
     if history.torn:
         lines.append(f"  lines that cannot be read: {history.torn:,}")
     return lines
-
-
-def _differences(facts: list[RunSummary]) -> dict[str, list[Any]]:
-    """Return what is not the same for all, by its name in the checkpoints."""
-    told = [_told(q) for q in facts]
-    shared = set.intersection(*(set(q.symbols or "") for q in facts))
-    for q, one in zip(facts, told, strict=True):
-        one["vocabulary.unshared"] = "".join(c for c in q.symbols or "" if c not in shared)
-    keys = dict.fromkeys(key for one in told for key in one)
-    rows = {key: [one.get(key) for one in told] for key in keys}
-    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
-
-
-def _told(facts: RunSummary) -> dict[str, Any]:
-    text, learned = facts.section("text"), facts.symbols
-    progress = {f"progress.{key}": facts.number("progress", key) for key in ("step", "elapsed_s")}
-    versions = {f"versions.{key}": value for key, value in facts.section("versions").items()}
-    return {
-        **{f"text.{key}": text.get(key) for key in ("path", "characters", "sha256")},
-        **facts.settings,
-        "vocabulary.size": None if learned is None else len(learned),
-        "parameters": facts.parameters,
-        **progress,
-        "progress.best_loss": facts.best_loss,
-        "progress.best_step": facts.best_step,
-        "threads": facts.number("threads"),
-        **versions,
-    }
 
 
 def _compared(names: list[str], differences: dict[str, list[Any]]) -> list[str]:
@@ -356,16 +311,13 @@ def _wrapped(parts: list[str], columns: int) -> list[str]:
     return lines
 
 
-def _model(facts: RunSummary) -> str:
-    cell, model = facts.word("config", "model", "cell"), ("config", "model")
-    if cell is None:
-        return "-"
-    layers, hidden = facts.number(*model, "layers"), facts.number(*model, "hidden")
-    return f"{printable(cell)} {layers or '?'}x{hidden or '?'}"
+def _model(description: Description) -> str:
+    model = description.config.model
+    return f"{model.cell} {model.layers}x{model.hidden}"
 
 
-def _goal(facts: RunSummary) -> int | float | None:
-    return facts.number("config", "train", "steps")
+def _goal(facts: RunSummary) -> int | None:
+    return facts.description.config.train.steps if facts.description else None
 
 
 def _count(number: Any) -> str:

@@ -203,8 +203,10 @@ def train(
             more = trainer.steps * 2
             say(f"finished: all {trainer.steps:,} updates are made; --steps {more} would go on")
         return
+    from charlm.training.loop import events
+
     if quiet:
-        for _ in trainer.events():
+        for _ in events(trainer):
             pass
     elif sys.stderr.isatty():
         _show_bar(trainer)
@@ -282,10 +284,10 @@ def _resume(
     steps: int | None,
     threads: int | None,
 ) -> PreparedRun:
-    from charlm.runs.folder import named, newest
+    from charlm.runs.folder import find_run, newest
     from charlm.training.prepare import resume_run
 
-    run = newest(checkpoints) if name is None else named(checkpoints, name)
+    run = newest(checkpoints) if name is None else find_run(checkpoints, name)
     return resume_run(run, texts or [], steps, threads=threads)
 
 
@@ -362,6 +364,7 @@ def _show_bar(trainer: Trainer) -> None:
     from tqdm import tqdm
 
     from charlm.training.events import Done, RolledBack, Sampled, Updated, Validated
+    from charlm.training.loop import events
 
     loss, validation, characters, began = 0.0, "", 0, time.monotonic()
     bar = tqdm(
@@ -375,7 +378,7 @@ def _show_bar(trainer: Trainer) -> None:
         " [{elapsed}<{remaining}{postfix}]",
     )
     with bar:
-        for event in trainer.events():
+        for event in events(trainer):
             match event:
                 case Updated():
                     loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
@@ -404,8 +407,9 @@ def _show_bar(trainer: Trainer) -> None:
 
 def _show_lines(trainer: Trainer) -> None:
     from charlm.training.events import Done, RolledBack, Validated
+    from charlm.training.loop import events
 
-    for event in trainer.events():
+    for event in events(trainer):
         match event:
             case Validated():
                 say(_validation_line(event))
@@ -450,7 +454,7 @@ def _close(trainer: Trainer, event: Any) -> None:
         return
     if event.early:
         say(
-            f"stopped early: validation has not improved for {trainer.plateau.stale} times; "
+            f"stopped early: validation has not improved {trainer.plateau.bad_validations} times; "
             "--resume with more --steps would go on"
         )
     line = f"done: {event.step:,} updates in {duration(event.elapsed_s)}"

@@ -18,9 +18,8 @@ from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surpr
 from charlm.pages.page import Markup, fill, page, safe
 from charlm.pages.texts import TOP, gallery, selection
 from charlm.runs.loading import Trained, load_model
-from charlm.runs.summary import RunSummary, find
-from charlm.settings.schema import Config
-from charlm.storage.history import History, read_history
+from charlm.runs.summary import RunSummary, summarize
+from charlm.storage.history import History
 from charlm.terminal import duration, setting
 from charlm.types import Array, Ids
 
@@ -52,12 +51,13 @@ def report(path: Path, text: Path | None = None) -> str:
     """
     require("matplotlib", "plot", "report", DrawingError)
     trained = load_model(path)
-    run = find(str(path.parent if path.name in ("best.npz", "last.npz") else path), path.parent)
-    history = read_history(run.history) if run.history else History([], [], [], 0)
+    is_run = path.name in ("best.npz", "last.npz")
+    run = summarize(str(path.parent if is_run else path), path.parent)
+    history = run.history()
     excerpt = of_run(path, trained) if text is None else of_file(text, trained)
     parts = {"Training": _training(history), "Samples": _samples(history)}
     parts |= _inside(trained, *excerpt) if excerpt else {"Surprise": fill("no text")}
-    parts |= {"Settings": _settings(run, trained.config, path)}
+    parts |= {"Settings": _settings(run, trained, path)}
     parts = {name: body for name, body in parts.items() if body}
     links = [fill("link", id=name.lower(), name=name) for name in parts]
     numbers = [fill("number", **number) for number in _numbers(run, history, trained)]
@@ -67,27 +67,31 @@ def report(path: Path, text: Path | None = None) -> str:
 
 
 def _lead(run: RunSummary, trained: Trained) -> str:
-    model, size = trained.config.model, run.number("text", "characters")
+    model, text = trained.config.model, trained.description.text
     cell = "tanh RNN" if model.cell == "rnn" else model.cell.upper()
     lead = f"A character-level {cell}, {model.layers} x {model.hidden:,} units"
-    if (text := run.word("text", "path")) and size:
-        lead += f", trained on {Path(text).name}, {size:,} characters"
+    if text:
+        lead += f", trained on {Path(text.path).name}, {text.characters:,} characters"
     return f"{lead}."
 
 
 def _numbers(run: RunSummary, history: History, trained: Trained) -> Iterator[dict[str, str]]:
     """Yield the key figures: a label, a value and a note."""
-    made, goal = run.number("progress", "step"), trained.config.train.steps
+    progress, goal = run.progress, trained.config.train.steps
     if (best := run.best_loss) is not None:
         when = f", at step {run.best_step:,}" if run.best_step else ""
         bits = f"{best / math.log(2):.3f} bits a character{when}"
         yield {"label": "best validation", "value": f"{best:.3f} nats", "note": bits}
-    if made:
-        yield {"label": "steps", "value": f"{made:,}", "note": f"of {goal:,}" if goal else ""}
+    if progress and progress.step:
+        yield {
+            "label": "steps",
+            "value": f"{progress.step:,}",
+            "note": f"of {goal:,}" if goal else "",
+        }
     size = f"{trained.model.parameters.size:,}"
     symbols = f"{trained.config.model.cell}, {trained.vocabulary.size} symbols"
     yield {"label": "parameters", "value": size, "note": symbols}
-    if elapsed := run.number("progress", "elapsed_s"):
+    if progress and (elapsed := progress.elapsed_s):
         speeds = plots.column(history.readings, "chars_per_s")[1]
         speed = f"{np.median(speeds):,.0f} characters a second" if speeds.size else ""
         yield {"label": "time", "value": duration(elapsed), "note": speed}
@@ -199,19 +203,20 @@ def _cells(text: str, states: Array) -> Markup:
     )
 
 
-def _settings(run: RunSummary, config: Config, path: Path) -> Markup:
-    defaults, changed, kept = {"preset": Config().preset} | Config().flat(), [], []
-    for key, value in ({"preset": config.preset} | config.flat()).items():
-        if value == defaults[key]:
-            kept.append(_row(key, setting(value)))
+def _settings(run: RunSummary, trained: Trained, path: Path) -> Markup:
+    description, changed, kept = trained.description, [], []
+    for key, value in run.settings.items():
+        if key in run.changed:
+            note = fill("default", value=setting(run.changed[key]))
+            changed.append(_row(key, setting(value), note))
         else:
-            changed.append(_row(key, setting(value), fill("default", value=setting(defaults[key]))))
+            kept.append(_row(key, setting(value)))
     about = {
-        "text": run.word("text", "path"),
-        "sha256": run.word("text", "sha256"),
+        "text": description.text and description.text.path,
+        "sha256": description.text and description.text.sha256,
         "checkpoint": path.name,
-        **run.section("versions"),
-        "threads": run.number("threads"),
+        **description.versions,
+        "threads": description.threads,
     }
     environment = [_row(key, value) for key, value in about.items() if value is not None]
     return fill("settings", changed=changed, kept=kept, environment=environment)

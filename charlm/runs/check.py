@@ -1,16 +1,14 @@
 """Whether a run's files are whole: what the loaders raise, file by file; nothing is changed.
 
-    last.npz good.npz best.npz   checksums, settings, vocabulary, names, shapes, finite numbers
-    ids.bin, the text            digests, against those in the checkpoint
-    config.yaml, history.jsonl   settings, best loss and steps, against the checkpoint
-    lock, temporary files        whether a process holds it, or left them
+last.npz good.npz best.npz   checksums, settings, vocabulary, names, shapes, finite numbers
+ids.bin, the text            digests, against those in the checkpoint
+config.yaml, history.jsonl   settings, best loss and steps, against the checkpoint
+lock, temporary files        whether a process holds it, or left them
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
-
-import numpy as np
 
 from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
@@ -81,17 +79,19 @@ def _findings(run: Run) -> Iterator[Finding]:
         texts = list(_text(run, last))
         has_text = any(finding.state != "wrong" for finding in texts)
         yield from texts
-    if (last or best) and run.config.exists():
-        yield _config(run, last or best)
+    if (known := last or best) and run.config.exists():
+        yield _config(run, known)
     yield from _history(run, last)
     yield from _left(run)
     yield _verdict(run, last, best, has_text)
 
 
 def _load(path: Path) -> Description:
-    """Load all of a checkpoint, and compare every array with the model's; raises CheckpointError."""
+    """Load a checkpoint, and check every array of it; raises CheckpointError."""
     checkpoint = load(path)
     description = parse_description(path, checkpoint.meta)
+    if description.damage:
+        raise description.damage
     expected = shapes(description.config.model, description.vocabulary.size)
     for name in expected.keys() | checkpoint.arrays.keys():
         # `optimizer.m/lstm.0.Wx` is as large as `lstm.0.Wx`; a carried state is its own measure.
@@ -142,7 +142,7 @@ def _config(run: Run, known: Description) -> Finding:
 
 
 def _history(run: Run, last: Description | None) -> Iterator[Finding]:
-    name, progress = run.history.name, last and last.progress
+    name, progress = run.history.name, last.progress if last else None
     if not run.history.exists():
         if progress and progress.step:
             yield Finding(name, "note", "missing; its losses are lost, the weights are not")

@@ -91,6 +91,7 @@ class Description:
         progress: counters of the training.
         plateau: counters of its validations.
         recovery: counters of its divergence recovery.
+        damage: why text and counters cannot be used; the weights can.
         is_good: a rollback returns to this state, not to good.npz.
         threads: BLAS threads of the training.
         versions: of charlm, Python, NumPy and the BLAS.
@@ -104,6 +105,7 @@ class Description:
     progress: Progress | None = None
     plateau: Plateau | None = None
     recovery: Recovery | None = None
+    damage: CheckpointError | None = None
     is_good: bool = True
     threads: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -148,24 +150,17 @@ def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
     except ConfigError as error:
         advice = "the file is damaged, or of another charlm"
         raise CheckpointError(error.where, error.problem, advice) from None
-    text = None
     try:
-        if "text" in meta:
-            text = TextInfo.from_dict(meta["text"])
-    except (TypeError, ValueError):
-        raise CheckpointError(path, "names no text", "the file is damaged") from None
-    plateau = meta.get("plateau")
-    if isinstance(plateau, dict):
-        plateau = {key: value for key, value in plateau.items() if key != "best"}
+        damage, training = None, _parse_training(path, meta)
+    except CheckpointError as error:
+        damage, training = error, {}
     threads, versions, imported = (meta.get(key) for key in ("threads", "versions", "imported"))
     return Description(
         kind=str(meta.get("kind")),
         config=config,
         vocabulary=Vocabulary.from_dict(meta["vocabulary"], str(path)),
-        text=text,
-        progress=_parse_counters(path, "progress", meta.get("progress"), Progress),
-        plateau=_parse_counters(path, "plateau", plateau, Plateau),
-        recovery=_parse_counters(path, "recovery", meta.get("recovery"), Recovery),
+        **training,
+        damage=damage,
         is_good="good" not in meta,
         threads=threads if _is_valid(threads, int) else None,
         versions={
@@ -175,6 +170,23 @@ def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
         },
         imported=imported if isinstance(imported, str) else None,
     )
+
+
+def _parse_training(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Parse what only a resume needs; raises CheckpointError."""
+    try:
+        text = TextInfo.from_dict(meta["text"]) if "text" in meta else None
+    except (TypeError, ValueError):
+        raise CheckpointError(path, "names no text", "the file is damaged") from None
+    plateau = meta.get("plateau")
+    if isinstance(plateau, dict):
+        plateau = {key: value for key, value in plateau.items() if key != "best"}
+    return {
+        "text": text,
+        "progress": _parse_counters(path, "progress", meta.get("progress"), Progress),
+        "plateau": _parse_counters(path, "plateau", plateau, Plateau),
+        "recovery": _parse_counters(path, "recovery", meta.get("recovery"), Recovery),
+    }
 
 
 def _renamed(counters: Plateau | Recovery) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class RunSummary:
     @property
     def progress(self) -> Progress | None:
         """Return the counters of its training; None where it was imported."""
-        return self.description and self.description.progress
+        return self.description.progress if self.description else None
 
     @property
     def nbytes(self) -> int:
@@ -65,13 +65,15 @@ class RunSummary:
     @property
     def settings(self) -> dict[str, Any]:
         """Return the settings by their dotted keys; `preset` has no section."""
-        return {} if self.description is None else self.description.config.flat()
+        return {} if self.description is None else _flat(self.description.config)
 
     @property
     def changed(self) -> dict[str, Any]:
         """Return the keys of settings that differ from the defaults, each with its default."""
-        defaults = Config().flat()
-        return {key: defaults[key] for key, value in self.settings.items() if value != defaults[key]}
+        defaults = _flat(Config())
+        return {
+            key: defaults[key] for key, value in self.settings.items() if value != defaults[key]
+        }
 
     def history(self) -> History:
         """Read its history; a checkpoint of another name than a run's has none.
@@ -168,12 +170,18 @@ def _symbols(summary: RunSummary) -> str:
     return description.vocabulary.symbols
 
 
+def _flat(config: Config) -> dict[str, Any]:
+    return {"preset": config.preset, **config.flat()}
+
+
 def _of_run(folder: Path) -> RunSummary:
     descriptions: dict[Path, Description] = {}
     problems, paths = [], Run(folder).checkpoints
     for path in paths:
         try:
-            descriptions[path] = read_description(path)
+            descriptions[path] = description = read_description(path)
+            if description.damage:
+                problems.append(str(description.damage))
         except CheckpointError as error:
             problems.append(str(error))
     checkpoint = next(iter(descriptions), paths[0] if paths else folder)
@@ -185,8 +193,8 @@ def _of_run(folder: Path) -> RunSummary:
         folder=folder,
         checkpoint=checkpoint,
         description=descriptions.get(checkpoint),
-        best_loss=best and best.best_loss,
-        best_step=best and best.best_step,
+        best_loss=best.best_loss if best else None,
+        best_step=best.best_step if best else None,
         files=_sizes(folder),
         saved=max(map(_saved, paths), default=0.0),
         problems=tuple(problems),

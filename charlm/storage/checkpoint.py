@@ -22,7 +22,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -157,7 +157,7 @@ _DAMAGE = (
 class _Reader:
     """A file that refuses to read more at once than there can be; zipfile trusts sizes in it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
         self._file, self.most = file, _MOST_DIRECTORY_BYTES
 
@@ -239,10 +239,11 @@ class OpenCheckpoint:
 
     @staticmethod
     def _fill(member: IO[bytes], into: Array) -> None:
-        assert into.flags.c_contiguous
-        numbers, step = into.reshape(-1), _PIECE_BYTES // into.itemsize
-        for begin in range(0, numbers.size, step):
-            some = numbers[begin : begin + step]
+        # `into` may be a view whose rows lie apart.
+        rows = np.atleast_2d(into)
+        step = max(1, _PIECE_BYTES // max(1, rows[:1].nbytes))
+        for begin in range(0, len(rows) if rows.size else 0, step):
+            some = rows[begin : begin + step]
             some[...] = np.frombuffer(member.read(some.nbytes), into.dtype).reshape(some.shape)
         # The CRC is checked at the end.
         if member.read(1):
@@ -267,7 +268,10 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
 
 
 def _compare(
-    path: Path, name: str, found: tuple[tuple[int, ...], "np.dtype[Any]"] | None, shape: tuple[int, ...]
+    path: Path,
+    name: str,
+    found: tuple[tuple[int, ...], "np.dtype[Any]"] | None,
+    shape: tuple[int, ...],
 ) -> None:
     """Compare an array's shape and type with what is needed; raises as `Checkpoint.array`."""
     if found is None:

@@ -7,11 +7,11 @@ file's place is refused before a byte of it is read.
 import errno
 import os
 import stat
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
-def open_file(path: Path, mode: str = "rb") -> BinaryIO:
+def open_file(path: Path, mode: str = "rb") -> BufferedReader | BufferedRandom:
     """Open a regular file in a binary mode of `open`; raises as `open_handle`."""
     return open(path, mode, opener=open_handle)  # type: ignore[return-value]
 

@@ -100,7 +100,8 @@ def _release(path: Path, handle: int, pid: int) -> None:
         # Before the lock ends: afterwards it could be another's. Windows keeps a file that is open.
         with suppress(OSError):
             path.unlink()
-    os.close(handle)
+    with suppress(OSError):
+        os.close(handle)
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -11,7 +11,13 @@ from charlm.errors import Diverged
 from charlm.storage.history import Reading, Rollback
 from charlm.training import snapshot
 from charlm.training.events import (
-    Done, Event, RolledBack, Sampled, Saved, Started, Updated, Validated,
+    Done,
+    Event,
+    RolledBack,
+    Sampled,
+    Saved,
+    Started,
+    Validated,
 )  # fmt: skip
 from charlm.training.recovery import MOST, Trouble
 from charlm.training.trainer import Trainer
@@ -62,7 +68,11 @@ class _Loop:
             self.run.record({"resume": trainer.progress.step})
         elif trainer.progress.step == 0:
             yield from self._save()
-        if trainer.progress.step == 0 and self.run and (length := trainer.config.train.sample_length):
+        if (
+            trainer.progress.step == 0
+            and self.run
+            and (length := trainer.config.train.sample_length)
+        ):
             trainer.ema_model.refresh()
             text = trainer.sample(min(length, SAMPLE_KEPT))
             self._record(0, {"sample": text}, elapsed_s=0.0)

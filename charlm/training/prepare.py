@@ -15,8 +15,8 @@ import numpy as np
 from charlm import environment
 from charlm.errors import CheckpointError, RunError, TextError
 from charlm.nn.model import Memory, shapes
-from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.description import Description, parse_description
+from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import load_model
 from charlm.runs.training_text import is_intact
 from charlm.settings.files import to_yaml
@@ -170,6 +170,8 @@ def _resume(
     checkpoint = load(run.last)
     description = parse_description(run.last, checkpoint.meta)
     config, vocabulary = description.config, description.vocabulary
+    if description.damage:
+        raise description.damage
     if description.progress is None:
         raise CheckpointError(run.last, "lacks its progress", "it is no last.npz")
     made = description.progress.step

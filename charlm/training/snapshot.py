@@ -37,7 +37,7 @@ def save_last(trainer: Trainer) -> None:
     run, arrays = trainer.run, _arrays(trainer)
     assert run is not None
     _check(trainer, arrays)
-    is_good = trainer.is_due and not trainer.recovery.steps_above or not run.last.exists()
+    is_good = (trainer.is_due and not trainer.recovery.steps_above) or not run.last.exists()
     try:
         if not is_good and (trainer.last_is_good or not run.good.exists()):
             atomic.link(run.last, run.good)
@@ -91,6 +91,8 @@ def roll_back(trainer: Trainer) -> None:
 def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
     """Restore arrays, progress and plateau; raises CheckpointError where they do not fit."""
     description = parse_description(checkpoint.path, checkpoint.meta)
+    if description.damage:
+        raise description.damage
     if description.progress is None or description.plateau is None:
         raise CheckpointError(checkpoint.path, "lacks its progress", "it is no last.npz")
     parameters = trainer.model.parameters

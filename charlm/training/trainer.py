@@ -62,7 +62,7 @@ class Trainer:
         assert train.steps is not None
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
-        self.steps = train.steps
+        self.steps, self.ids = train.steps, ids
         training, validation, _ = split(ids.size, config.data.validation, config.data.test)
         self.streams = Streams(training.of(ids), train.batch_size, train.seq_len, train.seed)
         self.validation = validation.of(ids)[:VALIDATION_CHARACTERS]
@@ -170,4 +170,6 @@ class Trainer:
     def trouble(self, what: str) -> Trouble:
         """Return the error of what diverged after the last step."""
         n = self.progress.step
-        return Trouble(what, f"after step {n} at learning rate {self.learning_rate(max(0, n - 1)):.3g}")
+        return Trouble(
+            what, f"after step {n} at learning rate {self.learning_rate(max(0, n - 1)):.3g}"
+        )

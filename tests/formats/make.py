@@ -15,8 +15,7 @@ import charlm
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import export
 from charlm.runs.loading import load_model
-from charlm.storage.archive import FORMAT
-from charlm.storage.checkpoint import load, save
+from charlm.storage.checkpoint import FORMAT, load, save
 
 HERE = Path(__file__).parent
 
