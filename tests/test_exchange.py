@@ -202,8 +202,8 @@ def test_round_trip_is_exact(cell, embedding, L, to, tmp_path):
         assert q.tobytes() == views[name].tobytes(), name
     assert back.vocabulary.as_dict() == trained.vocabulary.as_dict()
     assert back.config.model == trained.config.model
-    assert back.meta["kind"] == "best"
-    assert back.meta["imported"] == f"a{to.suffix}"
+    assert back.description.kind == "best"
+    assert back.description.imported == f"a{to.suffix}"
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
