@@ -1,4 +1,4 @@
-"""What happens inside: read off the network's own forward, and equal to the equations by hand."""
+"""What a model computes inside: read off its own forward, and equal to the equations by hand."""
 
 import math
 
@@ -24,19 +24,11 @@ from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 from charlm.training.trainer import Trainer
 
 V, H, START = 9, 7, 2
-CELLS = ("lstm", "gru", "rnn")
-
-
-def memory(model, ids, start_id):
-    return Reader(model, start_id).read(ids, states=True).states
-
-
-def surprise(model, ids, start_id, top=0):
-    return Reader(model, start_id).read(ids, top=top).surprise
+every_cell = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 
 
 def network(cell, layers=1, seed=0):
-    """Return a network with random weights, large enough to drive gates to their ends."""
+    """Return a network with random weights, large enough to saturate gates."""
     config = Config().replace(
         model__cell=cell, model__layers=layers, model__hidden=H, model__embedding="one-hot"
     )
@@ -47,95 +39,100 @@ def network(cell, layers=1, seed=0):
     return model
 
 
+def random_text(N, seed=0):
+    return np.random.default_rng(seed).integers(0, V, N).astype(np.uint8)
+
+
 def by_hand(model, cell, ids):
-    """Return (N, H) memories and (N, H) gates by name, of a network of one layer."""
-    weights = {name.rpartition(".")[2]: q for name, q in model.parameters.views.items()
+    """Return (N, H) states and (N, H) gates by name, of a network of one layer."""
+    weights = {name.rpartition(".")[2]: view for name, view in model.parameters.views.items()
                if name.startswith(cell)}  # fmt: skip
-    read = np.concatenate([[START], ids])
-    x, zero = [np.eye(V)[:, [k]] for k in read], np.zeros((H, 1))
+    x, zero = [np.eye(V)[:, [k]] for k in (START, *ids)], np.zeros((H, 1))
+    Wx, Wh = weights["Wx"], weights["Wh"]
     if cell == "gru":
         bx, bh = weights["bx"].ravel(), weights["bh"].ravel()
-        hs = reference.gru(x, zero, weights["Wx"], bx, weights["Wh"], bh)[0]
-        before = [zero, *hs][:-1]
-        a = [weights["Wx"] @ q + weights["Wh"] @ h + (bx + bh)[:, None]
-             for q, h in zip(x, before, strict=True)]  # fmt: skip
-        order = "rz"
-    elif cell == "lstm":
-        b = weights["b"].ravel()
-        hs = reference.lstm(x, zero, zero, weights["Wx"], weights["Wh"], b)[0]
-        before = [zero, *hs][:-1]
-        a = [weights["Wx"] @ q + weights["Wh"] @ h + b[:, None]
-             for q, h in zip(x, before, strict=True)]  # fmt: skip
-        order = "ifo"
+        hs, b, letters = reference.gru(x, zero, Wx, bx, Wh, bh)[0], bx + bh, "rz"
     else:
-        hs = reference.rnn(x, zero, weights["Wx"], weights["Wh"], weights["b"].ravel())[0]
-        a, order = [], ""
+        b, states = weights["b"].ravel(), [zero, zero] if cell == "lstm" else [zero]
+        hs = getattr(reference, cell)(x, *states, Wx, Wh, b)[0]
+        letters = "ifo" if cell == "lstm" else ""
+    pairs = zip(x, [zero, *hs[:-1]], strict=True)
+    a = np.array([(Wx @ x_t + Wh @ h)[:, 0] + b for x_t, h in pairs])[1:]
     gates = {
-        gate: np.array([reference.sigmoid(q[k * H : (k + 1) * H, 0]) for q in a[1:]])
-        for k, gate in enumerate(order)
+        letter: reference.sigmoid(a[:, k * H : (k + 1) * H]) for k, letter in enumerate(letters)
     }
     hidden = np.array([h[:, 0] for h in hs[1:]])
     # h = o tanh(c)
     return hidden / gates["o"] if cell == "lstm" else hidden, gates
 
 
-@pytest.mark.parametrize("cell", CELLS)
+# Reading
+
+
+@every_cell
 @pytest.mark.parametrize("N", [1, 127, 128, 129, 300])
-def test_memories_and_gates_are_those_of_the_equations(cell, N):
-    model, ids = network(cell), np.random.default_rng(N).integers(0, V, N).astype(np.uint8)
-    expected, gates = by_hand(model, cell, ids)
-    found = memory(model, ids, START)
-    assert found.shape == (N, 1, H)
-    assert np.abs(found[:, 0] - expected).max() < 1e-9
-    told = saturation(Reader(model, START).pieces(ids, gates=True))
-    assert [(q.layer, q.gate) for q in told] == [(0, gate) for gate in gates]
-    for q in told:
-        assert np.array_equal(q.below, (gates[q.gate] < 0.1).mean(axis=0))
-        assert np.array_equal(q.above, (gates[q.gate] > 0.9).mean(axis=0))
-        assert N == 1 or 0 < q.below.mean() < 1
+def test_states_and_gates_are_those_of_the_equations(cell, N):
+    model, ids = network(cell), random_text(N, seed=N)
+    states, gates = by_hand(model, cell, ids)
+    reading = Reader(model, START).read(ids, states=True, gates=True)
+    assert reading.states.shape == (N, 1, H)
+    assert np.abs(reading.states[:, 0] - states).max() < 1e-9
+    assert list(reading.gates) == [(0, letter) for letter in gates]
+    for (_, letter), values in reading.gates.items():
+        assert np.abs(values - gates[letter]).max() < 1e-9
+    for layer, letter, below, above in saturation(Reader(model, START).pieces(ids, gates=True)):
+        assert layer == 0
+        assert np.array_equal(below, (gates[letter] < 0.1).mean(axis=0))
+        assert np.array_equal(above, (gates[letter] > 0.9).mean(axis=0))
+        assert N == 1 or 0 < below.mean() < 1
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_memories_of_several_layers_are_where_they_belong(cell):
-    model, ids = network(cell, layers=3), np.random.default_rng(1).integers(0, V, 200)
-    found, stepper = memory(model, ids, START), Stepper(model, 1)
-    for k, read in enumerate([START, *ids]):
-        stepper.step(np.array([read]))
+@every_cell
+def test_states_of_several_layers_are_where_they_belong(cell):
+    model, ids = network(cell, layers=3), random_text(200)
+    reading, stepper = Reader(model, START).read(ids, states=True, gates=True), Stepper(model, 1)
+    for k, symbol in enumerate([START, *ids]):
+        stepper.step(np.array([symbol]))
         for layer, state in enumerate(stepper.state):
             kept = np.tanh(state[1]) if cell == "lstm" else state[0]
-            assert k == 0 or np.abs(found[k - 1, layer] - kept[:, 0]).max() < 1e-12
-    told = saturation(Reader(model, START).pieces(ids, gates=True))
-    assert sorted({q.layer for q in told}) == ([] if cell == "rnn" else [0, 1, 2])
-
-
-def test_no_text_has_no_share_of_time():
-    with pytest.raises(ValueError, match="empty"):
-        saturation(Reader(network("lstm"), START).pieces(np.empty(0, np.uint8), gates=True))
-    assert memory(network("lstm"), np.empty(0, np.uint8), START).shape == (0, 1, H)
+            assert k == 0 or np.abs(reading.states[k - 1, layer] - kept[:, 0]).max() < 1e-12
+    found = saturation([reading])
+    assert sorted({of_gate.layer for of_gate in found}) == ([] if cell == "rnn" else [0, 1, 2])
 
 
 @pytest.mark.parametrize("top", [0, 1, 4, V, V + 5])
 def test_surprise_by_hand(top):
-    model, ids = network("gru", 2), np.random.default_rng(3).integers(0, V, 60).astype(np.uint8)
-    seen = surprise(model, ids, START, top)
+    model, ids = network("gru", 2), random_text(60, seed=3)
+    surprise = Reader(model, START).read(ids, top=top).surprise
     cache = model.cache(60, 1)
     model.forward(np.concatenate([[START], ids[:-1]])[:, None], model.zero_state(1), cache)
     for t in range(60):
         z = model.output.forward(cache.output, t)[:, 0].copy()
         p = np.exp(z) / np.exp(z).sum()
-        assert seen.bits[t] == pytest.approx(-math.log2(p[ids[t]]), abs=1e-9)
-        assert seen.likeliest[t].tolist() == np.argsort(-p)[:top].tolist()
-        assert seen.probabilities[t] == pytest.approx(np.sort(p)[::-1][:top], abs=1e-6)
-    assert seen.nats / math.log(2) == pytest.approx(seen.bits)
+        assert surprise.bits[t] == pytest.approx(-math.log2(p[ids[t]]), abs=1e-9)
+        assert surprise.likeliest[t].tolist() == np.argsort(-p)[:top].tolist()
+        assert surprise.probabilities[t] == pytest.approx(np.sort(p)[::-1][:top], abs=1e-6)
 
 
-def test_reading_in_pieces_is_reading_at_once():
-    model, ids = network("lstm", 2), np.random.default_rng(4).integers(0, V, 50)
-    reader, whole = Reader(model, START), surprise(model, ids, START, 3)
-    parts = [reader.read(some, top=3).surprise for some in (ids[:1], ids[1:1], ids[1:])]
-    for name in whole._fields:
-        joined = np.concatenate([getattr(part, name) for part in parts])
-        assert np.array_equal(joined, getattr(whole, name)), name
+@every_cell
+def test_reading_in_pieces_is_reading_at_once(cell):
+    model, ids = network(cell, 2), random_text(300, seed=4)
+    asked = {"top": 3, "states": True, "gates": True}
+    reader, whole = Reader(model, START), Reader(model, START).read(ids, **asked)
+    parts = [reader.read(some, **asked) for some in np.split(ids, [1, 1, 200])]
+    for name in whole.surprise._fields:
+        joined = np.concatenate([getattr(part.surprise, name) for part in parts])
+        assert np.array_equal(joined, getattr(whole.surprise, name)), name
+    assert np.array_equal(np.concatenate([part.states for part in parts]), whole.states)
+    for key, values in whole.gates.items():
+        assert np.array_equal(np.concatenate([part.gates[key] for part in parts]), values)
+
+
+def test_an_empty_text_has_no_share_of_time():
+    reader = Reader(network("lstm"), START)
+    assert reader.read(random_text(0), states=True).states.shape == (0, 1, H)
+    with pytest.raises(ValueError, match="empty"):
+        saturation(reader.pieces(random_text(0), gates=True))
 
 
 # Characters
@@ -169,17 +166,13 @@ def test_characters_of_bytes(content, text, lengths):
         assert spelled.lasts(np.arange(ids.size))[-1] == ids.size - 1
 
 
-def test_names_of_bytes_can_be_told_apart():
-    told = names(ByteVocabulary())
-    assert len(set(told)) == 256
-    assert (told[10], told[65], told[0x1B], told[0xED]) == ("'\\n'", "A", "'\\x1b'", "0xed")
+def test_names_of_bytes_are_distinct():
+    found = names(ByteVocabulary())
+    assert len(set(found)) == 256
+    assert (found[10], found[65], found[0x1B], found[0xED]) == ("'\\n'", "A", "'\\x1b'", "0xed")
 
 
 # Properties
-
-
-def marks(name, text):
-    return "".join(f"{q:.0f}" for q in PROPERTIES[name](text))
 
 
 @pytest.mark.parametrize(
@@ -199,65 +192,62 @@ def marks(name, text):
     ],
 )
 def test_properties(name, text, expected):
-    assert marks(name, text) == expected
+    assert "".join(f"{value:.0f}" for value in PROPERTIES[name](text)) == expected
 
 
-def test_every_property_is_told_of_every_character():
-    for text in ("", "a", "\n", VERSE, VERSE.rstrip("\n")):
-        for name, values in properties(text).items():
-            assert values.shape == (len(text),), name
-            assert np.isfinite(values).all(), name
+@pytest.mark.parametrize("text", ["", "a", "\n", VERSE, VERSE.rstrip("\n")])
+def test_every_character_has_every_property(text):
+    for name, values in properties(text).items():
+        assert values.shape == (len(text),), name
+        assert np.isfinite(values).all(), name
 
 
-# Cells
+# Units
 
 
 def planted(N=3000, seed=0):
-    """Return noise with units that tell: 0.1 of `step`, 1.2 of its opposite, 1.3 of it by luck."""
+    """Return noise in which 0.1 follows `step`, 1.2 opposes `ramp`, and 1.3 tricks the selection."""
     rng = np.random.default_rng(seed)
-    states = rng.normal(0, 0.3, (N, 2, 5))
-    told = {"step": (rng.random(N) < 0.3).astype(float), "ramp": rng.random(N),
-            "never": np.zeros(N), "late": (np.arange(N) >= units.held_out(N)).astype(float)}  # fmt: skip
-    states[:, 0, 1] += told["step"]
-    states[:, 1, 2] -= 3 * told["ramp"]
-    states[: units.held_out(N), 1, 3] += 9 * told["step"][: units.held_out(N)]
-    return states, told
+    states, cut = rng.normal(0, 0.3, (N, 2, 5)), units.held_out(N)
+    values = {"step": (rng.random(N) < 0.3).astype(float), "ramp": rng.random(N),
+              "never": np.zeros(N), "late": (np.arange(N) >= cut).astype(float)}  # fmt: skip
+    states[:, 0, 1] += values["step"]
+    states[:, 1, 2] -= 3 * values["ramp"]
+    states[:cut, 1, 3] += 9 * values["step"][:cut]
+    return states, values
 
 
 def test_planted_units_are_found():
-    states, told = planted()
-    found = units.find_units(states, told, 4)
-    first = {q.property: q for q in reversed(found)}
-    assert (first["ramp"].layer, first["ramp"].unit) == (1, 2)
+    states, values = planted()
+    found = units.find_units(states, values, 4)
+    ramp = next(finding for finding in found if finding.property == "ramp")
+    assert (ramp.layer, ramp.unit) == (1, 2)
     cut = units.held_out(3000)
-    expected = np.corrcoef(states[cut:, 1, 2], told["ramp"][cut:])[0, 1]
-    assert first["ramp"].correlation == pytest.approx(expected, abs=1e-5)
+    expected = np.corrcoef(states[cut:, 1, 2], values["ramp"][cut:])[0, 1]
+    assert ramp.correlation == pytest.approx(expected, abs=1e-5)
     assert expected < -0.9
-    assert len({(q.layer, q.unit) for q in found}) == 4
-    strengths = [abs(q.correlation) for q in found]
+    assert len({(finding.layer, finding.unit) for finding in found}) == 4
+    strengths = [abs(finding.correlation) for finding in found]
     assert strengths == sorted(strengths, reverse=True)
-    assert {q.property for q in found} == {"step", "ramp"}, "what does not change cannot be told"
+    assert {finding.property for finding in found} == {"step", "ramp"}, "constants are left out"
 
 
-def test_luck_is_found_out_on_the_held_out_part():
-    """Unit 1.3 tells `step` best where units are chosen, and nothing of it after that."""
-    states, told = planted()
-    (lucky,) = units.find_units(states, {"step": told["step"]}, 1)
+def test_chance_is_found_out_on_the_held_out_part():
+    """Unit 1.3 follows `step` best where units are selected, and not at all after that."""
+    states, values = planted()
+    (lucky,) = units.find_units(states, {"step": values["step"]}, 1)
     assert (lucky.layer, lucky.unit) == (1, 3)
     assert abs(lucky.correlation) < 0.1
 
 
-def test_each_property_has_a_place_before_any_has_two():
+def test_each_property_has_a_unit_before_any_has_two():
     rng = np.random.default_rng(5)
-    told = {str(k): rng.random(900) for k in range(4)}
+    values = {str(k): rng.random(900) for k in range(4)}
     states = rng.normal(0, 1, (900, 1, 40))
-    states[:, 0, :20] = told["0"][:, None]
-    found = units.find_units(states, told, 6)
-    counts = [[q.property for q in found].count(name) for name in told]
-    assert sum(counts) == 6
-    assert max(counts) <= 2
-    assert min(counts) >= 1
-    assert len(units.find_units(states[:, :, :3], told, 10)) == 3
+    states[:, 0, :20] = values["0"][:, None]
+    found = [finding.property for finding in units.find_units(states, values, 6)]
+    assert sorted(found.count(name) for name in values) == [1, 1, 2, 2]
+    assert len(units.find_units(states[:, :, :3], values, 10)) == 3
 
 
 def test_correlations_are_pearsons():
@@ -267,7 +257,7 @@ def test_correlations_are_pearsons():
     values[:, 2] = 7
     r = units.correlations(states, values)
     assert r[:, :2] == pytest.approx(np.corrcoef(states.T, values[:, :2].T)[:4, 4:], abs=1e-5)
-    assert np.array_equal(r[:, 2], np.zeros(4)), "what never changes correlates with nothing"
+    assert np.array_equal(r[:, 2], np.zeros(4)), "a constant correlates with nothing"
 
 
 def test_too_little_to_be_measured():
@@ -276,19 +266,15 @@ def test_too_little_to_be_measured():
     assert len(units.find_units(np.ones((300, 1, 3)), {"odd": np.arange(300) % 2.0})) == 3
 
 
-def test_the_telling_part_is_where_a_property_changes():
+def test_the_part_that_is_shown_is_where_a_property_varies():
     text = "plain words\n" * 60 + "(a) b (c) d\n" * 3 + "plain words\n" * 20
     begin, end = units.most_varying(text, PROPERTIES["bracket depth"](text), 36)
     assert text[begin:end] == "(a) b (c) d\n" * 2 + "(a) b (c) d"
     assert units.most_varying("ab", np.zeros(2), 36) == (0, 2)
-    for text, end in {
-        "ab\n\ncd\nef|gh": 6,
-        "abcdef\n\ng\nh|i": 6,
-        "abcd|ef": 4,
-        "ab\ncd|": 5,
-    }.items():
-        assert units.paragraph_end(text.replace("|", ""), 0, text.index("|")) == end, text
     assert units.most_varying("a\n" * 300, np.zeros(600), 36)[0] >= units.held_out(600)
+    ends = {"ab\n\ncd\nef|gh": 6, "abcdef\n\ng\nh|i": 6, "abcd|ef": 4, "ab\ncd|": 5}
+    for text, end in ends.items():
+        assert units.paragraph_end(text.replace("|", ""), 0, text.index("|")) == end, text
 
 
 # A model that has learned something
@@ -301,7 +287,7 @@ def learned(tmp_path_factory):
     path = folder / "verse.txt"
     path.write_text(VERSE * 60, newline="")
     config = settings(path, model__hidden=48, train__steps=150, train__learning_rate=0.02,
-                         train__average=0.0, train__dropout=0.0)  # fmt: skip
+                      train__average=0.0, train__dropout=0.0)  # fmt: skip
     vocabulary, ids = open_ids(path, folder)
     trainer = Trainer(config, vocabulary, TextInfo(str(path), ids.size, "", ""), ids, None)
     for _ in range(150):
@@ -309,77 +295,70 @@ def learned(tmp_path_factory):
     return trainer.model, vocabulary
 
 
-def watched(learned, text, count=5):
+def found_in(learned, text, count=5):
     model, vocabulary = learned
     finder = OddityFinder(model, vocabulary, count)
-    list(finder.read(vocabulary.encode(text)))
-    return finder.oddities
+    pieces = list(finder.read(vocabulary.encode(text)))
+    lines = text.split("\n")
+    for odd in finder.oddities:
+        shown = {"\\n": "\n"}.get(odd.character, odd.character)
+        assert (lines[odd.line - 1] + "\n")[odd.column - 1] == shown
+    bits = [odd.bits for odd in finder.oddities]
+    assert bits == sorted(bits, reverse=True)
+    return finder.oddities, pieces
 
 
 def test_a_typo_is_the_oddest_place(learned):
     text = VERSE + VERSE.replace("ferryman", "ferrOman")
-    odd = watched(learned, text)
-    assert (odd[0].before, odd[0].character, odd[0].after) == ("but the ferr", "O", "man.")
-    assert text.split("\n")[odd[0].line - 1][odd[0].column - 1] == "O"
+    odd = found_in(learned, text)[0][0]
+    assert (odd.before, odd.character, odd.after) == ("but the ferr", "O", "man.")
     model, vocabulary = learned
-    seen = surprise(model, vocabulary.encode(text), vocabulary.start_id, 1)
+    surprise = Reader(model, vocabulary.start_id).read(vocabulary.encode(text), top=1).surprise
     at = text.index("O", len(VERSE))
-    assert odd[0].bits == pytest.approx(seen.bits[at])
-    assert at == seen.bits.argmax()
-    assert odd[0].expected.strip("'") == vocabulary.symbols[seen.likeliest[at, 0]]
-    assert odd[0].probability == seen.probabilities[at, 0] > 0.2
+    assert odd.bits == pytest.approx(surprise.bits[at])
+    assert at == surprise.bits.argmax()
+    assert odd.expected.strip("'") == vocabulary.symbols[surprise.likeliest[at, 0]]
+    assert odd.probability == surprise.probabilities[at, 0] > 0.2
 
 
-def test_oddities_are_apart_and_in_order(learned):
-    odd = watched(learned, VERSE * 3, count=20)
-    bits = [q.bits for q in odd]
-    assert bits == sorted(bits, reverse=True)
-    lines = (VERSE * 3).split("\n")
-    for q in odd:
-        assert (lines[q.line - 1] + "\n")[q.column - 1] == {"\\n": "\n"}.get(
-            q.character, q.character
-        )
-    assert watched(learned, VERSE, count=0) == []
+def test_oddities_are_as_many_as_asked_for(learned):
+    assert len(found_in(learned, VERSE * 3, count=20)[0]) == 20
+    assert found_in(learned, VERSE, count=0)[0] == []
 
 
-@pytest.mark.parametrize("piece", [40, 90, 400])
-def test_pieces_end_with_lines_and_change_nothing(learned, monkeypatch, piece):
+@pytest.mark.parametrize("size", [40, 90, 400])
+def test_pieces_end_with_lines_and_change_nothing(learned, monkeypatch, size):
     model, vocabulary = learned
     text = (VERSE * 4)[:-30]
-    monkeypatch.setattr(oddities, "_PIECE", piece)
-    finder = OddityFinder(model, vocabulary)
-    seen = list(finder.read(vocabulary.encode(text)))
-    assert "".join(part for part, _ in seen) == text
-    assert all(part.endswith("\n") for part, _ in seen[:-1]) == (piece > 80)
-    assert len(seen) > 2
-    whole = surprise(model, vocabulary.encode(text), vocabulary.start_id)
-    assert np.allclose(np.concatenate([bits for _, bits in seen]), whole.bits)
-    lines = text.split("\n")
-    for q in finder.oddities:
-        assert (lines[q.line - 1] + "\n")[q.column - 1] == {"\\n": "\n"}.get(
-            q.character, q.character
-        )
+    monkeypatch.setattr(oddities, "_PIECE", size)
+    _, pieces = found_in(learned, text)
+    assert "".join(part for part, _ in pieces) == text
+    assert all(part.endswith("\n") for part, _ in pieces[:-1]) == (size > 80)
+    assert len(pieces) > 2
+    whole = Reader(model, vocabulary.start_id).read(vocabulary.encode(text)).surprise
+    assert np.allclose(np.concatenate([bits for _, bits in pieces]), whole.bits)
 
 
 def test_pieces_of_bytes_end_with_characters(monkeypatch):
     content = "한국어🙂" * 40
     monkeypatch.setattr(oddities, "_PIECE", 31)
-    vocabulary = ByteVocabulary()
     config = Config().replace(model__hidden=4, model__layers=1)
+    vocabulary = ByteVocabulary()
     finder = OddityFinder(Model(config.model, 256, training=False), vocabulary)
-    found = [text for text, _ in finder.read(vocabulary.encode(content))]
-    assert "".join(found) == content
-    assert len(found) > 10
+    pieces = [text for text, _ in finder.read(vocabulary.encode(content))]
+    assert "".join(pieces) == content
+    assert len(pieces) > 10
 
 
-def test_a_learned_cell_tells_the_speakers(learned):
+def test_a_learned_unit_follows_the_speakers(learned):
     model, vocabulary = learned
     text = VERSE * 20
-    states = memory(model, vocabulary.encode(text), vocabulary.start_id)
-    found = units.find_units(states, properties(text))
-    by_name = {q.property: q for q in reversed(found)}
-    assert abs(by_name["inside a speaker's name"].correlation) > 0.8
-    assert "bracket depth" not in by_name
+    states = Reader(model, vocabulary.start_id).read(vocabulary.encode(text), states=True).states
+    strongest = {}
+    for finding in units.find_units(states, properties(text)):
+        strongest.setdefault(finding.property, abs(finding.correlation))
+    assert strongest["inside a speaker's name"] > 0.8
+    assert "bracket depth" not in strongest
 
 
 # From Python, and excerpts
@@ -393,11 +372,11 @@ def run(tmp_path, text_file, monkeypatch):
 
 def test_from_python(run):
     text = VERSE[:200]
-    seen = run.surprise(text, top=3)
-    assert np.array_equal(-seen.nats, run.log_probs(text))
-    assert seen.likeliest.shape == seen.probabilities.shape == (200, 3)
+    surprise = run.surprise(text, top=3)
+    assert np.array_equal(-surprise.nats, run.log_probs(text))
+    assert surprise.likeliest.shape == surprise.probabilities.shape == (200, 3)
     assert run.states(text).shape == (200, 2, 12)
-    assert [q.below.shape for q in run.gates(text)] == [(12,)] * 6
+    assert [of_gate.below.shape for of_gate in run.gates(text)] == [(12,)] * 6
     assert len(run.oddities(text, 4)) == 4
     assert 0 < len(run.cells(VERSE * 3, 4)) <= 4
     for call in (run.surprise, run.states, run.gates, run.cells, run.oddities, run.heat_page):
@@ -416,7 +395,7 @@ def test_excerpts(run, tmp_path, text_file):
     assert of_file(text_file, trained, 7)[1].tolist() == whole[:7].tolist()
     assert of_run(tmp_path / "best.npz", trained) is None
     text_file.write_text("")
-    with pytest.raises(TextError, match=r"verse.txt: is empty; name a text to read"):
+    with pytest.raises(TextError, match=r"verse.txt: is empty"):
         of_file(text_file, trained)
     text_file.write_text("The é")
     with pytest.raises(UnknownCharacter, match=r"'é'.* at position 4"):
