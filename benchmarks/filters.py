@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.generation.copies import Learned
+from charlm.generation.copies import find_copies
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.runs.folder import find_checkpoint
@@ -39,7 +39,7 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
     path = find_checkpoint(checkpoint, Path(checkpoints))
     trained = load_model(path)
     model, vocabulary, config, _ = trained
-    learned = Learned(learned_text(trained, path))
+    learned = learned_text(trained, path)
     whole = np.fromfile(path.parent / "ids.bin", vocabulary.dtype)
     training, validation, _ = split(whole.size, config.data.validation, config.data.test)
     decoded = vocabulary.decode(training.of(whole))
@@ -62,12 +62,12 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
     return {"checkpoint": str(path), "texts": texts, "length": length, "seed": seed, "rows": rows}
 
 
-def measure(texts: list[str], known: set[str], learned: Learned, vocabulary) -> dict:
+def measure(texts: list[str], known: set[str], learned: np.ndarray, vocabulary) -> dict:
     """Measure texts that were written under one setting."""
     written = [words(text) for text in texts]
     every = [word for text in written for word in text]
     ids = [vocabulary.encode(text) for text in texts]
-    longest = [q[0].length if q else 0 for q in learned.copies(ids, AT_LEAST)]
+    longest = [found[0].length if found else 0 for found in find_copies(learned, ids, AT_LEAST)]
     return {
         "known": sum(word in known for word in every) / max(1, len(every)),
         "repeated": statistics.mean(map(repeated, written)),

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from charlm.evaluation import dynamic, score
-from charlm.generation.copies import AT_LEAST, Copy, Learned
+from charlm.generation.copies import AT_LEAST, Copy, find_copies
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.insight.characters import characters
@@ -127,7 +127,6 @@ class LanguageModel:
             self.vocabulary,
             Filters(temperature, top_k, top_p, min_p),
             start=start,
-            where="start",
             on_unknown=on_unknown,
             streams=streams,
             stop=stop,
@@ -200,8 +199,8 @@ class LanguageModel:
             UnknownCharacter: it holds a character that the model never saw.
             ConfigError: `at_least` is below 1.
         """
-        learned = Learned(learned_text(self._trained, self.path))
-        return learned.copies([self.vocabulary.encode(text)], at_least)[0]
+        learned = learned_text(self._trained, self.path)
+        return find_copies(learned, [self.vocabulary.encode(text)], at_least)[0]
 
     def log_probs(self, text: str) -> Array:
         """Return ln p of each symbol of a text, given all before it.

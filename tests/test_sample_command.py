@@ -15,7 +15,7 @@ import pytest
 from conftest import shown_on
 
 from charlm.generation.filters import Filters
-from charlm.generation.sampler import Sampler, sample
+from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
 from charlm.runs.loading import load_model, pack
 from charlm.settings.resolve import resolve
@@ -100,7 +100,7 @@ def shell(folder: Path, redirected: str, *arguments: str):
 def test_one_text_is_what_the_sampler_writes(written, model):
     code, out, err = written("sample", "--seed", 5, "--length", 60, "--temp", 0.7, "--start", "ab")
     assert (code, err) == (0, "checkpoints/verse/best.npz, seed 5\n")
-    expected = sample(*model, Filters(0.7), start="ab", length=60, seed=5)
+    expected = Sampler(*model, Filters(0.7), start="ab", seed=5).characters(60)
     assert out == "ab" + "".join(expected)
 
 

@@ -22,9 +22,9 @@ from charlm.errors import ConfigError
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
-    from charlm.generation.copies import Learned
     from charlm.generation.sampler import Sampler
     from charlm.text.vocabulary import Vocabulary
+    from charlm.types import Ids
 
 _DRAWING = "Drawing"
 _WRITTEN = "What is written"
@@ -189,7 +189,6 @@ def sample(
     given = _stdin() if start == "-" else None
 
     from charlm.errors import UnknownCharacter
-    from charlm.generation.copies import Learned
     from charlm.generation.filters import Filters
     from charlm.generation.sampler import Sampler
     from charlm.runs.loading import load_model
@@ -201,7 +200,7 @@ def sample(
         raise ConfigError(_OPTIONS[error.where], error.problem, error.advice) from None
     trained = load_model(path)
     model, vocabulary = trained.model, trained.vocabulary
-    learned = Learned(learned_text(trained, path)) if check_copy else None
+    learned = learned_text(trained, path) if check_copy else None
     begins_with = (start or "") if given is None else _text(given, vocabulary)
     drawn_from = secrets.randbelow(2**32) if seed is None else seed
     say(f"{path}, seed {drawn_from}")
@@ -212,7 +211,6 @@ def sample(
             vocabulary,
             filters,
             start=begins_with,
-            where="--start",
             on_unknown=cast(Any, on_unknown.value),
             streams=streams,
             stop=stop or (),
@@ -225,7 +223,7 @@ def sample(
         first = sampler(next(_groups(count, best_of)), 0)
     except UnknownCharacter as error:
         raise UnknownCharacter(
-            error.where,
+            "--start",
             error.problem,
             "leave it out, or pass --on-unknown skip or --on-unknown replace",
         ) from None
@@ -242,7 +240,7 @@ def sample(
                 text = max(islice(drawn, best_of), key=_likelihood)
                 _print(out, text, index, json)
                 written.append(text.written)
-    if learned:
+    if learned is not None:
         _tell_copies(learned, written, vocabulary)
 
 
@@ -306,13 +304,13 @@ def _print(out: TextIO, text: _Drawn, index: int, json: bool) -> None:
     out.flush()
 
 
-def _tell_copies(learned: Learned, written: list[str], vocabulary: Vocabulary) -> None:
+def _tell_copies(learned: Ids, written: list[str], vocabulary: Vocabulary) -> None:
     """Name on stderr what the texts have copied, the longest first."""
     from charlm.commands.tables import shorten
-    from charlm.generation.copies import AT_LEAST
+    from charlm.generation.copies import AT_LEAST, find_copies
 
     ids = [vocabulary.encode(text) for text in written]
-    found = [(copy, k) for k, copies in enumerate(learned.copies(ids)) for copy in copies]
+    found = [(copy, k) for k, copies in enumerate(find_copies(learned, ids)) for copy in copies]
     if not found:
         say(f"no copy: nothing of {AT_LEAST} characters or more stands in the learned text")
     for copy, k in sorted(found, key=lambda q: -q[0].length)[:_NAMED]:
@@ -345,19 +343,16 @@ def _line(text: _Drawn, index: int) -> str:
 
 def _note_unknown(start: str, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
     """Say what was done to the start text's unknown characters."""
-    from charlm.text.vocabulary import ByteVocabulary
+    from charlm.text.vocabulary import UNKNOWN
 
-    if on_unknown is OnUnknown.ERROR or isinstance(vocabulary, ByteVocabulary):
+    replacements = vocabulary.replacements(start) if on_unknown is not OnUnknown.ERROR else {}
+    if not replacements:
         return
-    unknown = [c for c in dict.fromkeys(start) if c not in vocabulary.symbols]
-    if not unknown:
-        return
-    named = [f"{c!r} (U+{ord(c):04X})" for c in unknown[:_NAMED]]
+    named = [f"{c!r} (U+{ord(c):04X})" for c in replacements][:_NAMED]
     if on_unknown is OnUnknown.REPLACE:
-        ids = vocabulary.encode("".join(unknown[:_NAMED]), on_unknown="replace")
-        symbols = [*map(repr, vocabulary.symbols), "the unknown symbol"]
-        named = [f"{name} by {symbols[k]}" for name, k in zip(named, ids, strict=True)]
-    if more := len(unknown) - len(named):
+        shown = ["the unknown symbol" if c == UNKNOWN else repr(c) for c in replacements.values()]
+        named = [f"{name} by {symbol}" for name, symbol in zip(named, shown, strict=False)]
+    if more := len(replacements) - len(named):
         named.append(f"and {more:,} more")
     done = "skipped" if on_unknown is OnUnknown.SKIP else "replaced"
     say(f"--start: {done} {', '.join(named)}, which the model does not know")

@@ -1,11 +1,11 @@
-"""From logits to the probabilities that a character is drawn with.
+"""Logits -> the distribution that the next symbol is drawn from.
 
-    temperature   p = softmax(z / temperature); 0 puts everything on the likeliest character
-    top-k         keep the k likeliest
+    temperature   p = softmax(z / temperature); 0 is greedy
+    top-k         keep the k likeliest symbols
     top-p         keep the likeliest, until their probabilities sum to p
     min-p         keep those at least min_p times as likely as the likeliest
 
-They are applied in this order, each to what the ones before left.
+They are applied in this order, each to what the previous ones kept.
 
 Sources: Fan et al. 2018 (top-k); Holtzman et al. 2020 (top-p); Nguyen et al. 2024 (min-p).
 """
@@ -19,21 +19,21 @@ from charlm.errors import CheckpointError, ConfigError
 from charlm.terminal import brief
 from charlm.types import Array
 
-# Below this, float32 overflows when logits are divided, and has long rounded all but the likeliest
-# character to 0: it is greedy.
+# Below this, dividing the logits overflows float32; every weight but the likeliest's is 0 long
+# before, so sampling is greedy.
 _COLDEST = 1e-30
 _HOTTEST = 1000
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Say how the next character is drawn.
+    """The settings of the distribution that symbols are drawn from.
 
     Args:
-        temperature: from 0 to 1000; 1 leaves the model's probabilities, below 1 is more careful.
-        top_k: at least 1; None for all.
-        top_p: above 0, at most 1; None for all.
-        min_p: from 0 to 1; None for all.
+        temperature: from 0 to 1000; 1 leaves the logits as they are.
+        top_k: >= 1; None keeps all.
+        top_p: > 0, <= 1; None keeps all.
+        min_p: from 0 to 1; None keeps all.
 
     Raises:
         ConfigError: a value is out of range.
@@ -67,23 +67,23 @@ class Filters:
             raise ConfigError("min_p", f"must be from 0 to 1, got {brief(least)}")
 
     def weigh(self, z: Array) -> Array:
-        """Turn logits into weights to draw by.
+        """Return the weights to draw by.
 
         Args:
-            z: (V,) or (V, B) logits, one column a stream; changed in place. -inf is never drawn.
+            z: (V,) or (V, B) logits, one column a stream; overwritten. -inf is never drawn.
 
         Returns:
-            Weights in z's shape, not summing to 1; 0 for what is never drawn, 1 for the likeliest.
+            Unnormalized probabilities in z's shape: 1 for the likeliest, 0 for what is left out.
 
         Raises:
-            CheckpointError: the logits are no numbers, as damaged weights make them.
+            CheckpointError: the logits are not finite numbers, since weights are damaged.
         """
-        # One stream is the common case, and every call on so few numbers counts.
+        # One stream is the common case; on so few numbers each NumPy call counts.
         top = z[z.argmax()] if z.ndim == 1 else np.maximum.reduce(z, axis=0)
         if not (math.isfinite(top) if z.ndim == 1 else np.isfinite(top).all()):
             raise CheckpointError(
                 "model",
-                "cannot tell what comes next, its logits are not finite numbers",
+                "its logits are not finite numbers",
                 "its weights are damaged, use another checkpoint",
             )
         if self.temperature < _COLDEST:
@@ -95,15 +95,15 @@ class Filters:
         z /= self.temperature
         weights = np.exp(z, out=z)
         if self.top_k is not None or self.top_p is not None:
-            self._keep_the_top(weights)
+            self._keep_top(weights)
         if self.min_p is not None:
             # The likeliest weighs 1.
             weights[weights < self.min_p] = 0
         return weights
 
-    def _keep_the_top(self, weights: Array) -> None:
+    def _keep_top(self, weights: Array) -> None:
         """Set to 0 what top-k and top-p leave out."""
-        # A stable sort keeps exactly k of equals: those of the lowest ids.
+        # A stable sort keeps exactly k symbols: of equals those with the lowest ids.
         order = np.argsort(-weights, axis=0, kind="stable")
         ranked = np.take_along_axis(weights, order, axis=0)
         if self.top_k is not None:
@@ -111,7 +111,7 @@ class Filters:
         if self.top_p is not None and self.top_p < 1:
             before = np.cumsum(ranked, axis=0) - ranked
             leave_out = before >= self.top_p * ranked.sum(axis=0)
-            # However small p is, and whatever float32 makes of it, the likeliest stays.
+            # The likeliest is kept, however p is rounded.
             leave_out[0] = False
             ranked[leave_out] = 0
         np.put_along_axis(weights, order, ranked, axis=0)

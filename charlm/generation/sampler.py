@@ -1,10 +1,8 @@
-"""Start text -> texts, drawn side by side, a symbol each at a time.
+"""Start text -> texts, drawn side by side, one symbol of each at a time.
 
-    read the start text -> weigh the logits -> draw -> read what was drawn -> weigh ...
+    read the start text -> filter the logits -> draw -> read what was drawn -> filter ...
 
-All streams draw from one generator, B numbers a step, and its place follows from the steps made.
-So a sampler that was saved and continued draws what the uninterrupted one would have drawn, bit
-for bit: of the generator nothing is stored but how often it was asked.
+All streams draw from one generator, B numbers a draw, derived from the seed and n.
 """
 
 from bisect import bisect
@@ -24,33 +22,32 @@ from charlm.text.vocabulary import OnUnknown, Vocabulary
 
 
 class Sampler:
-    """Write B texts side by side.
+    """B texts that are drawn side by side.
 
     Without a start text the model reads the vocabulary's `start` from the zero state.
 
     Args:
-        model: prepared weights.
+        model: refreshed weights.
         vocabulary: the model's; its unknown symbol is never drawn.
-        filters: how symbols are drawn.
-        start: what the model reads before it writes; no part of what is written.
-        where: what the start text is called in an error.
+        filters: the distribution that symbols are drawn from.
+        start: read before the first draw; not part of the texts.
         on_unknown: what becomes of the start text's unknown characters, as in `encode`.
-        streams: B, how many texts.
-        stop: texts that end a stream as soon as it has written one of them; that one is kept.
-        seed: the same seed, B, weights, start and filters give the same texts.
-        n: which of the seed's draws.
-        scored: sum up the log-probabilities; costs a softmax a step.
+        streams: B, the number of texts.
+        stop: texts that end a stream when it has written one of them, which is kept.
+        seed: the same seed, n, B, weights, start and filters give the same texts.
+        n: a counter that gives one seed several generators.
+        scored: sum up the log-probabilities; costs a softmax a draw.
 
     Attributes:
-        draws: steps made.
-        counts: symbols that each stream has drawn until it ended; bytes at byte level.
-        ended: which streams have written a stop text.
-        log_probs: (B,) ln p of all that each stream has drawn, under the model itself: at
-            temperature 1 and without filters. Zeros where they are not asked for.
+        draws: the number of symbols drawn for each stream, those after its end included.
+        counts: the number of symbols of each text; bytes at byte level.
+        ended: whether each stream has written a stop text.
+        log_probs: (B,) ln p of each text under the model itself: at temperature 1 and without
+            filters. Zeros unless `scored`.
 
     Raises:
-        ConfigError: there is no stream, or a value is of another type or out of range.
-        UnknownCharacter: the start text holds a character that the model never saw.
+        ConfigError: a value is out of range or of another type.
+        UnknownCharacter: the start text holds a character that is not in the vocabulary.
         CheckpointError: the weights are not finite numbers.
     """
 
@@ -61,7 +58,6 @@ class Sampler:
         filters: Filters,
         *,
         start: str = "",
-        where: str = "start text",
         on_unknown: OnUnknown = "error",
         streams: int = 1,
         stop: str | Sequence[str] = (),
@@ -75,8 +71,8 @@ class Sampler:
             if value < least:
                 raise ConfigError(name, f"must be at least {least}, got {brief(value)}")
         stop = [stop] if isinstance(stop, str) else list(stop)
-        if not isinstance(start, str) or not all(isinstance(q, str) for q in stop):
-            raise ConfigError("start, stop", "must be texts")
+        if not isinstance(start, str) or not all(isinstance(text, str) for text in stop):
+            raise ConfigError("start, stop", "must be strings")
         if not usable(model.parameters.flat):
             raise CheckpointError(
                 "model",
@@ -85,15 +81,16 @@ class Sampler:
             )
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
         self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
-        self.stop = tuple(q for q in stop if q)
+        self.stop = tuple(filter(None, stop))
         self.draws = 0
         self.counts = [0] * streams
         self.ended = [False] * streams
         self.log_probs = np.zeros(streams)
-        ids = vocabulary.encode(start, on_unknown=on_unknown, where=where).astype(np.intp)
+        ids = vocabulary.encode(start, on_unknown=on_unknown, where="start").astype(np.intp)
         if not ids.size:
             ids = np.array([vocabulary.start_id])
-        # What is still to be read: first this by all streams alike, then its own id by each.
+        # Still to be read: the start text but for its last id, by one stream for all; then the last
+        # id of each stream.
         self._lead = ids[:-1]
         self._last = np.full(streams, ids[-1])
         self._tails = [""] * streams
@@ -104,34 +101,29 @@ class Sampler:
 
     @property
     def finished(self) -> bool:
-        """Tell whether all streams have ended."""
+        """Return whether all streams have ended."""
         return all(self.ended)
 
     def step(self) -> list[str]:
         """Draw a symbol for every stream.
 
         Returns:
-            What each stream has written by it: a character, or nothing while a character's bytes
-            are incomplete, and after the stream has ended.
+            The text that each stream gains: a character, or nothing while the bytes of a character
+            are incomplete and after the stream's end.
 
         Raises:
             CheckpointError: the logits are not finite numbers.
         """
         drawn = self._draw()
-        return ["" if self.ended[b] else self._write(b, drawn[b]) for b in range(self.B)]
+        return ["" if self.ended[b] else self._decode(b, drawn[b]) for b in range(self.B)]
 
     def write(self, length: int) -> list[str]:
-        """Draw up to `length` symbols more for every stream, and return what each has written."""
-        texts: list[list[str]] = [[] for _ in range(self.B)]
-        for _ in range(length):
-            if self.finished:
-                break
-            for text, piece in zip(texts, self.step(), strict=True):
-                text.append(piece)
-        return ["".join(text) for text in texts]
+        """Draw up to `length` symbols for every stream, and return the text that each gains."""
+        steps = [self.step() for _ in range(length) if not self.finished]
+        return ["".join(pieces) for pieces in zip(*steps, strict=True)] or [""] * self.B
 
     def characters(self, length: int) -> Iterator[str]:
-        """Yield what a single stream writes, as it is drawn, for up to `length` symbols more.
+        """Yield the text of a single stream as it is drawn, for up to `length` symbols.
 
         Raises:
             ConfigError: there are several streams; raised at once.
@@ -140,17 +132,11 @@ class Sampler:
             raise ConfigError(
                 "streams", f"must be 1 to write character by character, got {self.B}", "use write"
             )
-        return self._characters(length)
-
-    def _characters(self, length: int) -> Iterator[str]:
-        for _ in range(length):
-            if self.ended[0]:
-                return
-            if text := self._write(0, self._draw()[0]):
-                yield text
+        pieces = (self._decode(0, self._draw()[0]) for _ in range(length) if not self.ended[0])
+        return filter(None, pieces)
 
     def _draw(self) -> list[int]:
-        """Read what was drawn last, and draw the next symbol of every stream."""
+        """Read the symbols drawn last, and draw the next one of every stream."""
         if self._lead.size:
             self._read_lead()
         z = self._stepper.step(self._last)
@@ -160,13 +146,13 @@ class Sampler:
         if self.vocabulary.unknown_id is not None:
             z[self.vocabulary.unknown_id] = -np.inf
         weights = self.filters.weigh(z)
-        ladder = np.add.accumulate(weights.astype(np.float64), axis=0)
+        cumulated = np.add.accumulate(weights.astype(np.float64), axis=0)
         # The draw lies below the sum, so a weight of 0 is never picked.
         if self.B == 1:
-            drawn = [bisect(ladder, self._rng.random() * ladder[-1])]
+            drawn = [bisect(cumulated, self._rng.random() * cumulated[-1])]
             self._last[0] = drawn[0]
         else:
-            np.sum(ladder <= self._rng.random(self.B) * ladder[-1], axis=0, out=self._last)
+            np.sum(cumulated <= self._rng.random(self.B) * cumulated[-1], axis=0, out=self._last)
             drawn = self._last.tolist()
         self.draws += 1
         if logits is not None:
@@ -175,18 +161,18 @@ class Sampler:
         return drawn
 
     def _read_lead(self) -> None:
-        """Read the start text but for its last symbol, once for all streams."""
+        """Read the start text but for its last symbol, and copy the state to all streams."""
         stepper = self._stepper if self.B == 1 else Stepper(self.model, 1)
         for k in range(self._lead.size):
             stepper.step(self._lead[k : k + 1])
         if self.B > 1:
-            for ours, read in zip(self._stepper.state, stepper.state, strict=True):
-                for q, column in zip(ours, read, strict=True):
-                    np.copyto(q, column)
+            for states, columns in zip(self._stepper.state, stepper.state, strict=True):
+                for state, column in zip(states, columns, strict=True):
+                    np.copyto(state, column)
         self._lead = self._lead[:0]
 
-    def _write(self, b: int, drawn: int) -> str:
-        """Return the text that a draw adds to stream b, up to a stop text."""
+    def _decode(self, b: int, drawn: int) -> str:
+        """Return the text that a symbol adds to stream b, up to a stop text."""
         self.counts[b] += 1
         text = self._decoders[b](drawn)
         if self.stop:
@@ -196,35 +182,3 @@ class Sampler:
                     self.ended[b] = True
                     return text[:k]
         return text
-
-
-def sample(
-    model: Model,
-    vocabulary: Vocabulary,
-    filters: Filters,
-    *,
-    start: str = "",
-    where: str = "start text",
-    on_unknown: OnUnknown = "error",
-    length: int,
-    stop: str | Sequence[str] = (),
-    seed: int,
-    n: int = 0,
-) -> Iterator[str]:
-    """Write one text, a character at a time.
-
-    `length` is how many symbols are drawn at the most; at byte level these are bytes. The other
-    arguments are those of `Sampler`, and so is what is raised: at once, not at the first character.
-    """
-    sampler = Sampler(
-        model,
-        vocabulary,
-        filters,
-        start=start,
-        where=where,
-        on_unknown=on_unknown,
-        stop=stop,
-        seed=seed,
-        n=n,
-    )
-    return sampler.characters(length)

@@ -13,7 +13,7 @@ import numpy as np
 from charlm import randomness
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
-from charlm.generation.sampler import sample
+from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
 from charlm.optim.averaging import Average
 from charlm.optim.clipping import clip, global_norm
@@ -156,12 +156,10 @@ class Trainer:
         return loss
 
     def sample(self, length: int) -> str:
-        """Sample a text, the same from the same weights and step."""
+        """Return a sample text, a function of the weights and the step."""
         seed, n = self.config.train.seed, self.progress.step
-        pieces = sample(
-            self.ema_model, self.vocabulary, Filters(), length=length, seed=seed, n=n
-        )  # fmt: skip
-        return "".join(pieces)
+        sampler = Sampler(self.ema_model, self.vocabulary, Filters(), seed=seed, n=n)
+        return sampler.write(length)[0]
 
     def learning_rate(self, n: int) -> float:
         """Return the learning rate of step n: the schedule's, halved by each rollback."""
