@@ -75,13 +75,13 @@ def ours(trained, ids, state):
     """Return charlm's log-probabilities (T, B, V) and the states that leave, (L, B, H) each."""
     model, (T, streams) = trained.model, ids.shape
     cache = model.cache(T, streams)
-    entering = [tuple(q[k].T for q in state) for k in range(len(model.layers))]
+    entering = [tuple(part[k].T for part in state) for k in range(len(model.layers))]
     leaving = model.forward(ids, entering, cache)
     log_probs = np.empty((T, streams, model.V), np.float32)
     for t in range(T):
         z = model.output.forward(cache.output, t)
         log_probs[t] = (z - softmax(z.copy())).T
-    return log_probs, [np.stack([q.T for q in part]) for part in zip(*leaving, strict=True)]
+    return log_probs, [np.stack([h.T for h in part]) for part in zip(*leaving, strict=True)]
 
 
 def compare(trained, run):
@@ -117,7 +117,7 @@ def in_pytorch(torch, weights, trained):
         y, leaving = module.recurrent(x, entering if settings.cell == "lstm" else entering[0])
         leaving = leaving if settings.cell == "lstm" else (leaving,)
         log_probs = torch.log_softmax(module.output(y), dim=-1)
-        return log_probs.numpy(), [q.numpy() for q in leaving]
+        return log_probs.numpy(), [part.numpy() for part in leaving]
 
     return module, run
 
@@ -128,7 +128,7 @@ def in_onnxruntime(content):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options)
-    entering = [q.name for q in session.get_inputs()[1:]]
+    entering = [value.name for value in session.get_inputs()[1:]]
 
     def run(ids, state):
         feed = dict(zip(entering, state, strict=True))
@@ -157,8 +157,8 @@ def test_safetensors_holds_the_same(cell, embedding, L, tmp_path):
     stored = reader.load_file(tmp_path / "a.safetensors")
     expected = to_state_dict(trained.config.model, trained.model.parameters.copies())
     assert stored.keys() == expected.keys()
-    for name, q in expected.items():
-        assert np.array_equal(stored[name], q), name
+    for name, tensor in expected.items():
+        assert np.array_equal(stored[name], tensor), name
 
 
 @every_network
@@ -173,8 +173,11 @@ def test_onnx_computes_the_same(cell, embedding, L, tmp_path):
     about = json.loads(session.get_modelmeta().custom_metadata_map["charlm"])
     assert about["vocabulary"] == trained.vocabulary.as_dict()
     states = ["h", "c"] if cell == "lstm" else ["h"]
-    assert [q.name for q in session.get_inputs()] == ["ids", *(f"{q}_0" for q in states)]
-    assert [q.name for q in session.get_outputs()] == ["log_probs", *(f"{q}_n" for q in states)]
+    assert [value.name for value in session.get_inputs()] == ["ids", *(f"{h}_0" for h in states)]
+    assert [value.name for value in session.get_outputs()] == [
+        "log_probs",
+        *(f"{h}_n" for h in states),
+    ]
     assert session.get_inputs()[1].shape == [L, "B", H]
     assert session.get_outputs()[0].shape == ["T", "B", V]
 
@@ -184,8 +187,8 @@ def test_shapes_are_those_of_the_state_dict(cell, embedding, L):
     trained = network(cell, embedding, L)
     tensors = to_state_dict(trained.config.model, trained.model.parameters.copies())
     expected = shapes(trained.config.model, V)
-    assert {name: q.shape for name, q in tensors.items()} == expected
-    assert all(q.flags.c_contiguous and q.dtype == np.float32 for q in tensors.values())
+    assert {name: tensor.shape for name, tensor in tensors.items()} == expected
+    assert all(t.flags.c_contiguous and t.dtype == np.float32 for t in tensors.values())
 
 
 @every_way_back
@@ -198,8 +201,8 @@ def test_round_trip_is_exact(cell, embedding, L, to, tmp_path):
     assert run.folder == tmp_path / "runs" / "a"
     back = load_model(run.best)
     views = back.model.parameters.views
-    for name, q in trained.model.parameters.views.items():
-        assert q.tobytes() == views[name].tobytes(), name
+    for name, view in trained.model.parameters.views.items():
+        assert view.tobytes() == views[name].tobytes(), name
     assert back.vocabulary.as_dict() == trained.vocabulary.as_dict()
     assert back.config.model == trained.config.model
     assert back.description.kind == "best"
@@ -212,7 +215,7 @@ def test_other_precisions_become_float32(to, dtype, tmp_path):
     torch = need("torch")
     trained = network("lstm", 4, 2)
     ours = to_state_dict(trained.config.model, trained.model.parameters.copies())
-    converted = {k: torch.from_numpy(q).to(getattr(torch, dtype)) for k, q in ours.items()}
+    converted = {k: torch.from_numpy(v).to(getattr(torch, dtype)) for k, v in ours.items()}
     about = to_text(Description(trained.config, trained.vocabulary))
     path = tmp_path / f"a{to.suffix}"
     if to is Format.PYTORCH:
@@ -220,7 +223,7 @@ def test_other_precisions_become_float32(to, dtype, tmp_path):
     else:
         need("safetensors.torch").save_file(converted, path, metadata={"charlm": about})
     arrays = load(transfer.import_run(path, tmp_path / "runs").best).arrays
-    assert all(q.dtype == np.float32 for q in arrays.values())
+    assert all(array.dtype == np.float32 for array in arrays.values())
     expected = converted["output.weight"].to(torch.float32).numpy()
     assert np.array_equal(arrays["output.W"], expected)
     assert relative_error(arrays["output.W"], ours["output.weight"]) < 2e-3  # bfloat16: 8 bits
@@ -238,8 +241,8 @@ def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
     module, run = in_pytorch(torch, file["state_dict"], trained)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for q in module.parameters():  # both biases move
-            q += 0.1 * torch.randn(q.shape, generator=generator)
+        for parameter in module.parameters():  # both biases move
+            parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
     further = tmp_path / f"further{to.suffix}"
     if to is Format.PYTORCH:
         torch.save({"state_dict": module.state_dict(), "charlm": file["charlm"]}, further)
@@ -307,7 +310,7 @@ def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_pa
     assert trained_run("import", name) == (
         0, "", f"imported: {best}; write with: charlm sample checkpoints/verse-2\n"
     )  # fmt: skip
-    assert [q.name for q in (tmp_path / "checkpoints/verse-2").iterdir()] == ["best.npz"]
+    assert [path.name for path in (tmp_path / "checkpoints/verse-2").iterdir()] == ["best.npz"]
     # It is the newest run now.
     assert trained_run("sample", "--seed", 1, "--length", 30) == (0, written, f"{best}, seed 1\n")
     assert trained_run("eval", "verse-2", text_file, "--json")[1] == scored.replace(
@@ -375,7 +378,7 @@ def test_a_missing_library_is_named(trained_run, to, tmp_path, monkeypatch):
     assert trained_run("export", "--to", to) == (
         1, "", f"charlm: --to {to}: needs {to.library}, which is not installed; {advice}\n"
     )  # fmt: skip
-    assert sorted(q.name for q in tmp_path.iterdir()) == ["checkpoints", "verse.txt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "verse.txt"]
     if to is not Format.ONNX:
         path = tmp_path / f"a{to.suffix}"
         path.touch()
@@ -416,7 +419,7 @@ ABOUT = to_text(Description(network("lstm", 4, 1).config, network("lstm", 4, 1).
 
 
 def without(*names):
-    return {name: q for name, q in STATE.items() if name not in names}
+    return {name: tensor for name, tensor in STATE.items() if name not in names}
 
 
 def about(**changes):
@@ -457,7 +460,7 @@ REFUSED = {
         "7 tensors expected, 8 on disk: it has 'extra' besides; keep the exported file's names",
     ),
     "prefixed": (
-        {f"module.{name}": q for name, q in STATE.items()}, ABOUT,
+        {f"module.{name}": tensor for name, tensor in STATE.items()}, ABOUT,
         "7 tensors expected, 7 on disk: it lacks 'embedding.weight', 'recurrent.weight_ih_l0', "
         "'recurrent.weight_hh_l0' and 4 more and has 'module.embedding.weight', "
         "'module.output.bias', 'module.output.weight' and 4 more besides; keep the exported file's "
@@ -491,7 +494,7 @@ def test_what_does_not_fit_is_refused(charlm, case, to, tmp_path):
     if to is Format.PYTORCH:
         torch = need("torch")
         entry = {} if text is None else {"charlm": text}
-        torch.save({"state_dict": {k: torch.from_numpy(q) for k, q in state.items()}} | entry, path)
+        torch.save({"state_dict": {k: torch.from_numpy(v) for k, v in state.items()}} | entry, path)
     else:
         need("safetensors.numpy").save_file(state, path, None if text is None else {"charlm": text})
         message = message.replace("got int64", "got I64")
@@ -537,7 +540,7 @@ def test_damaged_and_foreign_pytorch_files(charlm, tmp_path):
         assert (code, out, err.count("\n")) == (1, "", 1)
         return err.removeprefix("charlm: a.pt: ").removesuffix("\n")
 
-    state = {name: torch.from_numpy(q) for name, q in STATE.items()}
+    state = {name: torch.from_numpy(tensor) for name, tensor in STATE.items()}
     torch.save({"state_dict": state, "charlm": ABOUT}, path)
     whole = path.read_bytes()
     assert charlm("import", path.name)[0] == 0

@@ -1,4 +1,4 @@
-"""The gradient through time: the numbers against differences, the course's claims, the pictures."""
+"""Gradients through time: against differences and the reference; the course's claims; figures."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def by_differences(model, ids, lag, k, kind):
             cache = model.cache(1, B)
             # The top layer's h of the last step feeds the output alone, and is nudged there.
             state = [
-                tuple(q.copy() for q in layer)
+                tuple(array.copy() for array in layer)
                 for layer in model.forward(ids[t : t + 1], state, cache)
             ]
             if t == T - 1 - lag:
@@ -45,12 +45,12 @@ def by_differences(model, ids, lag, k, kind):
         return cross_entropy(z, ids[-1])
 
     H, epsilon = model.layers[k].H, 1e-6
-    dq = np.empty((H, B))
+    gradient = np.empty((H, B))
     for unit in range(H):
         nudge = np.zeros((H, B))
         nudge[unit] = epsilon
-        dq[unit] = (losses(nudge) - losses(-nudge)) / (2 * epsilon)
-    return np.linalg.norm(dq, axis=0).mean()
+        gradient[unit] = (losses(nudge) - losses(-nudge)) / (2 * epsilon)
+    return np.linalg.norm(gradient, axis=0).mean()
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -293,7 +293,7 @@ def test_json_holds_every_number(charlm):
     _, out, _ = charlm("gradients", "--lags", 4, "--scale", 1.5, "--forget-bias", 2, "--json")
     document = json.loads(out)
     assert document["lags"] == 4
-    assert [(q["name"], q["scale"], q.get("forget_bias")) for q in document["networks"]] == [
+    assert [(n["name"], n["scale"], n.get("forget_bias")) for n in document["networks"]] == [
         ("rnn", 1.5, None), ("gru", 1.5, None), ("lstm", 1.5, 1.0), ("forget bias 2", 1.0, 2.0)
     ]  # fmt: skip
     expected = library.gradients("lstm", lags=4, scale=1.5)
@@ -320,7 +320,7 @@ def test_what_leaves_the_numbers_is_left_out(charlm, tmp_path):
     code, out, err = charlm("gradients", *options, "--out", "a.png")
     assert (code, err) == (0, "")
     _, out, _ = charlm("gradients", *options, "--json")
-    dh = {(q["name"], q["scale"]): q["dh"][0] for q in json.loads(out)["networks"]}
+    dh = {(n["name"], n["scale"]): n["dh"][0] for n in json.loads(out)["networks"]}
     assert dh["rnn", 0][0] > 0
     assert set(dh["rnn", 0][1:]) == {0}
     assert dh["rnn", 100][0] > 0

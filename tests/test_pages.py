@@ -16,7 +16,7 @@ import charlm as library
 from charlm.errors import DrawingError
 from charlm.insight.characters import characters
 from charlm.insight.reading import Surprise
-from charlm.pages import page as page_room
+from charlm.pages import page as page_module
 from charlm.pages import plots
 from charlm.pages.coloured import by_state, by_surprise
 from charlm.pages.page import Markup, data, fill, page, safe, write_page
@@ -66,7 +66,8 @@ def trained(tmp_path_factory):
 
 @pytest.fixture
 def here(trained, tmp_path, monkeypatch):
-    """An empty folder, but for a copy of that run."""
+    """An empty folder, but for a copy of that run; reports need matplotlib."""
+    need_matplotlib()
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -103,7 +104,7 @@ def test_page_allows_no_address_and_its_own_script_only():
     policy = dict(next(a for t, a in Elements(content).found if a.get("http-equiv")))["content"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
     assert "unsafe-eval" not in policy
-    script = (Path(page_room.__file__).parent / "page.js").read_text()
+    script = (Path(page_module.__file__).parent / "page.js").read_text()
     assert f"<script>{script}</script>" in content
 
 
@@ -135,14 +136,14 @@ def test_surprise_is_coloured_by_character():
         np.array([[0.5, 0.25]] * 4),
     )  # fmt: skip
     content = by_surprise("t", characters(vocabulary, ids), seen, vocabulary, ids)
-    text, told = content.split('<script type="application/json" id="t-data">')
+    text, packed = content.split('<script type="application/json" id="t-data">')
     assert re.findall(r"<span[^>]*>.*?</span>", text, re.S) == [
         "<span>&lt;</span>", "<span class=s2>a</span>",
         '<span class=s8><i class="end">↵</i>\n</span>', "<span class=s8>b</span>",
     ]  # fmt: skip
-    told = json.loads(told.removesuffix("</script>"))
-    assert told["names"] == ["'\\n'", "<", "a", "b"]
-    assert told["characters"][1] == [2, 2.5, 1, 500, 2, 250]
+    packed = json.loads(packed.removesuffix("</script>"))
+    assert packed["names"] == ["'\\n'", "<", "a", "b"]
+    assert packed["characters"][1] == [2, 2.5, 1, 500, 2, 250]
 
 
 def test_states_are_coloured_from_blue_to_orange():
@@ -151,7 +152,7 @@ def test_states_are_coloured_from_blue_to_orange():
         '<div class="text"><span class=n5>ab</span>&lt;<span class=p2>c\t</span>'
         '<span class=p5>d</span><span class=n1><i class="end">↵</i>\n</span></div>'
     )
-    css = (Path(page_room.__file__).parent / "page.css").read_text()
+    css = (Path(page_module.__file__).parent / "page.css").read_text()
     shades = [f".{letter}{k} {{" for letter, most in (("s", 8), ("p", 5), ("n", 5))
               for k in range(1, most + 1)]  # fmt: skip
     assert all(shade in css for shade in shades)
@@ -172,7 +173,6 @@ def test_report_without_matplotlib(here, charlm, monkeypatch):
 
 
 def test_report(here, charlm):
-    need_matplotlib()
     code, out, err = charlm("report")
     assert (code, out) == (0, "")
     assert re.fullmatch(r"checkpoints/verse/report.html: \d+ kB; open it in a browser\n", err)
@@ -180,7 +180,9 @@ def test_report(here, charlm):
     elements = Elements(content)
     sections = [a["id"] for tag, a in elements.found if tag == "section"]
     assert sections == ["training", "samples", "surprise", "gates", "cells", "settings"]
-    assert [a["href"] for tag, a in elements.found if tag == "a"] == [f"#{q}" for q in sections]
+    assert [a["href"] for tag, a in elements.found if tag == "a"] == [
+        f"#{name}" for name in sections
+    ]
     assert [tag for tag, _ in elements.found].count("svg") == 8
     # Nothing is fetched: no element names an address.
     for tag, attributes in elements.found:
@@ -207,7 +209,6 @@ def test_report(here, charlm):
 
 
 def test_report_lies_beside_what_it_is_of(here, charlm):
-    need_matplotlib()
     best = here / "checkpoints" / "verse" / "best.npz"
     shutil.copy(best, here / "mine.npz")
     assert charlm("report", "mine.npz")[0] == 0
@@ -216,25 +217,25 @@ def test_report_lies_beside_what_it_is_of(here, charlm):
     assert 'id="training"' not in content
     assert charlm("report", best, "--out", "there.html")[0] == 0
     assert 'id="training"' in (here / "there.html").read_text()
-    assert sorted(q.name for q in here.rglob("*.html")) == ["mine.html", "there.html"]
+    assert sorted(path.name for path in here.rglob("*.html")) == ["mine.html", "there.html"]
 
 
 def test_report_colours_what_evaluation_scores(here):
-    need_matplotlib()
     model, content = library.load("verse"), library.report()
     text = (here / "verse.txt").read_text()
     text = text[int(len(text) * 0.9) :]
-    told = json.loads(re.search(r'id="text-data">(.*?)</script>', content)[1])
-    shown = "".join({"'\\n'": "\n", "' '": " "}.get(told["names"][q[0]], told["names"][q[0]])
-                    for q in told["characters"])  # fmt: skip
+    packed = json.loads(re.search(r'id="text-data">(.*?)</script>', content)[1])
+    names = [{"'\\n'": "\n", "' '": " "}.get(name, name) for name in packed["names"]]
+    shown = "".join(names[symbol] for symbol, *_ in packed["characters"])
     begin = text.index(shown, 300)
     assert text[begin - 1] == "\n"
     bits = model.surprise(text).bits[begin : begin + len(shown)]
-    assert [q[1] for q in told["characters"]] == pytest.approx(bits.tolist(), abs=0.006)
+    assert [found for _, found, *_ in packed["characters"]] == pytest.approx(
+        bits.tolist(), abs=0.006
+    )
 
 
 def test_report_of_hostile_run(here):
-    need_matplotlib()
     change_history(here, lambda entry: entry | {"sample": HOSTILE * 3})
     folder = here / "checkpoints" / "<img src=x onerror=taken()>&"
     (here / "checkpoints" / "verse").rename(folder)
@@ -249,12 +250,12 @@ def test_report_of_hostile_run(here):
     assert "&lt;b&gt;.txt, each" in library.report(folder, text=here / "<b>.txt")
 
 
+@pytest.mark.slow
 def test_report_of_old_and_odd_histories(here):
-    need_matplotlib()
     path = here / "checkpoints" / "verse" / "history.jsonl"
 
     def old(entry):
-        return {k: q for k, q in entry.items() if k not in ("sample", "chars_per_s", "elapsed_s")}
+        return {k: v for k, v in entry.items() if k not in ("sample", "chars_per_s", "elapsed_s")}
 
     change_history(here, old)
     content = library.report()
@@ -274,7 +275,6 @@ def test_report_of_old_and_odd_histories(here):
 
 
 def test_report_of_a_run_without_a_text(here):
-    need_matplotlib()
     (here / "checkpoints" / "verse" / "ids.bin").unlink()
     content = library.report()
     assert "There is no text in this run's folder; name one with <code>--text</code>." in content
@@ -284,11 +284,11 @@ def test_report_of_a_run_without_a_text(here):
     assert "verse.txt, each character coloured by" in content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "gates"), [({"cell": "gru"}, 2), ({"cell": "rnn"}, 0), ({"level": "byte"}, 3)]
 )
 def test_report_of_every_kind(here, settings, gates):
-    need_matplotlib()
     model = library.train("verse.txt", name="other", **SMALL | settings)
     content = library.report("other")
     assert len(re.findall("a point for each unit", content)) == gates
@@ -296,8 +296,8 @@ def test_report_of_every_kind(here, settings, gates):
     assert f"{model.vocabulary.size} symbols" in content
 
 
+@pytest.mark.slow
 def test_short_texts(here):
-    need_matplotlib()
     for text in ("a", "a\n", "The river\nrose"):
         (here / "short.txt").write_text(text)
         assert "too short, or too uniform" in library.report(text="short.txt")
@@ -306,14 +306,14 @@ def test_short_texts(here):
     assert 'class="cells"></div>' in model.cells_page("a")
 
 
-def test_minutes_stand_above_the_updates_they_belong_to():
+def test_minutes_stand_above_the_steps_they_belong_to():
     need_matplotlib()
     minutes = [1, 2, 3, 4, 5, 15, 25]
     readings = [Reading(k, norm=1.0, elapsed_s=60 * passed) for k, passed in enumerate(minutes, 1)]
     drawn = plots.curve(readings, "norm", "gradient norm")
     assert ">minutes</text>" in drawn
     assert plots.curve(readings, "loss", "unit") == ""
-    # 25 minutes had passed after update 7, 15 after update 6: 20 stands half-way between.
+    # 25 minutes had passed after step 7, 15 after step 6: 20 stands half-way between.
     labels = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>([\d.]+)</text>', drawn)
     places = {label: float(x) for x, label in labels}
     assert places["20"] == pytest.approx(places["6"] + (places["7"] - places["6"]) / 2, abs=0.2)
@@ -347,11 +347,12 @@ def tip(browser):
     """Return what the tip shows, or None where it is hidden."""
     return browser.evaluate(
         "tip.hidden ? null : [tip.querySelector('p').textContent,"
-        " [...tip.querySelectorAll('div')].map(q => [q.children[0].textContent, q.className,"
-        " q.children[2].textContent])]"
+        " [...tip.querySelectorAll('div')].map(row => [row.children[0].textContent, row.className,"
+        " row.children[2].textContent])]"
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [360, 390, 800, 1400])
 def test_page_fits_and_complains_of_nothing(browser, report, width, dark):
@@ -363,28 +364,30 @@ def test_page_fits_and_complains_of_nothing(browser, report, width, dark):
     light = sum(map(int, re.findall(r"\d+", ground))) > 3 * 128
     assert light != dark
     colours = browser.evaluate(
-        "[...document.querySelectorAll('svg text')].map(q => getComputedStyle(q).fill)"
+        "[...document.querySelectorAll('svg text')].map(text => getComputedStyle(text).fill)"
     )
-    assert all((sum(map(int, re.findall(r"\d+", q)[:3])) > 3 * 128) == dark for q in set(colours)
-               if len(set(re.findall(r"\d+", q)[:3])) < 3)  # fmt: skip
+    for colour in set(colours):
+        channels = [int(channel) for channel in re.findall(r"\d+", colour)[:3]]
+        assert len(set(channels)) == 3 or (sum(channels) > 3 * 128) == dark, colour
     # What is drawn can be read on a phone.
     sizes = browser.evaluate(
-        "[...document.querySelectorAll('figure')].filter(q => q.offsetParent).flatMap(q =>"
-        " [...q.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height))"
+        "[...document.querySelectorAll('figure')].filter(f => f.offsetParent).flatMap(f =>"
+        " [...f.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height))"
     )
     assert min(sizes) > 9
 
 
+@pytest.mark.slow
 def test_pointing_shows_what_was_expected(browser, report):
     browser.open(report)
     assert tip(browser) is None
-    told = browser.evaluate("JSON.parse(document.getElementById('text-data').textContent)")
+    packed = browser.evaluate("JSON.parse(document.getElementById('text-data').textContent)")
     for n in (1, 40, 200):
         browser.point(character(n))
         head, rows = tip(browser)
-        came, bits, *likeliest = told["characters"][n - 1]
-        assert head == f"{told['names'][came]} came, {bits:.1f} bits"
-        assert [row[0] for row in rows[:5]] == [told["names"][k] for k in likeliest[::2]]
+        came, bits, *likeliest = packed["characters"][n - 1]
+        assert head == f"{packed['names'][came]} came, {bits:.1f} bits"
+        assert [row[0] for row in rows[:5]] == [packed["names"][k] for k in likeliest[::2]]
         assert [row[1] for row in rows].count("came") == 1
         assert len(rows) == (5 if came in likeliest[::2] else 6)
         assert browser.evaluate("document.querySelectorAll('.at').length") == 1
@@ -393,6 +396,7 @@ def test_pointing_shows_what_was_expected(browser, report):
     assert browser.complaints == []
 
 
+@pytest.mark.slow
 def test_tapping_shows_it_too(browser, report):
     browser.open(report, 390, 800)
     browser.tap(character(60))
@@ -404,9 +408,10 @@ def test_tapping_shows_it_too(browser, report):
     assert browser.complaints == []
 
 
+@pytest.mark.slow
 def test_keys_walk_through_the_text(browser, report):
     browser.open(report)
-    at = "[...document.querySelectorAll('#text > span')].findIndex(q => q.matches('.at'))"
+    at = "[...document.querySelectorAll('#text > span')].findIndex(span => span.matches('.at'))"
     for _ in range(40):
         browser.press("Tab")
         if browser.evaluate("document.activeElement.id") == "text":
@@ -426,8 +431,8 @@ def test_keys_walk_through_the_text(browser, report):
     assert browser.complaints == []
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text(browser, here):
-    need_matplotlib()
     text = (VERSE + HOSTILE.replace("\x1b", "").replace("\u202e", "")) * 20
     (here / "hostile.txt").write_text(text)
     model = library.train("hostile.txt", name="hostile", **SMALL)
