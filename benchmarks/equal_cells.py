@@ -58,7 +58,7 @@ def units(cell: str, target: int) -> int:
     H = 1
     while size(cell, H) < target:
         H += 1
-    return min((H - 1, H), key=lambda q: abs(size(cell, max(1, q)) - target))
+    return min((H - 1, H), key=lambda width: abs(size(cell, max(1, width)) - target))
 
 
 def draw(curves: dict, rows: dict, path: Path) -> None:

@@ -24,10 +24,10 @@ from charlm.text.corpus import split
 
 SETTINGS = [
     {"temperature": 0.0},
-    *({"temperature": q} for q in (0.4, 0.6, 0.8, 1.0, 1.2)),
-    *({"temperature": 1.0, "top_k": q} for q in (3, 10)),
-    *({"temperature": 1.0, "top_p": q} for q in (0.8, 0.9, 0.95)),
-    *({"temperature": 1.0, "min_p": q} for q in (0.02, 0.05, 0.1)),
+    *({"temperature": value} for value in (0.4, 0.6, 0.8, 1.0, 1.2)),
+    *({"temperature": 1.0, "top_k": value} for value in (3, 10)),
+    *({"temperature": 1.0, "top_p": value} for value in (0.8, 0.9, 0.95)),
+    *({"temperature": 1.0, "min_p": value} for value in (0.02, 0.05, 0.1)),
 ]
 # Shorter agreements are not looked for; every text has some.
 AT_LEAST = 12
@@ -51,7 +51,7 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
     for settings in SETTINGS:
         sampler = Sampler(model, vocabulary, Filters(**settings), streams=texts, seed=seed)
         rows.append({**settings, **measure(sampler.write(length), known, learned, vocabulary)})
-        name = ", ".join(f"{key.replace('_', '-')} {q:g}" for key, q in settings.items())
+        name = ", ".join(f"{key.replace('_', '-')} {value:g}" for key, value in settings.items())
         print(_line(name, rows[-1]), flush=True)
     held = validation.of(whole)
     pieces = [held[k * length : (k + 1) * length] for k in range(min(texts, held.size // length))]
@@ -79,7 +79,7 @@ def measure(texts: list[str], known: set[str], learned: np.ndarray, vocabulary) 
 def words(text: str) -> list[str]:
     """Return the words of a text in small letters, but for those that its edges may have cut."""
     found = _WORD.finditer(text)
-    return [q[0].lower() for q in found if q.start() > 0 and q.end() < len(text)]
+    return [word[0].lower() for word in found if word.start() > 0 and word.end() < len(text)]
 
 
 def repeated(text: list[str]) -> float:

@@ -99,10 +99,10 @@ def plot(rows: dict) -> None:
         for axis in (above, below):
             axis.set_xscale("log", base=2)
             axis.set_yscale("log")
-            axis.set_xticks(x, [f"{q:,}" for q in x], rotation=90 if name == "V" else 0)
+            axis.set_xticks(x, [f"{value:,}" for value in x], rotation=90 if name == "V" else 0)
             axis.minorticks_off()
             axis.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-            axis.yaxis.set_major_formatter(lambda q, _: f"{q:,.0f}")
+            axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axis.grid(alpha=0.3)
         if name != "threads":
             for axis in (above, below):

@@ -79,7 +79,7 @@ def interrupted(text: Path, runs: Path, late: int) -> dict:
     except OSError:
         pass
     os.close(master)
-    left = [str(q.relative_to(runs)) for q in runs.rglob("*")] if runs.exists() else []
+    left = [str(path.relative_to(runs)) for path in runs.rglob("*")] if runs.exists() else []
     what = "encoding" if late else "counting"
     bar = b"reading" in shown
     print(

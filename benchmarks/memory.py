@@ -17,7 +17,7 @@ MOST_MORE = 70e6
 def run(_: int) -> dict:
     """Train a little, size by size, from the shell; and make PyTorch's updates."""
     rows, peer = [], pytorch_is_here()
-    cases = [("lstm", size) for size in SIZES] + [(q, SIZES[1]) for q in ("gru", "rnn")]
+    cases = [("lstm", size) for size in SIZES] + [(cell, SIZES[1]) for cell in ("gru", "rnn")]
     with TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
         text.write_text("".join(map(chr, range(32, 32 + V))) * 10_000)
@@ -46,7 +46,7 @@ def options(sizes: dict) -> list[str]:
     """Return the options of `charlm train` for these sizes."""
     names = {"cell": "--cell", "L": "--layers", "H": "--hidden", "B": "--batch-size"}
     names["T"] = "--seq-len"
-    return [q for key, value in sizes.items() for q in (names[key], str(value))]
+    return [word for key, value in sizes.items() for word in (names[key], str(value))]
 
 
 def process(sizes: dict, text: Path) -> int:

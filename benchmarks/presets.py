@@ -118,6 +118,8 @@ def held_out(text: Path, target: Path) -> Path:
 
 def spread(runs: list[dict], key: str, form: str) -> str:
     """Return the mean, and the range where it is one."""
-    values = [q[key] for q in runs]
-    low, mean, high = (form.format(q) for q in (min(values), statistics.mean(values), max(values)))
+    values = [run[key] for run in runs]
+    low, mean, high = (
+        form.format(item) for item in (min(values), statistics.mean(values), max(values))
+    )
     return mean if low == high else f"{mean} ({low} to {high})"

@@ -35,7 +35,9 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, form: str):
 
     def work() -> None:
         logits, left = peer(ids[:-1], state[0])
-        state[0] = tuple(q.detach() for q in left) if isinstance(left, tuple) else left.detach()
+        state[0] = (
+            tuple(part.detach() for part in left) if isinstance(left, tuple) else left.detach()
+        )
         loss = torch.nn.functional.cross_entropy(logits.reshape(-1, V), ids[1:].reshape(-1))
         optimizer.zero_grad()
         loss.backward()

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from turns import HERE, ROOT, Ended, finished, pytorch_is_here, spread
 
 # Compiled modules are kept from the first start on, as they are unless Python is told otherwise.
-ENVIRONMENT = {key: q for key, q in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run(rounds: int) -> dict:

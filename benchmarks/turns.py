@@ -127,7 +127,7 @@ def in_turns(ours, theirs, rounds: int) -> tuple[list[float], list[float]]:
 
 def named(sizes: dict) -> str:
     """Return sizes as `lstm, L 2, H 256`."""
-    return ", ".join(q if key == "cell" else f"{key} {q}" for key, q in sizes.items())
+    return ", ".join(value if key == "cell" else f"{key} {value}" for key, value in sizes.items())
 
 
 def spread(values: list[float]) -> str:
@@ -159,7 +159,9 @@ def environment() -> dict:
     except PackageNotFoundError:
         found["torch"] = "none"
     names = [
-        q for q in Path("/proc/cpuinfo").read_text().splitlines() if q.startswith("model name")
+        item
+        for item in Path("/proc/cpuinfo").read_text().splitlines()
+        if item.startswith("model name")
     ]
     return {
         **found,

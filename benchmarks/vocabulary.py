@@ -22,7 +22,7 @@ def run(rounds: int) -> dict:
         (b - a) / c
         for a, b, c in zip(times["few_s"], times["many_s"], times["products_s"], strict=True)
     ]
-    a, b, c = (1000 * statistics.median(q) for q in times.values())
+    a, b, c = (1000 * statistics.median(seconds) for seconds in times.values())
     print(
         f"an update with {FEW} characters {a:.0f} ms, with {MANY:,} {b:.0f} ms; the output layer's "
         f"products alone {c:.0f} ms: {spread(ratios)} x those more"
