@@ -11,7 +11,7 @@ import pytest
 from checks import relative_error
 
 from charlm.environment import require
-from charlm.errors import ExchangeError
+from charlm.errors import CharlmError, ExchangeError, RunError
 from charlm.exchange import onnx_file, transfer
 from charlm.exchange.description import Description, to_text
 from charlm.exchange.formats import Format, format_of
@@ -158,7 +158,11 @@ def test_safetensors_holds_the_same(cell, embedding, L, tmp_path):
     expected = to_state_dict(trained.config.model, trained.model.parameters.copies())
     assert stored.keys() == expected.keys()
     for name, tensor in expected.items():
+        assert tensor.flags.c_contiguous
+        assert tensor.dtype == np.float32
         assert np.array_equal(stored[name], tensor), name
+    found = {name: tensor.shape for name, tensor in expected.items()}
+    assert found == shapes(trained.config.model, V)
 
 
 @every_network
@@ -180,15 +184,6 @@ def test_onnx_computes_the_same(cell, embedding, L, tmp_path):
     ]
     assert session.get_inputs()[1].shape == [L, "B", H]
     assert session.get_outputs()[0].shape == ["T", "B", V]
-
-
-@every_network
-def test_shapes_are_those_of_the_state_dict(cell, embedding, L):
-    trained = network(cell, embedding, L)
-    tensors = to_state_dict(trained.config.model, trained.model.parameters.copies())
-    expected = shapes(trained.config.model, V)
-    assert {name: tensor.shape for name, tensor in tensors.items()} == expected
-    assert all(t.flags.c_contiguous and t.dtype == np.float32 for t in tensors.values())
 
 
 @every_way_back
@@ -426,59 +421,51 @@ def about(**changes):
     return json.dumps(json.loads(ABOUT) | changes)
 
 
-NO_ENTRY = (
-    "has no entry 'charlm', so its vocabulary and layout are unknown; keep that entry of the "
-    "exported file beside the state dict, as docs/exchange.md shows"
-)
-UNREADABLE = "its entry 'charlm' cannot be read; copy that of the exported file unchanged"
-NOT_FINITE = (
-    "'output.bias' holds numbers that are not finite in float32; take weights from before the "
-    "training diverged"
-)
+def refused(path):
+    """Return the error of importing a file; nothing is left of the run."""
+    with pytest.raises(CharlmError) as caught:
+        transfer.import_run(path, path.parent / "runs")
+    assert str(path) in str(caught.value)
+    assert not list((path.parent / "runs").glob("*"))
+    return caught.value
+
+
+UNREADABLE = "its entry 'charlm' cannot be read"
+NOT_FINITE = "'output.bias' holds numbers that are not finite in float32"
 REFUSED = {
-    "no entry": (STATE, None, NO_ENTRY),
+    "no entry": (STATE, None, "has no entry 'charlm', so its vocabulary and layout are unknown"),
     "no JSON": (STATE, "x", UNREADABLE),
     "no object": (STATE, "[1]", UNREADABLE),
     "no config": (STATE, about(config=1), UNREADABLE),
     "no model": (STATE, about(config={}), UNREADABLE),
-    "later format": (
-        STATE, about(format=2), "its entry 'charlm' has format 2, this charlm reads 1; update charlm"
-    ),
-    "no vocabulary": (
-        STATE, about(vocabulary=None), "holds no valid vocabulary; the file is damaged"
-    ),
-    "unknown setting": (
-        STATE, about(config={"model": {"hiden": 3}}),
-        "unknown key 'model.hiden'; did you mean 'model.hidden'?",
-    ),
+    "nested": (STATE, "[" * 100_000, UNREADABLE),
+    "later format": (STATE, about(format=2), "its entry 'charlm' has format 2, this charlm reads 1"),
+    "no vocabulary": (STATE, about(vocabulary=None), "holds no valid vocabulary"),
+    "unknown setting": (STATE, about(config={"model": {"hiden": 3}}), "unknown key 'model.hiden'"),
     "missing": (
-        without("output.bias"), ABOUT,
-        "7 tensors expected, 6 on disk: it lacks 'output.bias'; keep the exported file's names",
+        without("output.bias"), ABOUT, "7 tensors expected, 6 on disk: it lacks 'output.bias'"
     ),
     "superfluous": (
         STATE | {"extra": np.zeros(1, np.float32)}, ABOUT,
-        "7 tensors expected, 8 on disk: it has 'extra' besides; keep the exported file's names",
+        "7 tensors expected, 8 on disk: it has 'extra' besides",
     ),
     "prefixed": (
         {f"module.{name}": tensor for name, tensor in STATE.items()}, ABOUT,
         "7 tensors expected, 7 on disk: it lacks 'embedding.weight', 'recurrent.weight_ih_l0', "
         "'recurrent.weight_hh_l0' and 4 more and has 'module.embedding.weight', "
-        "'module.output.bias', 'module.output.weight' and 4 more besides; keep the exported file's "
-        "names",
+        "'module.output.bias', 'module.output.weight' and 4 more besides",
     ),
     "another size": (
         STATE | {"output.weight": np.zeros((V, H + 1), np.float32)}, ABOUT,
-        "'output.weight' is (11, 6) on disk, (11, 5) expected; keep the exported file's sizes, or "
-        "train the other model here",
+        "'output.weight' is (11, 6) on disk, (11, 5) expected",
     ),
     "another vocabulary": (
         STATE, about(vocabulary={"symbols": "\nab", "start": "\n"}),
-        "'embedding.weight' is (11, 4) on disk, (3, 4) expected; keep the exported file's sizes, "
-        "or train the other model here",
+        "'embedding.weight' is (11, 4) on disk, (3, 4) expected",
     ),
     "whole numbers": (
         STATE | {"output.bias": np.zeros(V, np.int64)}, ABOUT,
-        "'output.bias' must be float32, float64, float16 or bfloat16, got int64; convert it",
+        "'output.bias' must be float32, float64, float16 or bfloat16, got int64",
     ),
     "nan": (STATE | {"output.bias": np.full(V, np.nan, np.float32)}, ABOUT, NOT_FINITE),
     "beyond float32": (STATE | {"output.bias": np.full(V, 1e300)}, ABOUT, NOT_FINITE),
@@ -487,113 +474,100 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", list(REFUSED))
 @every_way_back
-def test_what_does_not_fit_is_refused(charlm, case, to, tmp_path):
+def test_what_does_not_fit_is_refused(case, to, tmp_path):
     need_library(to)
-    state, text, message = REFUSED[case]
+    state, text, problem = REFUSED[case]
     path = tmp_path / f"a{to.suffix}"
     if to is Format.PYTORCH:
-        torch = need("torch")
-        entry = {} if text is None else {"charlm": text}
-        torch.save({"state_dict": {k: torch.from_numpy(v) for k, v in state.items()}} | entry, path)
+        save_pytorch(path, state, text)
     else:
         need("safetensors.numpy").save_file(state, path, None if text is None else {"charlm": text})
-        message = message.replace("got int64", "got I64")
-    assert charlm("import", path.name) == (1, "", f"charlm: {path.name}: {message}\n")
-    assert not (tmp_path / "checkpoints").exists()
+        problem = problem.replace("got int64", "got I64")
+    assert refused(path).problem == problem
 
 
-WRONG_FILES = {
-    "nope.pt": "no such file; name one that was exported",
-    "folder.pt": "is a folder; name one that was exported",
-    "model.onnx":
-        "ONNX files cannot be imported, they are for running a model; export it to pytorch or "
-        "safetensors where it came from, and import that",
-    "best.npz": "is no file from elsewhere; sample, eval and export take an .npz as it is",
-    "model.bin": "must end in .pt, .pth or .safetensors, got '.bin'; name such a file",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", list(WRONG_FILES))
-def test_files_of_another_kind(charlm, name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("nope.pt", "no such file"),
+        ("folder.pt", "is a folder"),
+        ("model.onnx", "ONNX files cannot be imported, they are for running a model"),
+        ("best.npz", "is not an exported file"),
+        ("model.bin", "must end in .pt, .pth or .safetensors, got '.bin'"),
+    ],
+)
+def test_files_of_another_kind(name, problem, tmp_path):
     (tmp_path / "folder.pt").mkdir()
-    assert charlm("import", name) == (1, "", f"charlm: {name}: {WRONG_FILES[name]}\n")
+    assert refused(tmp_path / name).problem == problem
 
 
-def test_damaged_safetensors(charlm, tmp_path):
-    writer = need("safetensors.numpy")
+def test_damaged_safetensors(tmp_path):
     path = tmp_path / "a.safetensors"
-    whole = writer.save(STATE, {"charlm": ABOUT})
+    whole = need("safetensors.numpy").save(STATE, {"charlm": ABOUT})
     for content in (b"", b"text", whole[:-1], whole + b"\0"):
         path.write_bytes(content)
-        code, out, err = charlm("import", path.name)
-        assert (code, out, err.count("\n")) == (1, "", 1)
-        assert err.startswith("charlm: a.safetensors: cannot be read (Error while deserializing: ")
-        assert err.endswith("); the file is damaged or no safetensors file\n")
+        assert refused(path).problem.startswith("cannot be read (Error while deserializing: ")
 
 
-def test_damaged_and_foreign_pytorch_files(charlm, tmp_path):
+def save_pytorch(path, state, text):
     torch = need("torch")
+    tensors = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in state.items()
+    }
+    torch.save({"state_dict": tensors} | ({} if text is None else {"charlm": text}), path)
+
+
+def test_damaged_pytorch_files(tmp_path):
     path = tmp_path / "a.pt"
-
-    def refused():
-        code, out, err = charlm("import", path.name)
-        assert (code, out, err.count("\n")) == (1, "", 1)
-        return err.removeprefix("charlm: a.pt: ").removesuffix("\n")
-
-    state = {name: torch.from_numpy(tensor) for name, tensor in STATE.items()}
-    torch.save({"state_dict": state, "charlm": ABOUT}, path)
+    save_pytorch(path, STATE, ABOUT)
     whole = path.read_bytes()
-    assert charlm("import", path.name)[0] == 0
-
     for content in (b"", b"text" * 100, whole[:-100]):
         path.write_bytes(content)
-        assert refused() == (
-            "cannot be read (File is not a zip file); the file is damaged or no checkpoint"
-        )
+        assert refused(path).problem == "cannot be read (File is not a zip file)"
     flipped = bytearray(whole)
     flipped[whole.index(STATE["output.weight"].tobytes()) + 3] ^= 1
     path.write_bytes(flipped)
     assert re.fullmatch(
-        r"cannot be read \(Bad CRC-32 for file 'a/data/\d'\); the file is damaged or no checkpoint",
-        refused(),
+        r"cannot be read \(Bad CRC-32 for file 'a/data/\d'\)", refused(path).problem
     )
     np.savez(tmp_path / "a.npz", a=np.zeros(3))
     (tmp_path / "a.npz").rename(path)
-    assert refused().endswith("; the file is damaged or no checkpoint")
+    assert refused(path).advice == "the file is damaged or no checkpoint"
 
+
+def test_foreign_pytorch_files(tmp_path):
+    torch = need("torch")
+    path = tmp_path / "a.pt"
     torch.save(torch.nn.Linear(2, 2), path)
-    assert refused() == (
-        "holds Python objects besides tensors, and loading those could run any code; save "
-        "{'state_dict': module.state_dict(), 'charlm': ...}, as docs/exchange.md shows"
+    assert refused(path).problem == (
+        "holds Python objects besides tensors, and loading those could run any code"
     )
     torch.save(torch.zeros(3), path)
-    assert refused() == "must hold a state dict, got Tensor"
-    torch.save(state, path)
-    assert refused() == NO_ENTRY
+    assert refused(path).problem == "must hold a state dict, got Tensor"
+    torch.save({"output.bias": torch.zeros(3)}, path)
+    assert refused(path).problem.startswith("has no entry 'charlm'")
     torch.save({"charlm": ABOUT}, path)
-    assert refused().startswith("7 tensors expected, 0 on disk: it lacks 'embedding.weight', ")
-    for value, told in (
+    assert refused(path).problem.startswith("7 tensors expected, 0 on disk: it lacks 'embedding.")
+    for value, kind in (
         (3, "int"),
         (torch.zeros(V, device="meta"), "a tensor without dense values"),
     ):
-        torch.save({"state_dict": state | {"output.bias": value}, "charlm": ABOUT}, path)
-        assert refused() == (
-            f"'output.bias' must be float32, float64, float16 or bfloat16, got {told}; convert it"
-        )
+        save_pytorch(path, STATE | {"output.bias": value}, ABOUT)
+        assert refused(path).problem.endswith(f"float16 or bfloat16, got {kind}")
 
 
-def test_a_run_that_cannot_be_saved_leaves_no_folder(charlm, tmp_path, monkeypatch):
-    writer = need("safetensors.numpy")
-    writer.save_file(STATE, tmp_path / "a.safetensors", {"charlm": ABOUT})
+def test_a_run_that_cannot_be_saved_leaves_no_folder(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    need("safetensors.numpy").save_file(STATE, path, {"charlm": ABOUT})
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(transfer, "save", full)
-    assert charlm("import", "a.safetensors") == (
-        1, "", "charlm: checkpoints/a/best.npz: cannot be saved (No space left on device)\n"
-    )  # fmt: skip
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    with pytest.raises(RunError, match=r"best.npz: cannot be saved \(No space left on device\)"):
+        transfer.import_run(path, tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 # The page.
@@ -602,23 +576,12 @@ PAGE = (Path(__file__).parent.parent / "docs" / "exchange.md").read_text(encodin
 
 
 def test_the_examples_of_the_page(charlm, text_file, capsys):
-    """Run every command and every Python example, and hold their numbers against charlm's."""
+    """Run every command and Python example; their numbers are charlm's."""
     for name in ("torch", "safetensors", "onnx", "onnxruntime"):
         need(name)
     text_file.write_text("The king, the ferryman and the heron.\n" * 100)
-    small = [
-        "--hidden",
-        6,
-        "--batch-size",
-        4,
-        "--seq-len",
-        8,
-        "--steps",
-        3,
-        "--name",
-        "shakespeare",
-    ]
-    assert charlm("train", text_file, *small, "--quiet")[0] == 0
+    small = ["--hidden", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 3, "--quiet"]
+    assert charlm("train", text_file, *small, "--name", "shakespeare")[0] == 0
     shell = re.findall(r"```sh\n(.*?)```", PAGE, re.S)
     commands = [line for block in shell for line in block.splitlines()]
     for command in commands:

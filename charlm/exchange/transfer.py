@@ -87,7 +87,7 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
             )
         case None if path.suffix == ".npz":
             raise ExchangeError(
-                where, "is no file from elsewhere", "sample, eval and export take an .npz as it is"
+                where, "is not an exported file", "sample, eval and export take an .npz as it is"
             )
         case None:
             raise ExchangeError(
