@@ -29,24 +29,21 @@ from hypothesis import strategies as st
 
 import charlm
 from charlm.commands import info
-from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, TextError
+from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import export_model, import_run
 from charlm.runs.check import check_run
 from charlm.runs.folder import Run
 from charlm.runs.loading import load_model
 from charlm.runs.summary import compare, summarize
-from charlm.settings.files import read_yaml, to_yaml
-from charlm.settings.resolve import resolve
-from charlm.settings.schema import FIELDS, Overrides, coerce
 from charlm.storage.history import read_history
 from charlm.terminal import printable, visible
 from charlm.text.corpus import encode_to_file, open_ids, scan
 from charlm.text.source import Source
+from charlm.training import snapshot
 from charlm.training.events import Updated
 from charlm.training.memory import need
 from charlm.training.prepare import resume_run
-from charlm.training.recovery import Trouble
 
 # Of the processor's time, and of a clock's, on a machine that is busy with something else.
 LONGEST_S, LATEST_S = 10, 3600
@@ -55,13 +52,13 @@ MOST_BYTES = 2 << 30
 
 @cache
 def folder() -> Path:
-    """Make a folder of good files: a run, a sampler of it, and its exports."""
+    """Make a folder of good files: a finished run, and one stopped between two validations."""
     # Hundreds of thousands of small files are quicker in memory, where the system has such a place.
     memory = Path("/dev/shm")
     path = Path(tempfile.mkdtemp(prefix="charlm-fuzz-", dir=memory if memory.is_dir() else None))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     (path / "text.txt").write_text("ab\ncé \x1b[1mab 한 abc\n" * 20, encoding="utf-8")
-    model = charlm.train(
+    charlm.train(
         path / "text.txt", checkpoints=path, name="good", hidden=2, layers=1, embedding=2,
         batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
     )  # fmt: skip
@@ -71,11 +68,8 @@ def folder() -> Path:
     )  # fmt: skip
     for event in stopped:
         if isinstance(event, Updated):
-            # Between validations: it keeps the state to go back to beside its own.
+            # Between validations: its good state is good.npz.
             stopped.stop()
-    sampler = model.sampler(start="ab", streams=2, seed=1, scored=True, stop=("c", "bé"))
-    sampler.write(5)
-    sampler.save(path / "sampler.npz")
     return path
 
 
@@ -117,37 +111,22 @@ def checkpoint(content: bytes) -> str:
     return "a model"
 
 
-def sampler(content: bytes) -> str:
-    """As `load_sampler` goes on with it."""
-    trained = good_model()
-    model = charlm.LanguageModel(trained, folder())
-    try:
-        model.load_sampler(put(content, "input.npz")).write(3)
-    except CheckpointError as error:
-        return outcome(error)
-    return "a sampler"
-
-
-def run(content: bytes) -> str:
-    """As `charlm info --check` sees it, and as a resume goes on with it, and goes back."""
+def run(given: tuple[str, bytes]) -> str:
+    """As `charlm info --check` checks it, and as a resume continues it and rolls it back."""
+    name, content = given
     here = folder() / "resumed"
-    here.mkdir(exist_ok=True)
-    shutil.copy(folder() / "good" / "ids.bin", here / "ids.bin")
-    (here / "last.npz").write_bytes(content)
-    assert all("\n" not in printable(q.text) for q in check_run(str(here), folder()))
-    beginning = None
+    shutil.copytree(folder() / "stopped", here, dirs_exist_ok=True)
+    (here / name).write_bytes(content)
+    assert all("\n" not in printable(found.text) for found in check_run(str(here), folder()))
     try:
-        beginning = resume_run(Run(here))
-        trainer = beginning.trainer
+        trainer = resume_run(Run(here)).trainer
         if need(trainer.config, trainer.vocabulary.size).total < 1 << 26:
             trainer.update()
             trainer.validate()
             trainer.sample(3)
-            trainer._roll_back(Trouble("the loss explodes,", "here"))
+            snapshot.roll_back(trainer)
     except CharlmError as error:
         return outcome(error)
-    finally:
-        (here / "lock").unlink(missing_ok=True)
     return "a run"
 
 
@@ -188,28 +167,6 @@ def text(given: tuple[bytes, str]) -> str:
     return "its ids"
 
 
-def config(content: bytes) -> str:
-    """As `charlm train --config` reads it: settings that can be written and read again."""
-    path = put(content, "input.yaml")
-    try:
-        resolved = resolve([read_yaml(path)]).config
-    except ConfigError as error:
-        return outcome(error)
-    path.write_text(to_yaml(resolved), encoding="utf-8")
-    assert resolve([read_yaml(path)]).config == resolved
-    return "settings"
-
-
-def setting(given: tuple[str, Any]) -> str:
-    """As `--set` and Python give it."""
-    key, value = given
-    try:
-        resolve([Overrides("--set", {key: coerce("--set", key, value)})])
-    except ConfigError as error:
-        return outcome(error)
-    return "settings"
-
-
 def history(content: bytes) -> str:
     """As `charlm info` reads a run's history."""
     try:
@@ -229,24 +186,27 @@ def shown(given: str) -> str:
     return "a text"
 
 
+def content_of(path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Return all that loading gives; raises CheckpointError."""
+    trained = load_model(path)
+    return trained.model.parameters.flat.tobytes(), trained.description.as_dict()
+
+
 def spoiled(path: Path, step: int = 1) -> Counter[str]:
     """Feed every truncation of a checkpoint and every flipped bit, or every `step`-th of them.
 
     What is loaded is exactly the model, or nothing is.
     """
     whole, outcomes = path.read_bytes(), Counter[str]()
-    model, vocabulary, config, meta = load_model(path)
-    expected = model.parameters.flat.tobytes(), vocabulary.as_dict(), config, meta
-    input_ = folder() / "input.npz"
+    expected, input_ = content_of(path), folder() / "input.npz"
 
     def feed(content: bytes) -> None:
         input_.write_bytes(content)
         try:
-            model, vocabulary, config, meta = load_model(input_)
+            found = content_of(input_)
         except CheckpointError as error:
             outcomes[outcome(error)] += 1
             return
-        found = model.parameters.flat.tobytes(), vocabulary.as_dict(), config, meta
         assert found == expected
         outcomes["the same model"] += 1
 
@@ -294,7 +254,6 @@ ENCODINGS = [
     *["utf-8"] * 6, "byte", "latin-1", "cp1252", "cp949", "utf-16", "utf-16-le", "utf-32", "utf-7",
     "ascii", "shift_jis", "iso2022_jp", "gb18030", "utf-8-sig", "big5hkscs",
 ]  # fmt: skip
-KEYS = [*FIELDS, "train.", "x", "", "train.lr", "a.b.c", "\x1b"]
 
 
 class Kind(NamedTuple):
@@ -308,21 +267,16 @@ def of_run(rng: Random) -> bytes:
     return mutations.checkpoint(rng, folder() / "good" / rng.choice(["best.npz", "last.npz"]))
 
 
-def of_training(rng: Random) -> bytes:
-    return mutations.checkpoint(rng, folder() / rng.choice(["good", "stopped"]) / "last.npz")
+def of_training(rng: Random) -> tuple[str, bytes]:
+    name = rng.choice(["last.npz", "good.npz"])
+    return name, mutations.checkpoint(rng, folder() / "stopped" / name)
 
 
 KINDS = {
     "checkpoint": Kind(of_run, checkpoint),
-    "sampler": Kind(lambda rng: mutations.checkpoint(rng, folder() / "sampler.npz"), sampler),
     "run": Kind(of_training, run),
     "import": Kind(exported, import_),
     "text": Kind(lambda rng: (mutations.text(rng), rng.choice(ENCODINGS)), text),
-    "config": Kind(mutations.yaml, config),
-    "setting": Kind(
-        lambda rng: (rng.choice(KEYS), rng.choice([mutations.value(rng), mutations.words(rng, 9)])),
-        setting,
-    ),
     "history": Kind(mutations.history, history),
     "shown": Kind(lambda rng: mutations.words(rng, 60), shown),
 }

@@ -27,25 +27,6 @@ NUMBERS = [0, 1, 255, 2**31 - 1, 2**32 - 1, 2**63, 2**64 - 1]
 GOOD_TEXT = (
     "First line.\r\nSecond: naïve café, 한국어, 🙂\n\ttabbed \x1b[1mbold\x1b[0m\rlone\n".encode()
 )
-GOOD_YAML = b"""preset: tiny
-data:
-  path: [a.txt, 'b.txt']
-  validation: 0.2
-model: {cell: gru, layers: 3, hidden: 0x10, embedding: one-hot}
-train:
-  steps: 1_000  # updates
-  learning_rate: 1e-3
-  nesterov: no
-  seq_len: full
-"""
-YAML = [
-    b"&a ", b"*a", b"<<: *a", b"!!python/object/apply:os.system [id]", b"!!binary |\n", b"!!float ",
-    b"!!int ", b"!!bool ", b"!!timestamp ", b"2001-99-99", b"!!set {", b"!!omap ", b"!x ", b"? ",
-    b"- ", b"[", b"]", b"{", b"}", b": ", b"\n", b"  ", b"'", b'"', b"|\n", b">\n", b"%YAML 9.9\n",
-    b"---\n", b"...\n", b"~", b".inf", b".nan", b"0x" + b"f" * 4000, b"9" * 5000, b"1:99:99",
-    b"[" * 1200, b"- " * 900, b"\x00", b"\x85", b"\xff", b"\xef\xbb\xbf", b"train:\n", b"hidden: ",
-    b"steps: 5\n", b"preset: ", b"a" * 3000, b"#", b"@", b"`", b"\t",
-]  # fmt: skip
 # Where characters of one kind begin and end: plain, control, accented, Hangul, surrogate, emoji.
 RANGES = [(32, 126), (0, 31), (127, 255), (0x300, 0x36F), (0x2000, 0x206F), (0xAC00, 0xD7A3),
           (0xD800, 0xDFFF), (0xE000, 0xFFFF), (0x1F300, 0x1F6FF), (0x10000, 0x10FFFF)]  # fmt: skip
@@ -254,15 +235,6 @@ def text(rng: Random) -> bytes:
             return words(rng, 80).encode("latin-1", "replace")
         case _:
             return rng.choice([b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]) + GOOD_TEXT
-
-
-def yaml(rng: Random) -> bytes:
-    """Settings that something was done to."""
-    content = bytearray(GOOD_YAML)
-    for _ in range(rng.randint(0, 3)):
-        k = at(rng, len(content))
-        content[k : k + rng.choice([0, 0, 1, 5, 20])] = rng.choice(YAML)
-    return changed_bytes(rng, bytes(content)) if rarely(rng, 2) else bytes(content)
 
 
 def history(rng: Random) -> bytes:

@@ -17,7 +17,8 @@ from charlm.errors import CheckpointError
 from charlm.exchange.transfer import import_run
 from charlm.runs.folder import Run
 from charlm.storage import checkpoint as storage
-from charlm.storage.checkpoint import load
+from charlm.storage.checkpoint import load, save
+from charlm.training import snapshot
 from charlm.training.prepare import resume_run
 
 FORMATS = Path(__file__).parent / "formats"
@@ -50,15 +51,6 @@ def test_old_models_predict_what_they_did(version, cell):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_old_samplers_go_on(version):
-    here = FORMATS / str(version)
-    sampler = charlm.load(here / "lstm.npz").load_sampler(here / "sampler.npz")
-    assert (sampler.start, sampler.stop, sampler.counts) == ("ab", ("한",), [4, 6])
-    assert sampler.write(8) == ["", "b🙂,🙂 🙂,a"]
-    assert sampler.log_probs.tolist() == pytest.approx([-8.86383963, -30.56221747], abs=1e-4)
-
-
-@pytest.mark.parametrize("version", VERSIONS)
 def test_old_runs_go_on(version, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(FORMATS / str(version) / "run", folder)
@@ -69,6 +61,24 @@ def test_old_runs_go_on(version, tmp_path):
     assert (trainer.progress.step, trainer.steps) == (40, 42)
     assert 1 < trainer.update().loss < 3
     Run(folder).release()
+
+
+def test_a_good_state_inside_is_left_alone(tmp_path):
+    """Some of format 1 hold it as `good/` members; the run's own state is good enough."""
+    folder = tmp_path / "run"
+    shutil.copytree(FORMATS / "1" / "run", folder)
+    run = Run(folder)
+    old = load(run.last)
+    counters = {key: old.meta[key] for key in ("progress", "plateau")}
+    inside = {f"good/{name}": array * 0 for name, array in old.arrays.items()}
+    save(run.last, dict(old.arrays) | inside, {**old.meta, "good": counters})
+    trainer = resume_run(run, steps=42).trainer
+    trainer.update()
+    snapshot.roll_back(trainer)
+    assert trainer.progress.step == 40
+    for name, view in trainer.model.parameters.views.items():
+        assert (view == old.arrays[name]).all()
+    run.release()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -18,7 +19,7 @@ import fuzz
 import mutations
 import numpy as np
 import pytest
-from test_sample_command import VOCABULARY, finish, write_checkpoint
+from helpers import ROOT, VOCABULARY, write_checkpoint
 
 import charlm as library
 from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError, TextError
@@ -32,9 +33,6 @@ from charlm.terminal import argument, brief, printable, visible
 from charlm.text.corpus import encode_to_file, file_sha256, scan
 from charlm.text.source import Source
 from charlm.training.prepare import resume_run
-from charlm.training.recovery import Trouble
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("kind", list(fuzz.KINDS))
@@ -102,11 +100,11 @@ W = "output.W.npy"
 ATTACKS = {
     "pickled array": (
         lambda path: {"members": {W: npy(np.array([Trap(path.parent / "trapped")], object))}},
-        "'output.W.npy' is no plain array",
+        "'output.W.npy' is not a plain array",
     ),
     "pickled member": (
         lambda path: {"members": {W: pickle.dumps(Trap(path.parent / "trapped"))}},
-        "'output.W.npy' is no array",
+        "'output.W.npy' is not a plain array",
     ),
     "pickled description": (
         lambda path: {"meta": {"config": None}},
@@ -148,11 +146,11 @@ ATTACKS = {
     ),
     "columns first": (
         lambda _: {"members": {W: npy(np.asfortranarray(np.zeros((9, 8), np.float32)))}},
-        "'output.W.npy' is no plain array",
+        "'output.W.npy' is not a plain array",
     ),
     "structured": (
         lambda _: {"members": {W: npy(np.zeros(3, [("a", "f4"), ("b", "i4")]))}},
-        "'output.W.npy' is no plain array",
+        "'output.W.npy' is not a plain array",
     ),
     "not a number": (
         lambda _: {"members": {W: npy(np.full((9, 8), np.nan, np.float32))}},
@@ -183,10 +181,6 @@ ATTACKS = {
         lambda _: {"meta": {"vocabulary": {"symbols": "\n .abcde\udc9b", "start": "\n"}}},
         "holds no valid vocabulary; the file is damaged",
     ),
-    "a description of many values": (
-        lambda _: {"meta": {"x": [0] * 300_000}},
-        "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
-    ),
     "a large description": (
         lambda _: {"meta": {"x": "x" * MOST_META_BYTES}},
         "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
@@ -195,11 +189,14 @@ ATTACKS = {
         lambda _: {"meta": {"x": json.loads("[" * 900 + "]" * 900)}},
         None,
     ),
-    "a saved sampler": (
-        lambda _: {"meta": {"kind": "sampler"}},
-        "is a saved sampler and holds no model; name the checkpoint that it was drawn from, and go "
-        "on with it from Python: charlm.load(CHECKPOINT).load_sampler(FILE)",
-    ),
+}  # fmt: skip
+
+
+# Their description can be read all the same.
+DESCRIBED = {
+    "pickled array", "pickled member", "a million million numbers", "fewer numbers than it says",
+    "another type", "whole numbers", "columns first", "structured", "not a number", "infinite",
+    "too large to multiply", "settings of a giant",
 }  # fmt: skip
 
 
@@ -227,23 +224,23 @@ def test_hostile_checkpoints(charlm, attack, tmp_path):
         library.load(path)
     assert message in str(error.value)
     assert sorted(q.name for q in tmp_path.iterdir()) == ["m.npz", "t.txt"]
+    # Where only the weights are bad, it can still be described.
     code, _, err = charlm("info", path)
-    assert code in (0, 1)
-    assert "Traceback" not in err
+    assert code == 0 or (code, err.count("\n")) == (1, 1)
+    assert (code == 0) == (attack in DESCRIBED)
 
 
 def test_a_deeper_description_is_refused(tmp_path):
     path = tmp_path / "m.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("meta.json", "[" * 100_000)
-    with pytest.raises(CheckpointError, match=r"'meta.json' is nested too deep"):
+    with pytest.raises(CheckpointError, match="cannot be read \\(maximum recursion depth"):
         read_meta(path)
 
 
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
-    for meta in ({"x": "x" * MOST_META_BYTES}, {"x": [0] * 300_000}):
-        with pytest.raises(CheckpointError, match="cannot be saved, its description would have"):
-            save(tmp_path / "m.npz", {}, meta)
+    with pytest.raises(CheckpointError, match="cannot be saved, its description would have"):
+        save(tmp_path / "m.npz", {}, {"x": "x" * MOST_META_BYTES})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,19 +256,18 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
     make(tmp_path / "checkpoints" / "a" / "last.npz")
     write_checkpoint(tmp_path / "checkpoints" / "b" / "best.npz")
     make(tmp_path / "checkpoints" / "b" / "history.jsonl")
-    for name in ("t", "f.pt", "f.safetensors", "c.yaml", "config.yaml"):
+    for name in ("t", "f.pt", "f.safetensors"):
         make(tmp_path / name)
     (tmp_path / "v.txt").write_text("abc\n" * 900)
     for arguments in (
         ["sample", "a"], ["info", "a"], ["eval", "a", "v.txt"], ["export", "a", "--to", "onnx"],
         ["train", "--resume", "--name", "a"], ["info", "b"], ["train", "t"], ["eval", "b", "t"],
-        ["train", "v.txt", "--config", "c.yaml"], ["train", "v.txt"], ["import", "f.pt"],
-        ["import", "f.safetensors"], ["train", "v.txt", "--init-from", "a"],
+        ["import", "f.pt"], ["import", "f.safetensors"], ["train", "v.txt", "--init-from", "a"],
     ):  # fmt: skip
         code, out, err = charlm(*arguments)
         assert (code, out, err.count("\n")) == (1, "", 1), (arguments, err)
-        assert "no ordinary file" in err or "no such file" in err, (arguments, err)
-    assert "no ordinary file" in charlm("info")[1]
+        assert re.search("not a regular file|no ordinary file|no such file", err), (arguments, err)
+    assert "not a regular file" in charlm("info")[1]
 
 
 MEASURE = """
@@ -337,12 +333,10 @@ def one_over_the_other(path: Path) -> None:
 
 
 def described_at_length(path: Path) -> None:
-    """As many values and as wide a text as a description may have."""
+    """As many values as a description may have, and as wide a text."""
     write_checkpoint(path)
-    repack(
-        path,
-        meta={"x": [{} for _ in range(99_000)], "y": "🙂", "z": "z" * (MOST_META_BYTES - 500_000)},
-    )
+    count = (MOST_META_BYTES - 10_000) // len(", {}")
+    repack(path, meta={"x": [{} for _ in range(count)], "y": "🙂"})
 
 
 def compressed(path: Path) -> None:
@@ -401,7 +395,7 @@ RUNS = {
     ),
     "no preset": (lambda m: m["config"].update(preset=[]), "preset must be a text, got []"),
     "no progress": (lambda m: m.pop("progress"), "lacks its progress; it is no last.npz"),
-    "other progress": (lambda m: m["progress"].update(x=1), "lacks its progress; it is no last.npz"),
+    "other progress": (lambda m: m["progress"].update(x=1), "its progress.x is 1; the file is damaged"),
     "a step of words": (lambda m: m["progress"].update(step="x"), "its progress.step is 'x'"),
     "half a step": (lambda m: m["progress"].update(step=0.5), "its progress.step is 0.5"),
     "a step before": (lambda m: m["progress"].update(step=-1), "its progress.step is -1"),
@@ -549,12 +543,12 @@ def test_patterns_that_are_none(charlm, pattern, tmp_path):
 def test_a_start_text_that_never_ends(tmp_path):
     write_checkpoint(tmp_path / "checkpoints" / "verse" / "best.npz")
     with open("/dev/zero", "rb") as endless:
-        code, out, err = finish(tmp_path, "--start", "-", stdin=endless)
-    assert (code, out) == (1, b"")
-    assert err == (
-        "charlm: --start: stdin gives more than 16,777,216 bytes; pass the end of it alone, such as "
-        "with tail -c 10000\n"
-    )
+        process = subprocess.run(
+            [sys.executable, "-m", "charlm", "sample", "--start", "-"], stdin=endless, cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr.startswith("charlm: --start: stdin gives more than 16,777,216 bytes; ")
 
 
 def test_a_history_of_anything(tmp_path):
@@ -565,63 +559,6 @@ def test_a_history_of_anything(tmp_path):
     (tmp_path / "h").mkdir()
     with pytest.raises(RunError, match="cannot be read"):
         read_history(tmp_path / "h")
-
-
-# The state that a run goes back to
-
-
-def good(name, q):
-    return lambda: {"members": {f"good/{name}.npy": npy(q)}}
-
-
-GOOD = {
-    "as it was": (dict, None),
-    "a loss that explodes": (
-        lambda: {"meta": {"progress": {"step": 3, "loss_sum": 1e30, "loss_count": 3}}}, None,
-    ),
-    "no counters": (lambda: {"meta": {"good": None}}, "lacks its progress; it is no last.npz"),
-    "other counters": (
-        lambda: {"meta": {"good": {"progress": {"step": -1}, "plateau": {}}}},
-        "its progress.step is -1; the file is damaged",
-    ),
-    "another shape": (
-        good("output.b", np.zeros(3, np.float32)), "'good/output.b' is float32 (3,) on disk, float32",
-    ),
-    "not a number": (
-        good("state/0.h", np.full((8, 4), np.nan, np.float32)),
-        "'good/state/0.h' holds numbers that are not finite; the file is damaged",
-    ),
-    "rollbacks that are none": (
-        lambda: {"meta": {"recovery": {"first": 3.0, "above": 0, "rollbacks": -3}}},
-        "its recovery.rollbacks is -3; the file is damaged",
-    ),
-    "a first loss that is none": (
-        lambda: {"meta": {"recovery": {"first": [], "above": 0, "rollbacks": 0}}},
-        "its recovery.first is []; the file is damaged",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", list(GOOD))
-def test_a_good_state_is_checked_before_it_is_needed(text_file, tmp_path, case):
-    training = library.start(
-        text_file, checkpoints=tmp_path, name="a", hidden=8, layers=1, batch_size=4, seq_len=8,
-        steps=60, validate_every=20,
-    )  # fmt: skip
-    for event in training:
-        if getattr(event, "characters", 0) and event.step == 3:
-            training.stop()
-    path = tmp_path / "a" / "last.npz"
-    change, message = GOOD[case]
-    repack(path, **change())
-    assert any(name.startswith("good/") for name in load(path).arrays)
-    if message is None:
-        again = library.resume("a", checkpoints=tmp_path)
-        assert again._trainer._roll_back(Trouble("it explodes,", "")).to == 0
-        return
-    with pytest.raises(CheckpointError) as error:
-        library.resume("a", checkpoints=tmp_path)
-    assert str(error.value).startswith(f"{path}: {message}")
 
 
 # Python's callers
@@ -705,30 +642,6 @@ def test_spoiled_weights_are_found_out(model, tmp_path):
         spoiled.sample(3)
 
 
-def test_a_sampler_of_giants_is_refused(model, tmp_path):
-    """Before there is one: the width of its state is held against the file's."""
-    sampler = model.sampler(seed=1)
-    sampler.save(tmp_path / "s.npz")
-    checkpoint = load(tmp_path / "s.npz")
-    arrays = dict(checkpoint.arrays) | {"last": np.zeros(30_000, np.intp)}
-    meta = dict(checkpoint.meta)
-    meta |= {"counts": [0] * 30_000, "ended": [False] * 30_000, "tails": [""] * 30_000}
-    save(tmp_path / "s.npz", arrays, meta)
-    with pytest.raises(
-        CheckpointError, match=r"'state/0.h' is float32 \(8, 1\) on disk, float32 \(8, 30000\)"
-    ):
-        model.load_sampler(tmp_path / "s.npz")
-
-
-def test_a_state_that_is_not_finite_is_refused(model, tmp_path):
-    model.sampler(seed=1).save(tmp_path / "s.npz")
-    checkpoint = load(tmp_path / "s.npz")
-    state = np.full_like(checkpoint.arrays["state/0.h"], np.nan)
-    save(tmp_path / "s.npz", dict(checkpoint.arrays) | {"state/0.h": state}, checkpoint.meta)
-    with pytest.raises(CheckpointError, match=r"'state/0.h' holds numbers that are not finite"):
-        model.load_sampler(tmp_path / "s.npz")
-
-
 # What is shown
 
 
@@ -740,7 +653,7 @@ def test_escapes():
     assert brief({"a": [1, {"b": [[[2]]]}]}) == "{'a': [1, {'b': [...]}]}"
     assert brief("x" * 500) == "'" + "x" * 37 + "..." + "x" * 38 + "'"
     assert brief(10**5000) == "a huge number"
-    assert str(ConfigError("a\x1b\nb")) == r"a\x1b\nb"
+    assert str(ConfigError("a\x1b", "\nb")) == r"a\x1b: \nb"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the quotes are those of bash")

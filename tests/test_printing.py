@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import VERSE, shown_on
-from test_sample_command import write_checkpoint
+from helpers import write_checkpoint
 
 import charlm as library
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary

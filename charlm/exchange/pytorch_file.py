@@ -18,7 +18,7 @@ from charlm.errors import CheckpointError, ExchangeError
 from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format
 from charlm.exchange.tensors import Stored, Tensor
-from charlm.storage.archive import OpenArchive
+from charlm.storage.checkpoint import opened_archive
 from charlm.types import Array
 
 # Tensors may share their numbers, as tied weights do; one of stride 0 may claim any size.
@@ -46,7 +46,7 @@ def read(path: Path) -> Stored:
         CheckpointError: it is damaged, or was not written by torch.save.
     """
     torch = require("torch", Format.PYTORCH, path, ExchangeError)
-    with OpenArchive(path) as archive, warnings.catch_warnings():
+    with opened_archive(path) as archive, warnings.catch_warnings():
         # What a damaged pickle causes warnings about is an error in a moment.
         warnings.simplefilter("ignore")
         # torch.load itself reads over a flipped byte.

@@ -22,7 +22,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -43,6 +43,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 # An array is read in pieces of so many bytes.
 _PIECE_BYTES = 1 << 20
 _DTYPES = ("<f4", "<f8", "<i4", "<i8")
+
+# An array's shape and type.
+_Header: TypeAlias = tuple[tuple[int, ...], "np.dtype[Any]"]
 
 
 class Checkpoint(NamedTuple):
@@ -126,25 +129,37 @@ def opened(path: Path) -> Iterator["OpenCheckpoint"]:
         CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format;
             also where what is read of it inside turns out to be.
     """
+    with opened_archive(path) as archive:
+        yield OpenCheckpoint(path, archive)
+
+
+@contextmanager
+def opened_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a ZIP archive whose members are uncompressed and do not overlap; raises as `opened`."""
     try:
         with open_file(path) as file, zipfile.ZipFile(reader := _Reader(file)) as archive:
             reader.most = file.seek(0, 2)
-            yield OpenCheckpoint(path, archive, reader.most)
+            infos = archive.infolist()
+            if len({info.filename for info in infos}) < len(infos):
+                raise ValueError("it holds two members of one name")
+            for info in infos:
+                if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+                    raise ValueError(f"'{info.filename}' is compressed")
+            if sum(info.file_size for info in infos) > reader.most:
+                raise ValueError("its members are larger than the file")
+            yield archive
     except CharlmError:
         raise
     except FileNotFoundError:
-        raise CheckpointError(
-            path, "no such checkpoint", "train one first, or name another"
-        ) from None
+        advice = "train one first, or name another"
+        raise CheckpointError(path, "no such checkpoint", advice) from None
     except IsADirectoryError:
         raise CheckpointError(path, "is a folder", "name a file in it") from None
     except OSError as error:
         raise CheckpointError(path, f"cannot be read ({error.strerror or error})") from None
     except _DAMAGE as error:
-        reason = str(error)[:_MOST_REASON]
-        raise CheckpointError(
-            path, f"cannot be read ({reason})", "the file is damaged or no checkpoint"
-        ) from None
+        problem = f"cannot be read ({str(error)[:_MOST_REASON]})"
+        raise CheckpointError(path, problem, "the file is damaged or no checkpoint") from None
 
 
 # What zipfile, json and NumPy raise on arbitrary bytes.
@@ -176,17 +191,9 @@ class OpenCheckpoint:
         names: of all arrays.
     """
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, nbytes: int) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self._archive = path, archive
-        infos = archive.infolist()
-        members = [info.filename for info in infos]
-        if len(set(members)) < len(members):
-            raise ValueError("it holds two members of one name")
-        for info in infos:
-            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
-                raise ValueError(f"'{info.filename}' is compressed")
-        if sum(info.file_size for info in infos) > nbytes:
-            raise ValueError("its members are larger than the file")
+        members = archive.namelist()
         self.meta = self._read_meta(members)
         names = self.meta.get("arrays")
         self.names: list[str] = names if isinstance(names, list) else []
@@ -250,7 +257,7 @@ class OpenCheckpoint:
             raise ValueError(f"'{member.name}' is larger than it says")
 
 
-def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
+def _read_header(member: IO[bytes]) -> _Header:
     """Read an array's shape and type; raises ValueError where it is not a plain array."""
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -267,12 +274,7 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
     return shape, dtype
 
 
-def _compare(
-    path: Path,
-    name: str,
-    found: tuple[tuple[int, ...], "np.dtype[Any]"] | None,
-    shape: tuple[int, ...],
-) -> None:
+def _compare(path: Path, name: str, found: _Header | None, shape: tuple[int, ...]) -> None:
     """Compare an array's shape and type with what is needed; raises as `Checkpoint.array`."""
     if found is None:
         raise CheckpointError(path, f"lacks '{name}'", "the file is damaged")

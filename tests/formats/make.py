@@ -42,11 +42,6 @@ def main() -> None:
                 embedding=2, batch_size=2, seq_len=4, steps=40, validation=0.2,
             )  # fmt: skip
             keep(model.path, kept / f"{cell}.npz")
-        model = charlm.load("lstm", checkpoints=folder)
-        sampler = model.sampler(start="ab", streams=2, seed=5, scored=True, stop=["한"])
-        sampler.write(6)
-        sampler.save(kept / "sampler.npz")
-        print(sampler.write(8), sampler.log_probs)
         (kept / "run").mkdir()
         keep(folder / "lstm" / "last.npz", kept / "run" / "last.npz")
         shutil.copy(folder / "lstm" / "ids.bin", kept / "run" / "ids.bin")
