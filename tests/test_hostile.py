@@ -584,9 +584,9 @@ def model(tmp_path_factory):
         ({"seed": -1}, "seed: must be at least 0, got -1"),
         ({"seed": "x"}, "seed: must be a whole number, got 'x'"),
         ({"streams": 0}, "streams: must be at least 1, got 0"),
-        ({"start": b"ab"}, "start, stop: must be texts"),
-        ({"start": None}, "start, stop: must be texts"),
-        ({"stop": [3]}, "start, stop: must be texts"),
+        ({"start": b"ab"}, "start, stop: must be strings"),
+        ({"start": None}, "start, stop: must be strings"),
+        ({"stop": [3]}, "start, stop: must be strings"),
     ],
 )  # fmt: skip
 def test_careless_samplers(model, options, message):
