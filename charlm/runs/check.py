@@ -15,11 +15,11 @@ from charlm.nn.model import shapes
 from charlm.runs.description import Description, parse_description
 from charlm.runs.folder import Run, is_run
 from charlm.runs.training_text import is_intact
-from charlm.settings.files import read_yaml
+from charlm.settings.files import parse_yaml
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import Overrides
 from charlm.storage.atomic import temporary_of
 from charlm.storage.checkpoint import load
+from charlm.storage.files import open_file
 from charlm.storage.history import read_history
 from charlm.storage.lock import holder
 from charlm.terminal import argument
@@ -131,9 +131,10 @@ def _text(run: Run, last: Description) -> Iterator[Finding]:
 def _config(run: Run, known: Description) -> Finding:
     name, advice = run.config.name, "a resume uses the checkpoint's settings"
     try:
-        written = read_yaml(run.config)
-        # As the checkpoint's, the file's settings are final.
-        config = resolve([Overrides(written.source, written.settings)]).config
+        with open_file(run.config) as file:
+            config = resolve([parse_yaml(str(run.config), file.read())]).config
+    except OSError as error:
+        return Finding(name, "note", f"cannot be read ({error.strerror or error}); {advice}")
     except CharlmError as error:
         return Finding(name, "note", f"{_told(error)}; {advice}")
     if config != known.config:

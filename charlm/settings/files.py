@@ -31,21 +31,21 @@ def read_yaml(path: Path) -> Overrides:
         ConfigError: the file cannot be read, is not YAML, or has an unknown key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, f"is not UTF-8 (byte {error.start})") from None
+        file = path.read_bytes()
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise ConfigError(path, f"cannot be read ({why})") from None
-    return parse_yaml(str(path), text)
+    return parse_yaml(str(path), file)
 
 
-def parse_yaml(source: str, text: str) -> Overrides:
-    """Return the settings in the text of a configuration file; see `read_yaml`."""
+def parse_yaml(source: str, file: bytes) -> Overrides:
+    """Return the settings in the bytes of a configuration file; see `read_yaml`."""
     import yaml
 
     try:
-        content = yaml.safe_load(text)
+        content = yaml.safe_load(file.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(source, f"is not UTF-8 (byte {error.start})") from None
     except Exception as error:
         # Not only YAMLErrors: a date of month 99 is a ValueError, deep nesting a RecursionError.
         mark = getattr(error, "problem_mark", None)

@@ -206,11 +206,7 @@ FIELDS: Mapping[str, dataclasses.Field[Any]] = {
 # The dotted key of each setting's short name, which is unique.
 KEYS: Mapping[str, str] = {setting.name: key for key, setting in FIELDS.items()}
 LENGTHS = ("train.steps", "train.epochs", "train.minutes")
-_TYPES = {
-    f"{section}.{name}": hint
-    for section, cls in SECTIONS.items()
-    for name, hint in typing.get_type_hints(cls).items()
-}
+_TYPES = typing.get_type_hints(Settings)
 _UNIONS = (typing.Union, types.UnionType)
 # Options of `charlm train` whose names are not those of their settings.
 _OPTIONS = {"lr": "train.learning_rate"}
@@ -283,7 +279,7 @@ def coerce(source: str, key: str, value: Any) -> Any:
     """
     if key not in FIELDS:
         raise ConfigError(source, f"unknown key {brief(key)}", nearest(key, FIELDS))
-    hint = _TYPES[key]
+    hint = _TYPES[FIELDS[key].name]
     kinds = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     literals = [kind for kind in kinds if typing.get_origin(kind) is Literal]
     words = [word for kind in literals for word in typing.get_args(kind)]
