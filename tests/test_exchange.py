@@ -13,7 +13,7 @@ from checks import relative_error
 from charlm.environment import require
 from charlm.errors import CharlmError, ExchangeError, RunError
 from charlm.exchange import onnx_file, transfer
-from charlm.exchange.description import Description, to_text
+from charlm.exchange.description import to_text
 from charlm.exchange.formats import Format, format_of
 from charlm.exchange.layout import shapes, to_state_dict
 from charlm.nn.functions import softmax
@@ -211,7 +211,7 @@ def test_other_precisions_become_float32(to, dtype, tmp_path):
     trained = network("lstm", 4, 2)
     ours = to_state_dict(trained.config.model, trained.model.parameters.copies())
     converted = {k: torch.from_numpy(v).to(getattr(torch, dtype)) for k, v in ours.items()}
-    about = to_text(Description(trained.config, trained.vocabulary))
+    about = to_text(trained.config, trained.vocabulary)
     path = tmp_path / f"a{to.suffix}"
     if to is Format.PYTORCH:
         torch.save({"state_dict": converted, "charlm": about}, path)
@@ -407,10 +407,9 @@ def test_extras_are_those_of_pyproject():
 
 # What is refused on the way in; the files are written by the libraries themselves.
 
-STATE = to_state_dict(
-    network("lstm", 4, 1).config.model, network("lstm", 4, 1).model.parameters.copies()
-)
-ABOUT = to_text(Description(network("lstm", 4, 1).config, network("lstm", 4, 1).vocabulary))
+SMALL = network("lstm", 4, 1)
+STATE = to_state_dict(SMALL.config.model, SMALL.model.parameters.copies())
+ABOUT = to_text(SMALL.config, SMALL.vocabulary)
 
 
 def without(*names):

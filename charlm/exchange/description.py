@@ -6,9 +6,9 @@ Of the settings it has the model's only; the text and the training are not expor
 """
 
 import json
-from typing import Any, NamedTuple
 
 from charlm.errors import ExchangeError
+from charlm.runs.description import Description
 from charlm.settings.files import from_dict
 from charlm.settings.schema import Config
 from charlm.terminal import brief
@@ -18,22 +18,10 @@ KEY = "charlm"
 FORMAT = 1
 
 
-class Description(NamedTuple):
-    """What is needed to use the tensors."""
-
-    config: Config
-    vocabulary: Vocabulary
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """Return it in the form in which a checkpoint holds it."""
-        model = self.config.as_dict()["model"]
-        return {"config": {"model": model}, "vocabulary": self.vocabulary.as_dict()}
-
-
-def to_text(description: Description) -> str:
+def to_text(config: Config, vocabulary: Vocabulary) -> str:
     """Return the JSON text, in ASCII."""
-    return json.dumps({"format": FORMAT, **description.meta})
+    model = {"model": config.as_dict()["model"]}
+    return json.dumps({"format": FORMAT, "config": model, "vocabulary": vocabulary.as_dict()})
 
 
 def from_text(text: object, where: str) -> Description:
@@ -71,6 +59,7 @@ def from_text(text: object, where: str) -> Description:
             "update charlm",
         )
     return Description(
-        from_dict(where, {"model": model}),
-        Vocabulary.from_dict(vocabulary if isinstance(vocabulary, dict) else {}, where),
+        kind="best",
+        config=from_dict(where, {"model": model}),
+        vocabulary=Vocabulary.from_dict(vocabulary if isinstance(vocabulary, dict) else {}, where),
     )

@@ -4,6 +4,7 @@ checkpoint -> state dict -> .pt, .safetensors or .onnx
 .pt or .safetensors -> state dict, checked -> checkpoints/<name>/best.npz
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from charlm import environment
 from charlm.errors import ExchangeError, RunError
 from charlm.exchange import onnx_file, pytorch_file, safetensors_file
-from charlm.exchange.description import Description, from_text, to_text
+from charlm.exchange.description import from_text, to_text
 from charlm.exchange.formats import Format, format_of
 from charlm.exchange.layout import from_state_dict, shapes, to_state_dict
 from charlm.exchange.tensors import checked
@@ -39,7 +40,7 @@ def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False
         raise ExchangeError(out, "exists", "replace it with --force, or name another with --out")
     model = trained.config.model
     tensors = to_state_dict(model, trained.model.parameters.copies())
-    about = to_text(Description(trained.config, trained.vocabulary))
+    about = to_text(trained.config, trained.vocabulary)
     match to:
         case Format.PYTORCH:
             content = pytorch_file.encode(tensors, about)
@@ -112,15 +113,10 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
             "its weights are too large to compute with in float32",
             "take weights from before the training diverged",
         )
-    meta = {
-        "kind": "best",
-        **description.meta,
-        "imported": path.name,
-        "versions": environment.versions(),
-    }
+    description = replace(description, imported=path.name, versions=environment.versions())
     run = create(checkpoints, path.stem if name is None else name)
     try:
-        save(run.best, arrays, meta)
+        save(run.best, arrays, description.as_dict())
     except OSError as error:
         run.discard()
         raise RunError(run.best, f"cannot be saved ({error.strerror or error})") from None
