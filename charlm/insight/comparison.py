@@ -18,20 +18,12 @@ _MARKS = "abcdefghijk"
 
 
 class Network(NamedTuple):
-    """A network of a comparison and its gradients.
+    """A network of a comparison and its gradients."""
 
-    Attributes:
-        name: a cell's, or a run's; printable.
-        panel: the heading that it shares with others.
-        mark: a letter for its curve; empty where each layer has a curve of its own.
-        settings: scale and forget bias of untrained cells.
-        gradients: its gradients through time.
-    """
-
-    name: str
-    panel: str
-    mark: str
-    settings: Mapping[str, float]
+    name: str  # of a cell or a run; printable
+    panel: str  # the heading that it shares with others
+    mark: str  # a letter for its curve; empty where each layer has a curve of its own
+    settings: Mapping[str, float]  # scale and forget bias of untrained cells
     gradients: Gradients
 
     @property

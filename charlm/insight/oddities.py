@@ -20,27 +20,16 @@ _PIECE = 4096
 
 
 class Oddity(NamedTuple):
-    """A character that was surprising in its place.
+    """A character that was surprising in its place, and some of its line around it."""
 
-    Attributes:
-        line: from 1.
-        column: from 1.
-        bits: its surprise.
-        before: the characters before it in its line, cut.
-        character: itself, quoted where it does not print.
-        after: the characters after it in its line, cut.
-        expected: the most probable symbol in its place.
-        probability: of that symbol.
-    """
-
-    line: int
-    column: int
+    line: int  # from 1
+    column: int  # from 1
     bits: float
     before: str
-    character: str
+    character: str  # as an escape where it does not print
     after: str
-    expected: str
-    probability: float
+    expected: str  # the most probable symbol
+    probability: float  # of that symbol
 
 
 class OddityFinder:
@@ -57,12 +46,7 @@ class OddityFinder:
         self._line, self._column = 1, 1
 
     def read(self, ids: Ids) -> Iterator[tuple[str, Array]]:
-        """Read a text, in pieces of whole lines or at least of whole characters.
-
-        Yields:
-            text: the characters of a piece.
-            bits: (len(text),) their surprise.
-        """
+        """Read a text; yield pieces of whole lines or at least characters, and each one's bits."""
         begin, newline = 0, self._vocabulary.symbols.find("\n")
         while begin < ids.size:
             piece = ids[begin : begin + _PIECE]

@@ -7,7 +7,7 @@ anticipates.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -16,41 +16,18 @@ from charlm.types import Array
 # A speaker's name stands alone on its line, as in a play: at the text's beginning or after an
 # empty line.
 _NAME = re.compile(r"(?:\A|(?<=\n\n))[^\s:][^\n:]{0,39}:(?=\n| *\n)")
-_AFTER = 10
+_LINE = re.compile(r".*\n|.+")
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _QUOTES = {"“": 1, "„": 1, "«": 1, "”": -1, "»": -1}
 _VOWELS = frozenset("aeiouæœø")
 
 
-def _inside_names(text: str) -> Array:
-    inside = np.zeros(len(text))
-    for name in _NAME.finditer(text):
-        inside[name.start() : name.end()] = 1
-    return inside
-
-
-def _after_colon(text: str) -> Array:
-    """Return 1 for the ten characters after a colon."""
-    after = np.zeros(len(text))
-    for colon in re.finditer(":", text):
-        after[colon.end() : colon.end() + _AFTER] = 1
-    return after
-
-
-def _upper_case(text: str) -> Array:
-    return np.array([c.isupper() for c in text], float)
-
-
-def _position_in_line(text: str) -> Array:
-    """Return how many characters of its line stand before each."""
-    lines = re.findall(r".*\n|.+", text)
-    return np.array([place for line in lines for place in range(len(line))], float)
-
-
-def _line_length(text: str) -> Array:
-    """Return the length of its line, without the newline, which belongs to the line."""
-    lines = re.findall(r".*\n|.+", text)
-    return np.array([len(line.rstrip("\n")) for line in lines for _ in line], float)
+def _marked(text: str, spans: Iterable[tuple[int, int]]) -> Array:
+    """Return 1 inside the spans."""
+    marked = np.zeros(len(text))
+    for begin, end in spans:
+        marked[begin:end] = 1
+    return marked
 
 
 def _quotation_depth(text: str) -> Array:
@@ -83,11 +60,19 @@ def _vowel_next(text: str) -> Array:
 
 
 PROPERTIES: Mapping[str, Callable[[str], Array]] = {
-    "inside a speaker's name": _inside_names,
-    "after a colon": _after_colon,
-    "upper case": _upper_case,
-    "position in the line": _position_in_line,
-    "line length": _line_length,
+    "inside a speaker's name": lambda text: _marked(
+        text, (name.span() for name in _NAME.finditer(text))
+    ),
+    "after a colon": lambda text: _marked(
+        text, ((colon.end(), colon.end() + 10) for colon in re.finditer(":", text))
+    ),
+    "upper case": lambda text: np.array([c.isupper() for c in text], float),
+    "position in the line": lambda text: np.array(
+        [k for line in _LINE.findall(text) for k in range(len(line))], float
+    ),
+    "line length": lambda text: np.array(
+        [len(line.rstrip("\n")) for line in _LINE.findall(text) for _ in line], float
+    ),
     "quotation depth": _quotation_depth,
     "bracket depth": _bracket_depth,
     "vowel next": _vowel_next,

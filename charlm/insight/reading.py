@@ -27,17 +27,11 @@ _T, _PIECE = 128, 4096
 
 
 class Surprise(NamedTuple):
-    """The surprise of N symbols.
+    """The surprise of N symbols."""
 
-    Attributes:
-        nats: (N,) -ln p of each symbol.
-        likeliest: (N, top) ids of the most probable symbols in its place, in descending order.
-        probabilities: (N, top) their probabilities.
-    """
-
-    nats: Array
-    likeliest: Array
-    probabilities: Array
+    nats: Array  # (N,) -ln p
+    likeliest: Array  # (N, top) ids of the most probable symbols, in descending order
+    probabilities: Array  # (N, top) of these
 
     @property
     def bits(self) -> Array:
@@ -47,18 +41,11 @@ class Surprise(NamedTuple):
 
 
 class TextReading(NamedTuple):
-    """What a model computed while it read N symbols.
-
-    Attributes:
-        surprise: of each symbol.
-        states: (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN; empty unless
-            asked for.
-        gates: (layer, gate) -> (N, H) activations; empty unless asked for, and for a tanh RNN.
-    """
+    """What a model computed while it read N symbols; states and gates only if asked for."""
 
     surprise: Surprise
-    states: Array
-    gates: Mapping[tuple[int, str], Array]
+    states: Array  # (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN
+    gates: Mapping[tuple[int, str], Array]  # (layer, gate) -> (N, H); none for a tanh RNN
 
 
 class Reader:
@@ -125,19 +112,12 @@ class Reader:
 
 
 class Saturation(NamedTuple):
-    """How often the gates of a layer are shut or open; units that are neither leak.
+    """How often the gates of a layer are shut or open; units that are neither leak."""
 
-    Attributes:
-        layer: its number, from 0.
-        gate: its letter in the cell's equations.
-        below: (H,) fraction of the symbols after which the unit's gate is below 0.1.
-        above: (H,) fraction of the symbols after which it is above 0.9.
-    """
-
-    layer: int
-    gate: str
-    below: Array
-    above: Array
+    layer: int  # from 0
+    gate: str  # its letter in the cell's equations
+    below: Array  # (H,) fraction of the time steps at which the unit's gate is below 0.1
+    above: Array  # (H,) fraction at which it is above 0.9
 
 
 def saturation(readings: Iterable[TextReading]) -> list[Saturation]:

@@ -24,19 +24,12 @@ _LEAST = 300
 
 
 class UnitFinding(NamedTuple):
-    """A unit and the property that it correlates with.
-
-    Attributes:
-        property: its name.
-        layer: the unit's layer, from 0.
-        unit: its number in the layer, from 0.
-        correlation: Pearson's, on the held-out last third of the text.
-    """
+    """A unit and the property that it correlates with."""
 
     property: str
-    layer: int
-    unit: int
-    correlation: float
+    layer: int  # from 0
+    unit: int  # in its layer, from 0
+    correlation: float  # Pearson's, on the held-out last third of the text
 
 
 def held_out(N: int) -> int:
