@@ -26,10 +26,11 @@ def main() -> None:
         browser.open(Path(sys.argv[1]), WIDTH, HEIGHT)
         browser.evaluate("document.documentElement.style.scrollBehavior = 'auto'")
         browser.evaluate("document.getElementById('surprise').scrollIntoView()")
-        # The first character that the model held for unlikely, but for the line's first ones.
-        odd = "[...document.querySelectorAll('#text > .s6')].find(q => q.offsetTop > 60)"
+        # The first surprising character below the first lines.
+        odd = "[...document.querySelectorAll('#text > .s6')].find(span => span.offsetTop > 60)"
         x, y = browser.evaluate(
-            f"(q => [q.left + q.width / 2, q.top + q.height / 2])({odd}.getBoundingClientRect())"
+            f"(box => [box.left + box.width / 2, box.top + box.height / 2])"
+            f"({odd}.getBoundingClientRect())"
         )
         browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         browser.picture(ROOT / "docs" / "report.png")

@@ -53,45 +53,20 @@ def by_differences(model, ids, lag, k, kind):
     return np.linalg.norm(gradient, axis=0).mean()
 
 
+@pytest.mark.parametrize("layers", [1, 2])
 @pytest.mark.parametrize("cell", CELLS)
-def test_norms_are_the_derivatives(cell):
-    model = untrained(ModelConfig(cell=cell, layers=1, hidden=5), 64, scale=1.3, seed=3)
-    ids = random_ids(9, 3, seed=1)
-    found = measure(model, ids, lags=5)
-    assert found.dh.shape == (6, 1)
+def test_norms_of_the_top_layer_are_the_derivatives(cell, layers):
+    config = ModelConfig(cell=cell, layers=layers, hidden=5)
+    model, ids = untrained(config, 64, scale=1.3, seed=3), random_ids(9, 3, seed=1)
+    found, top = measure(model, ids, lags=5), layers - 1
+    assert found.dh.shape == (6, layers)
     for lag in (0, 1, 2, 5):
-        expected = by_differences(model, ids, lag, 0, 0)
-        assert relative_error(found.dh[lag, 0], expected) < 1e-7, lag
+        expected = by_differences(model, ids, lag, top, 0)
+        assert relative_error(found.dh[lag, top], expected) < 1e-7, lag
         if cell == "lstm" and lag:
-            expected = by_differences(model, ids, lag, 0, 1)
-            assert relative_error(found.dc[lag, 0], expected) < 1e-7, lag
+            expected = by_differences(model, ids, lag, top, 1)
+            assert relative_error(found.dc[lag, top], expected) < 1e-7, lag
     assert (found.dc is None) == (found.dh_without_c is None) == (cell != "lstm")
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_one_chunk_gives_the_same(cell):
-    """The top layer's dh is what a single `backward` over all time steps goes through."""
-    model = untrained(ModelConfig(cell=cell, layers=2, hidden=6), 64, seed=2)
-    ids = random_ids(11, 4)
-    T, B = 10, 4
-    cache = model.cache(T, B)
-    model.forward(ids[:-1], model.zero_state(B), cache)
-    last, layer, at_once = model.output.cache(1, B), model.layers[1], []
-    last.y[...] = cache.output.y[-1]
-    model.output.loss_and_gradient(ids[-1:], last)
-    dh = np.zeros((T, 6, B))
-    dh[-1] = last.dy[0] * B
-    step_backward = layer.step_backward
-
-    def recording(s, layer_cache):
-        at_once.append(np.linalg.norm(layer_cache.dh, axis=0).mean())
-        step_backward(s, layer_cache)
-
-    layer.step_backward = recording
-    layer.backward(dh, layer.zero_state(B), cache.layers[1])
-    del layer.step_backward
-    found = measure(model, ids, lags=T - 1)
-    assert relative_error(found.dh[:, 1], np.array(at_once)) < 1e-12
 
 
 @pytest.mark.parametrize("along_c", [True, False])
