@@ -117,8 +117,8 @@ ATTACKS = {
     ),
     "fewer numbers than it says": (
         lambda _: {"members": {W: header((9, 8)) + bytes(100)}},
-        "cannot be read (cannot reshape array of size 25 into shape (9,8)); the file is damaged or "
-        "no checkpoint",
+        "cannot be read ('output.W.npy' does not have the size it names, (9, 8)); the file is damaged "
+        "or no checkpoint",
     ),
     "compressed": (
         lambda _: {"members": {"x.npy": header((10**7,)) + bytes(10**7)}, "method": zipfile.ZIP_DEFLATED},
@@ -154,11 +154,11 @@ ATTACKS = {
     ),
     "not a number": (
         lambda _: {"members": {W: npy(np.full((9, 8), np.nan, np.float32))}},
-        "its weights are not finite numbers; it is damaged, use another checkpoint",
+        "'output.W' holds numbers that are not finite; the file is damaged",
     ),
     "infinite": (
         lambda _: {"members": {W: npy(np.full((9, 8), np.inf, np.float32))}},
-        "its weights are not finite numbers; it is damaged, use another checkpoint",
+        "'output.W' holds numbers that are not finite; the file is damaged",
     ),
     "too large to multiply": (
         lambda _: {"members": {W: npy(np.full((9, 8), 1e30, np.float32))}},

@@ -20,7 +20,7 @@ from charlm.runs.folder import Run
 from charlm.runs.loading import load_model
 from charlm.settings.files import to_yaml
 from charlm.settings.schema import Overrides
-from charlm.storage.checkpoint import load
+from charlm.storage.checkpoint import load, opened
 from charlm.storage.history import read_history
 from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
@@ -241,11 +241,12 @@ def test_other_versions_are_said(text_file, tmp_path, monkeypatch):
 def test_checkpoint_of_another_shape_is_refused(text_file, tmp_path):
     train(text_file, tmp_path, "a")
     t = new_trainer(text_file, tmp_path, model__hidden=13)
-    with pytest.raises(
-        CheckpointError,
-        match=r"'embedding.W' is float32 \(12, 38\) on disk, float32 \(13, 38\) expected",
+    message = r"'embedding.W' is float32 \(12, 38\) on disk, float32 \(13, 38\) expected"
+    with (
+        opened(tmp_path / "a" / "last.npz") as checkpoint,
+        pytest.raises(CheckpointError, match=message),
     ):
-        snapshot.resume(t, load(tmp_path / "a" / "last.npz"))
+        snapshot.resume(t, checkpoint)
 
 
 def test_what_is_not_finite_stops_before_anything_moves(text_file, tmp_path):

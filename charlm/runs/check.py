@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
 from charlm.runs.description import Description, parse_description
@@ -18,7 +20,7 @@ from charlm.runs.training_text import is_intact
 from charlm.settings.files import parse_yaml
 from charlm.settings.resolve import resolve
 from charlm.storage.atomic import temporary_of
-from charlm.storage.checkpoint import load
+from charlm.storage.checkpoint import opened
 from charlm.storage.files import open_file
 from charlm.storage.history import read_history
 from charlm.storage.lock import holder
@@ -88,18 +90,18 @@ def _findings(run: Run) -> Iterator[Finding]:
 
 def _load(path: Path) -> Description:
     """Load a checkpoint, and check every array of it; raises CheckpointError."""
-    checkpoint = load(path)
-    description = parse_description(path, checkpoint.meta)
-    if description.damage:
-        raise description.damage
-    expected = shapes(description.config.model, description.vocabulary.size)
-    for name in expected.keys() | checkpoint.arrays.keys():
-        # `optimizer.m/lstm.0.Wx` is as large as `lstm.0.Wx`; a carried state is its own measure.
-        array = checkpoint.arrays.get(name)
-        shape = expected.get(name.rpartition("/")[2], () if array is None else array.shape)
-        checkpoint.array(name, shape)
-    if description.kind == "last" and not (description.progress and description.text):
-        raise CheckpointError(path, "lacks its progress or its text", "the file is damaged")
+    with opened(path) as checkpoint:
+        description = parse_description(path, checkpoint.meta)
+        if description.damage:
+            raise description.damage
+        if description.kind == "last" and not (description.progress and description.text):
+            raise CheckpointError(path, "lacks its progress or its text", "the file is damaged")
+        expected = shapes(description.config.model, description.vocabulary.size)
+        for name in dict.fromkeys([*expected, *checkpoint.names]):
+            # `optimizer.m/lstm.0.Wx` has the shape of `lstm.0.Wx`, a carried state its own.
+            shape = expected.get(name.rpartition("/")[2]) or checkpoint.read(name).shape
+            checkpoint.expect(name, shape)
+            checkpoint.read_into(name, np.empty(shape, np.float32))
     return description
 
 

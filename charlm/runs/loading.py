@@ -15,7 +15,7 @@ from charlm.nn.model import Model, shapes
 from charlm.nn.parameters import Parameters
 from charlm.runs.description import Description, parse_description
 from charlm.settings.schema import Config
-from charlm.storage.checkpoint import Checkpoint, opened, read_meta
+from charlm.storage.checkpoint import OpenCheckpoint, opened, read_meta
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Array
 
@@ -47,8 +47,7 @@ def load_model(path: Path) -> Trained:
         for name, shape in shapes(config.model, V).items():
             content.expect(prefix + name, shape)
         model = Model(config.model, V, training=False)
-        for name, view in model.parameters.views.items():
-            content.read_into(prefix + name, view)
+        unpack(content, model.parameters, prefix)
     if not usable(model.parameters.flat):
         raise CheckpointError(
             path, "its weights are not finite numbers", "it is damaged, use another checkpoint"
@@ -72,7 +71,7 @@ def pack(parameters: Parameters, prefix: str = "") -> dict[str, Array]:
     return {prefix + name: view for name, view in parameters.views.items()}
 
 
-def unpack(checkpoint: Checkpoint, parameters: Parameters, prefix: str = "") -> None:
-    """Fill parameters from a checkpoint; raises as `Checkpoint.array`."""
+def unpack(checkpoint: OpenCheckpoint, parameters: Parameters, prefix: str = "") -> None:
+    """Fill parameters from a checkpoint; raises as `read_into`."""
     for name, view in parameters.views.items():
-        view[...] = checkpoint.array(prefix + name, view.shape)
+        checkpoint.read_into(prefix + name, view)

@@ -11,7 +11,7 @@ Saving replaces the file as a whole: a crash at any instant leaves the checkpoin
 
 Loading trusts no size in the file. Members are uncompressed and do not overlap, so together they
 are no larger than the file; the table of contents and the description, which become Python objects,
-are bounded. `opened` allocates nothing until its caller has compared the shapes.
+are bounded. Arrays are read one at a time, each after its shape was compared with what is needed.
 """
 
 import json
@@ -22,7 +22,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -33,19 +33,18 @@ from charlm.types import Array
 
 FORMAT = 1
 META = "meta.json"
-# Python's objects take up to 30 times the bytes of their JSON.
+# Python's objects take up to 30 times the bytes of their JSON, a table of contents ten times.
 MOST_META_BYTES = 2 << 20
-# A table of contents takes ten times its bytes.
 _MOST_DIRECTORY_BYTES = 1 << 18
 _MOST_REASON = 200
 # The earliest date that a ZIP archive can name: equal checkpoints are equal files.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-# An array is read in pieces of so many bytes.
-_PIECE_BYTES = 1 << 20
 _DTYPES = ("<f4", "<f8", "<i4", "<i8")
-
-# An array's shape and type.
-_Header: TypeAlias = tuple[tuple[int, ...], "np.dtype[Any]"]
+# What zipfile, json and NumPy raise on arbitrary bytes.
+_DAMAGE = (
+    zipfile.BadZipFile, struct.error,
+    ValueError, LookupError, ArithmeticError, EOFError, RuntimeError,
+)  # fmt: skip
 
 
 class Checkpoint(NamedTuple):
@@ -54,22 +53,6 @@ class Checkpoint(NamedTuple):
     path: Path
     arrays: Mapping[str, Array]
     meta: Mapping[str, Any]
-
-    def array(self, name: str, shape: tuple[int, ...]) -> Array:
-        """Return a float32 array.
-
-        Raises:
-            CheckpointError: it is missing, of another shape or type, or not finite.
-        """
-        array = self.arrays.get(name)
-        found = None if array is None else (array.shape, array.dtype)
-        _compare(self.path, name, found, shape)
-        assert array is not None
-        if not np.isfinite(array).all():
-            raise CheckpointError(
-                self.path, f"'{name}' holds numbers that are not finite", "the file is damaged"
-            )
-        return array
 
 
 def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
@@ -88,25 +71,15 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
     # A path's bytes that are not UTF-8 are lone surrogates, for which JSON has an escape.
     text = json.dumps(listed, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
     if len(text) > MOST_META_BYTES:
-        raise CheckpointError(
-            path,
-            f"cannot be saved, its description would have {len(text):,} bytes",
-            "begin with fewer files",
-        )
+        problem = f"cannot be saved, its description would have {len(text):,} bytes"
+        raise CheckpointError(path, problem, "begin with fewer files")
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(META, _EPOCH), text)
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
             with archive.open(info, "w", force_zip64=True) as member:
-                _write_array(member, array)
-
-
-def _write_array(member: IO[bytes], array: Array) -> None:
-    """Write an array as `np.save` does, with at most one copy of it, where it is a view."""
-    whole = np.ascontiguousarray(array)
-    header = np.lib.format.header_data_from_array_1_0(whole)
-    np.lib.format.write_array_header_1_0(member, header)
-    member.write(whole.data)
+                whole = np.ascontiguousarray(array)
+                np.lib.format.write_array(member, whole, (1, 0), allow_pickle=False)
 
 
 def load(path: Path) -> Checkpoint:
@@ -123,7 +96,7 @@ def read_meta(path: Path) -> Mapping[str, Any]:
 
 @contextmanager
 def opened(path: Path) -> Iterator["OpenCheckpoint"]:
-    """Open a checkpoint, to read some of its arrays.
+    """Open a checkpoint, to read its arrays one at a time.
 
     Raises:
         CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format;
@@ -160,13 +133,6 @@ def opened_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except _DAMAGE as error:
         problem = f"cannot be read ({str(error)[:_MOST_REASON]})"
         raise CheckpointError(path, problem, "the file is damaged or no checkpoint") from None
-
-
-# What zipfile, json and NumPy raise on arbitrary bytes.
-_DAMAGE = (
-    zipfile.BadZipFile, struct.error,
-    ValueError, LookupError, ArithmeticError, EOFError, RuntimeError,
-)  # fmt: skip
 
 
 class _Reader:
@@ -215,49 +181,43 @@ class OpenCheckpoint:
             raise CheckpointError(self.path, problem, "update charlm")
         return content  # type: ignore[no-any-return]
 
+    def read(self, name: str) -> Array:
+        """Return an array of any shape and type; raises ValueError where it is damaged."""
+        with self._archive.open(f"{name}.npy") as member:
+            shape, dtype = _read_header(member)
+            size = self._archive.getinfo(member.name).file_size - member.tell()
+            if math.prod(shape) * dtype.itemsize != size:
+                raise ValueError(f"'{member.name}' does not have the size it names, {shape}")
+            return np.frombuffer(member.read(), dtype).reshape(shape)
+
     def expect(self, name: str, shape: tuple[int, ...]) -> None:
-        """Compare an array's header with what is needed, a float32 array.
+        """Compare the shape and type of an array with what is needed, float32, before it is read.
 
         Raises:
             CheckpointError: it is missing, or of another shape or type.
         """
-        found = None
-        if name in self.names:
-            with self._archive.open(f"{name}.npy") as member:
-                found = _read_header(member)
-        _compare(self.path, name, found, shape)
-
-    def read(self, name: str) -> Array:
-        """Return an array; raises ValueError where it is damaged."""
+        if name not in self.names:
+            raise CheckpointError(self.path, f"lacks '{name}'", "the file is damaged")
         with self._archive.open(f"{name}.npy") as member:
-            shape, dtype = _read_header(member)
-            size = self._archive.getinfo(f"{name}.npy").file_size
-            if math.prod(shape) * dtype.itemsize != size - member.tell():
-                raise ValueError(f"'{member.name}' does not have the size it names, {shape}")
-            array = np.empty(shape, dtype)
-            self._fill(member, array)
-        return array
+            found = _read_header(member)
+        if found != (shape, np.dtype(np.float32)):
+            problem = f"'{name}' is {found[1]} {found[0]} on disk, float32 {shape} expected"
+            raise CheckpointError(self.path, problem, "the file is damaged")
 
     def read_into(self, name: str, into: Array) -> None:
-        """Fill an array whose shape and type passed `expect`."""
-        with self._archive.open(f"{name}.npy") as member:
-            _read_header(member)
-            self._fill(member, into)
+        """Fill an array.
 
-    @staticmethod
-    def _fill(member: IO[bytes], into: Array) -> None:
-        # `into` may be a view whose rows lie apart.
-        rows = np.atleast_2d(into)
-        step = max(1, _PIECE_BYTES // max(1, rows[:1].nbytes))
-        for begin in range(0, len(rows) if rows.size else 0, step):
-            some = rows[begin : begin + step]
-            some[...] = np.frombuffer(member.read(some.nbytes), into.dtype).reshape(some.shape)
-        # The CRC is checked at the end.
-        if member.read(1):
-            raise ValueError(f"'{member.name}' is larger than it says")
+        Raises:
+            CheckpointError: as `expect`, or a number is not finite.
+        """
+        self.expect(name, into.shape)
+        into[...] = self.read(name)
+        if not np.isfinite(into).all():
+            problem = f"'{name}' holds numbers that are not finite"
+            raise CheckpointError(self.path, problem, "the file is damaged")
 
 
-def _read_header(member: IO[bytes]) -> _Header:
+def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
     """Read an array's shape and type; raises ValueError where it is not a plain array."""
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -272,12 +232,3 @@ def _read_header(member: IO[bytes]) -> _Header:
     if columns_first or dtype.str not in _DTYPES:
         raise ValueError(f"'{member.name}' is not a plain array")
     return shape, dtype
-
-
-def _compare(path: Path, name: str, found: _Header | None, shape: tuple[int, ...]) -> None:
-    """Compare an array's shape and type with what is needed; raises as `Checkpoint.array`."""
-    if found is None:
-        raise CheckpointError(path, f"lacks '{name}'", "the file is damaged")
-    if found != (shape, np.dtype(np.float32)):
-        problem = f"'{name}' is {found[1]} {found[0]} on disk, float32 {shape} expected"
-        raise CheckpointError(path, problem, "the file is damaged")

@@ -15,14 +15,14 @@ import numpy as np
 from charlm import environment
 from charlm.errors import CheckpointError, RunError, TextError
 from charlm.nn.model import Memory, shapes
-from charlm.runs.description import Description, parse_description
+from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
-from charlm.runs.loading import load_model
+from charlm.runs.loading import load_model, read_description
 from charlm.runs.training_text import is_intact
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import last_given, resolve
 from charlm.settings.schema import Config, DataConfig, Overrides
-from charlm.storage.checkpoint import Checkpoint, load
+from charlm.storage.checkpoint import OpenCheckpoint, opened
 from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import Vocabulary
@@ -167,8 +167,7 @@ def resume_run(
 def _resume(
     run: Run, moved_to: Sequence[Path], steps: int | None, threads: int | None
 ) -> PreparedRun:
-    checkpoint = load(run.last)
-    description = parse_description(run.last, checkpoint.meta)
+    description = read_description(run.last)
     config, vocabulary = description.config, description.vocabulary
     if description.damage:
         raise description.damage
@@ -196,10 +195,11 @@ def _resume(
         )
         config = config.replace(train__steps=steps)
     ids = open_ids(run.ids, vocabulary.dtype)
-    _check_fit(checkpoint, config, vocabulary, ids)
-    memory = check_memory(config, vocabulary.size)
-    trainer = Trainer(config, vocabulary, text, ids, run)
-    snapshot.resume(trainer, checkpoint)
+    with opened(run.last) as checkpoint:
+        _check_fit(checkpoint, config, vocabulary, ids)
+        memory = check_memory(config, vocabulary.size)
+        trainer = Trainer(config, vocabulary, text, ids, run)
+        snapshot.resume(trainer, checkpoint)
     if moved:
         trainer.plateau.bad_validations = 0
         # However this process ends, the next one has the new goal.
@@ -208,7 +208,9 @@ def _resume(
     return PreparedRun(trainer, memory, None, notes)
 
 
-def _check_fit(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, ids: Ids) -> None:
+def _check_fit(
+    checkpoint: OpenCheckpoint, config: Config, vocabulary: Vocabulary, ids: Ids
+) -> None:
     """Check settings against the text and the arrays, before anything of their size is allocated.
 
     Raises:
@@ -220,8 +222,8 @@ def _check_fit(checkpoint: Checkpoint, config: Config, vocabulary: Vocabulary, i
     if train.steps is None or not isinstance(T, int) or N // B < T:
         raise CheckpointError(path, "its settings do not fit its text", "the file is damaged")
     for name, shape in shapes(config.model, vocabulary.size).items():
-        checkpoint.array(name, shape)
-    checkpoint.array("state/0.h", (config.model.hidden, B))
+        checkpoint.expect(name, shape)
+    checkpoint.expect("state/0.h", (config.model.hidden, B))
     if ids.max(initial=0) >= vocabulary.size:
         raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
 

@@ -22,7 +22,7 @@ from charlm.errors import CheckpointError
 from charlm.runs.description import Description, Recovery, parse_description
 from charlm.runs.loading import pack, unpack
 from charlm.storage import atomic
-from charlm.storage.checkpoint import Checkpoint, load, save
+from charlm.storage.checkpoint import OpenCheckpoint, opened, save
 from charlm.training.trainer import Trainer
 from charlm.types import Array
 
@@ -60,7 +60,7 @@ def save_best(trainer: Trainer) -> None:
         raise run.failed(run.best, error) from None
 
 
-def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
+def resume(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
     """Continue from a last.npz.
 
     Raises:
@@ -72,7 +72,8 @@ def resume(trainer: Trainer, checkpoint: Checkpoint) -> None:
             run.good.unlink()
         else:
             # A damaged one is found out now, not at the rollback.
-            restore(trainer, load(run.good))
+            with opened(run.good) as good:
+                restore(trainer, good)
     restore(trainer, checkpoint)
     trainer.last_is_good = description.is_good
     # A checkpoint of before there was one counts from here.
@@ -85,10 +86,11 @@ def roll_back(trainer: Trainer) -> None:
     run = trainer.run
     assert run is not None
     is_last = trainer.last_is_good or not run.good.exists()
-    restore(trainer, load(run.last if is_last else run.good))
+    with opened(run.last if is_last else run.good) as checkpoint:
+        restore(trainer, checkpoint)
 
 
-def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
+def restore(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
     """Restore arrays, progress and plateau; raises CheckpointError where they do not fit."""
     description = parse_description(checkpoint.path, checkpoint.meta)
     if description.damage:
@@ -104,7 +106,7 @@ def restore(trainer: Trainer, checkpoint: Checkpoint) -> None:
         unpack(checkpoint, trainer.ema_model.parameters, "average/")
     trainer.state = trainer.model.zero_state(trainer.config.train.batch_size)
     for name, array in _state(trainer).items():
-        array[...] = checkpoint.array(name, array.shape)
+        checkpoint.read_into(name, array)
     trainer.progress, trainer.plateau = description.progress, description.plateau
     trainer.optimizer.updates = trainer.progress.step
 
