@@ -194,7 +194,7 @@ def test_fine_tuning_onto_other_characters(here, cell, embedding):
         "other.txt", init_from="old", batch_size=4, seq_len=8, steps=3, name="new"
     )
     assert any(
-        "begins with the weights of" in note and "38 characters known, 3 new" in note
+        "starts from the weights of" in note and "38 characters known, 3 new" in note
         for note in training.notes
     ), training.notes
     assert training.config.model == old.config.model

@@ -588,4 +588,4 @@ def test_other_texts_from_the_shell(charlm, tmp_path):
     code, _, err = charlm("train", folder, "--glob", "*.py", "--encoding", "latin-1", "--init-from", "src",
                           "--steps", 5, "--batch-size", 4, "--seq-len", 8)  # fmt: skip
     assert code == 0, err
-    assert "begins with the weights of" in err
+    assert "starts from the weights of" in err

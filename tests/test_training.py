@@ -220,12 +220,12 @@ def test_a_text_that_changed_is_refused(text_file, tmp_path):
         resume_run(run)
     assert resume_run(run, [moved]).trainer.text.path == str(moved)
     text_file.unlink()
-    assert any("going on with the run's own copy" in note for note in resume_run(run).notes)
+    assert any("the run's own copy is used" in note for note in resume_run(run).notes)
     run.ids.write_bytes(b"damaged")
     with pytest.raises(TextError, match="damaged or missing; name where the text is now"):
         resume_run(run)
     beginning = resume_run(run, [moved])
-    assert any("made again from the text" in note for note in beginning.notes)
+    assert any("encoded again from the text" in note for note in beginning.notes)
     with pytest.raises(TextError, match="no such file"):
         resume_run(run, [tmp_path / "nowhere.txt"])
 

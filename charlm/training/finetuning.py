@@ -9,7 +9,6 @@ hardly be written.
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,14 +22,6 @@ from charlm.types import Ids
 _SHARED = ("data.level", "model.cell", "model.layers", "model.hidden", "model.embedding")
 
 
-class Adopted(NamedTuple):
-    """Numbers of symbols: shared with the old model, new, and only in the old one."""
-
-    kept: int
-    fresh: int
-    dropped: int
-
-
 def model_settings(path: Path, config: Config) -> Overrides:
     """Return the settings that a run has to share with the checkpoint it starts from.
 
@@ -42,13 +33,16 @@ def model_settings(path: Path, config: Config) -> Overrides:
     return Overrides(str(path), {"preset": config.preset, **{key: values[key] for key in _SHARED}})
 
 
-def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopted:
+def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> int:
     """Copy an old model's weights into a new one, as far as their symbols are the same.
 
     Args:
         model: initialized; of the old one's cell, layers and sizes.
         vocabulary: the new text's.
         old: the model to copy from.
+
+    Returns:
+        The number of shared symbols.
     """
     new_ids, old_ids = _shared(vocabulary, old.vocabulary)
     views, source = model.parameters.views, old.model.parameters.views
@@ -64,8 +58,7 @@ def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> Adopt
         else:
             view[...] = source[name]
     model.refresh()
-    kept = int(new_ids.size)
-    return Adopted(kept, vocabulary.size - kept, old.vocabulary.size - kept)
+    return int(new_ids.size)
 
 
 def _shared(new: Vocabulary, old: Vocabulary) -> tuple[Ids, Ids]:

@@ -46,7 +46,7 @@ def check_memory(config: Config, V: int) -> Memory:
     values = config.flat()
     raise ConfigError(
         "train",
-        f"needs {_size(needed.total)} of memory, got {_size(free)} that are free here",
+        f"needs {_size(needed.total)}, got {_size(free)} of free memory",
         "lower " + " or ".join(f"{key} ({values[key]})" for key in keys),
     )
 

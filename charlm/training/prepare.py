@@ -120,10 +120,10 @@ def start_run(
         run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
         if pretrained is not None:
-            kept, fresh, _ = trainer.begin_with(pretrained)
+            shared = trainer.begin_with(pretrained)
             notes.append(
-                f"begins with the weights of {config.train.init_from}: {kept:,} characters known, "
-                f"{fresh:,} new"
+                f"starts from the weights of {config.train.init_from}: {shared:,} characters "
+                f"known, {vocabulary.size - shared:,} new"
             )
         return PreparedRun(trainer, memory, pace, notes)
     except OSError as error:
@@ -274,9 +274,9 @@ def _same_text(
                 "name where the text is now: charlm train TEXT --resume",
             )
         encode_to_file(source, description.vocabulary, run.ids)
-        notes.append(f"{run.ids} was missing or damaged, and was made again from the text")
+        notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
     elif not there:
-        notes.append(f"{path} is gone; going on with the run's own copy, {run.ids}")
+        notes.append(f"{path} is gone; the run's own copy is used, {run.ids}")
     return text, notes
 
 

@@ -27,7 +27,7 @@ from charlm.text.batches import Streams
 from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.events import Updated
-from charlm.training.finetuning import Adopted, load_pretrained
+from charlm.training.finetuning import load_pretrained
 from charlm.training.recovery import Trouble, watch
 from charlm.types import Ids, States
 
@@ -86,12 +86,12 @@ class Trainer:
         self.last_is_good = True
         self.resumed = self.stop_asked = False
 
-    def begin_with(self, old: Trained) -> Adopted:
-        """Take over an old model's weights, before the first step."""
-        adopted = load_pretrained(self.model, self.vocabulary, old)
+    def begin_with(self, old: Trained) -> int:
+        """Copy an old model's weights, before the first step; return how many symbols it shares."""
+        shared = load_pretrained(self.model, self.vocabulary, old)
         if self.ema:
             np.copyto(self.ema_model.parameters.flat, self.model.parameters.flat)
-        return adopted
+        return shared
 
     @property
     def out_of_patience(self) -> bool:
