@@ -60,31 +60,11 @@ def safe(text: object) -> str:
 
 
 def page(title: str, lead: Markup | str, body: Markup, head: Markup | str = "") -> str:
-    """Return a page.
-
-    Args:
-        title: its title and heading.
-        lead: the paragraph below it.
-        body: its sections.
-        head: what follows the lead in the page's header.
-    """
+    """Return a page: a header with the title, the lead and `head`, and a body of sections."""
     css, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return _MARK + fill(
-        "page",
-        policy=Markup(policy),
-        title=title,
-        css=Markup(css),
-        lead=lead,
-        head=head,
-        body=body,
-        version=__version__,
-        script=Markup(script),
-    )
+    frame = {"css": Markup(css), "script": Markup(script), "digest": digest, "version": __version__}
+    return _MARK + fill("page", title=title, lead=lead, head=head, body=body, **frame)
 
 
 def data(name: str, content: Any) -> Markup:

@@ -60,7 +60,10 @@ def report(path: Path, text: Path | None = None) -> str:
     parts |= {"Settings": _settings(run, trained, path)}
     parts = {name: body for name, body in parts.items() if body}
     links = [fill("link", id=name.lower(), name=name) for name in parts]
-    numbers = [fill("number", **number) for number in _numbers(run, history, trained)]
+    numbers = [
+        fill("number", label=label, value=value, note=note)
+        for label, value, note in _numbers(run, history, trained)
+    ]
     sections = [fill("section", id=name.lower(), body=body) for name, body in parts.items()]
     head = fill("report head", numbers=numbers, links=links)
     return page(run.name, _lead(run, trained), Markup("".join(sections)), head)
@@ -75,26 +78,21 @@ def _lead(run: RunSummary, trained: Trained) -> str:
     return f"{lead}."
 
 
-def _numbers(run: RunSummary, history: History, trained: Trained) -> Iterator[dict[str, str]]:
+def _numbers(run: RunSummary, history: History, trained: Trained) -> Iterator[tuple[str, str, str]]:
     """Yield the key figures: a label, a value and a note."""
     progress, goal = run.progress, trained.config.train.steps
     if (best := run.best_loss) is not None:
         when = f", at step {run.best_step:,}" if run.best_step else ""
         bits = f"{best / math.log(2):.3f} bits a character{when}"
-        yield {"label": "best validation", "value": f"{best:.3f} nats", "note": bits}
+        yield "best validation", f"{best:.3f} nats", bits
     if progress and progress.step:
-        yield {
-            "label": "steps",
-            "value": f"{progress.step:,}",
-            "note": f"of {goal:,}" if goal else "",
-        }
-    size = f"{trained.model.parameters.size:,}"
+        yield "steps", f"{progress.step:,}", f"of {goal:,}" if goal else ""
     symbols = f"{trained.config.model.cell}, {trained.vocabulary.size} symbols"
-    yield {"label": "parameters", "value": size, "note": symbols}
+    yield "parameters", f"{trained.model.parameters.size:,}", symbols
     if progress and (elapsed := progress.elapsed_s):
         speeds = plots.column(history.readings, "chars_per_s")[1]
         speed = f"{np.median(speeds):,.0f} characters a second" if speeds.size else ""
-        yield {"label": "time", "value": duration(elapsed), "note": speed}
+        yield "time", duration(elapsed), speed
 
 
 def _training(history: History) -> Markup | None:
