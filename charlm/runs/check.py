@@ -15,7 +15,7 @@ import numpy as np
 from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
 from charlm.runs.description import Description, parse_description
-from charlm.runs.folder import Run, is_run
+from charlm.runs.folder import Run, find_folder
 from charlm.runs.training_text import is_intact
 from charlm.settings.files import parse_yaml
 from charlm.settings.resolve import resolve
@@ -55,12 +55,10 @@ def check_run(where: str, checkpoints: Path) -> list[Finding]:
     Raises:
         RunError: there is no such folder.
     """
-    folder = checkpoints / where if is_run(checkpoints, where) else Path(where)
-    if not folder.is_dir():
-        folder = checkpoints / where
-    if not folder.is_dir():
-        raise RunError(where, "no such run", "name one, or its folder")
-    return list(_findings(Run(folder)))
+    try:
+        return list(_findings(find_folder(where, checkpoints)))
+    except CheckpointError:
+        raise RunError(where, "no such run", "name one, or its folder") from None
 
 
 def _findings(run: Run) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class Run:
         self._held: Lock | None = None
 
     def take(self) -> None:
-        """Keep the run to this process and this object; again does nothing.
+        """Lock the run to this process and this object; again does nothing.
 
         Raises:
             RunError: another process trains it.
@@ -78,24 +79,13 @@ class Run:
             self.folder.rmdir()
 
     def check_held(self) -> None:
-        """Make sure that nobody took the run over.
-
-        Raises:
-            RunError: somebody removed the lock of this process, and another has the run now.
-        """
+        """Raise RunError where somebody removed this process's lock, and another has the run."""
         if self._held is not None and self._held.lost:
-            raise RunError(
-                self.folder,
-                "another process has taken it over",
-                "leave its lock alone while it is being trained",
-            )
+            advice = "leave its lock alone while it is being trained"
+            raise RunError(self.folder, "another process has taken it over", advice)
 
     def save_config(self, text: str) -> None:
-        """Write `config.yaml`.
-
-        Raises:
-            RunError: it cannot be written.
-        """
+        """Write `config.yaml`; raises RunError where that fails."""
         try:
             with replacing(self.config) as file:
                 file.write(text.encode())
@@ -103,11 +93,7 @@ class Run:
             raise self.failed(self.config, error) from None
 
     def record(self, entry: Mapping[str, Any]) -> None:
-        """Append a line to the history.
-
-        Raises:
-            RunError: it cannot be written.
-        """
+        """Append a line to the history; raises RunError where that fails."""
         try:
             with open_file(self.history, "a+b") as file:
                 # A line torn by a crash is ended before the next one.
@@ -120,7 +106,7 @@ class Run:
             raise self.failed(self.history, error) from None
 
     def failed(self, path: Path, error: OSError) -> RunError:
-        """Return what to raise where a file of the run cannot be saved."""
+        """Return the error to raise where a file of the run cannot be saved."""
         if not self.folder.exists():
             return RunError(self.folder, "is gone, somebody removed it", "start again")
         go_on = "no checkpoint was saved yet, make room and start again"
@@ -135,7 +121,7 @@ class Run:
 
     @property
     def resuming(self) -> str:
-        """Return the command that goes on with this run, whatever other runs there are."""
+        """Return the command that resumes this run."""
         command, checkpoints = "charlm train --resume", self.folder.parent
         if len(list(checkpoints.glob("*/last.npz"))) > 1:
             command += f" --name {argument(self.folder.name)}"
@@ -152,18 +138,11 @@ def create(checkpoints: Path, name: str) -> Run:
     Raises:
         RunError: the name is no file name, or the folder cannot be made.
     """
-    if (
-        not isinstance(name, str)
-        or not name
-        or name in (".", "..")
-        or any(c in name for c in "/\\\0")
-    ):
-        raise RunError(
-            "--name", f"must be a folder's name, got {brief(name)}", "leave out / and \\"
-        )
-    number = 0
-    while True:
-        number += 1
+    valid = isinstance(name, str) and name not in ("", ".", "..")
+    if not valid or any(c in name for c in "/\\\0"):
+        problem = f"must be a folder's name, got {brief(name)}"
+        raise RunError("--name", problem, "leave out / and \\")
+    for number in count(1):
         run = Run(checkpoints / (name if number == 1 else f"{name}-{number}"))
         try:
             checkpoints.mkdir(parents=True, exist_ok=True)
@@ -185,10 +164,11 @@ def create(checkpoints: Path, name: str) -> Run:
             # Another process was faster.
         else:
             return run
+    raise AssertionError
 
 
 def _is_left_behind(run: Run) -> bool:
-    """Say whether a run holds no more than what is made before its first checkpoint."""
+    """Return whether a run holds no more than what is made before its first checkpoint."""
     files = {run.lock, run.ids, run.config, *map(temporary_of, run.replaced)}
     try:
         found = set(run.folder.iterdir())
@@ -221,23 +201,19 @@ def find_run(checkpoints: Path, name: str) -> Run:
         RunError: there is none of this name, or it was imported.
     """
     run = Run(checkpoints / name)
-    if not run.last.exists() and run.best.exists():
-        raise RunError(
-            run.folder,
-            "holds best.npz alone, there is nothing to resume",
-            "sample, eval and export take it",
-        )
-    if not run.last.exists():
-        names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
-        have = f"there are {', '.join(names)}" if names else "there is none yet"
-        raise RunError(run.folder, "holds no run", have)
-    return run
+    if run.last.exists():
+        return run
+    if run.best.exists():
+        problem = "holds best.npz alone, there is nothing to resume"
+        raise RunError(run.folder, problem, "sample, eval and export take it")
+    names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
+    have = f"there are {', '.join(names)}" if names else "there is none yet"
+    raise RunError(run.folder, "holds no run", have)
 
 
 def is_run(checkpoints: Path, name: str) -> bool:
-    """Say whether a run has this name; whatever else is called that where we are is not meant."""
-    run = Run(checkpoints / name)
-    return not any(c in name for c in "/\\") and (run.best.exists() or run.last.exists())
+    """Return whether a run has this name; it precedes a file or folder of the same name."""
+    return not any(c in name for c in "/\\") and bool(Run(checkpoints / name).checkpoints)
 
 
 def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
@@ -256,18 +232,24 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
     """
     if where is None:
         run = newest(checkpoints, ("best.npz", "last.npz"))
-    elif is_run(checkpoints, where):
-        run = Run(checkpoints / where)
-    elif Path(where).is_file():
+    elif Path(where).is_file() and not is_run(checkpoints, where):
         return Path(where)
-    elif Path(where).is_dir():
-        run = Run(Path(where))
     else:
-        run = Run(checkpoints / where)
-        if not run.folder.is_dir():
-            raise CheckpointError(
-                where, "no such checkpoint", "name an .npz file, a run's folder or a run"
-            )
-    for path in reversed(run.checkpoints):
-        return path
-    raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
+        run = find_folder(where, checkpoints)
+    if not run.checkpoints:
+        raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
+    return run.checkpoints[-1]
+
+
+def find_folder(where: str, checkpoints: Path) -> Run:
+    """Find a run by its name or folder; it may hold no checkpoint.
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
+    paths = [checkpoints / where, Path(where)]
+    for path in paths if is_run(checkpoints, where) else reversed(paths):
+        if path.is_dir():
+            return Run(path)
+    advice = "name an .npz file, a run's folder or a run"
+    raise CheckpointError(where, "no such checkpoint", advice)

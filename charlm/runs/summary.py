@@ -12,7 +12,7 @@ from typing import Any
 from charlm.errors import CheckpointError, RunError
 from charlm.nn.model import shapes
 from charlm.runs.description import Description, Progress
-from charlm.runs.folder import Run, is_run
+from charlm.runs.folder import Run, find_folder, is_run
 from charlm.runs.loading import read_description
 from charlm.settings.schema import Config
 from charlm.storage.history import History, read_history
@@ -112,23 +112,17 @@ def summarize(where: str, checkpoints: Path) -> RunSummary:
     Raises:
         CheckpointError: there is no such run, or none of its checkpoints can be read.
     """
-    named = is_run(checkpoints, where)
-    if Path(where).is_file() and not named:
-        return _of_file(Path(where))
-    candidates = [checkpoints / where] if named else [Path(where), checkpoints / where]
-    folders = [folder for folder in candidates if folder.is_dir()]
-    if not folders:
-        raise CheckpointError(
-            where, "no such checkpoint", "name an .npz file, a run's folder or a run"
-        )
-    for folder in folders:
-        if paths := Run(folder).checkpoints:
-            summary = _of_run(folder)
-            if summary.description is None:
-                # Says why.
-                read_description(paths[0])
-            return summary
-    raise CheckpointError(folders[-1], "holds neither best.npz nor last.npz", "name another")
+    if Path(where).is_file() and not is_run(checkpoints, where):
+        description = read_description(Path(where))
+        return _summary(where, Path(where).parent, {Path(where): description}, [Path(where)])
+    run = find_folder(where, checkpoints)
+    if not run.checkpoints:
+        raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
+    summary = _of_run(run.folder)
+    if summary.description is None:
+        # Raises why.
+        read_description(run.checkpoints[0])
+    return summary
 
 
 def compare(summaries: Sequence[RunSummary]) -> dict[str, list[Any]]:
@@ -184,32 +178,33 @@ def _of_run(folder: Path) -> RunSummary:
                 problems.append(str(description.damage))
         except CheckpointError as error:
             problems.append(str(error))
-    checkpoint = next(iter(descriptions), paths[0] if paths else folder)
+    name = Path(os.path.abspath(folder)).name
+    return _summary(name, folder, descriptions, paths, _sizes(folder), tuple(problems))
+
+
+def _summary(
+    name: str,
+    folder: Path,
+    descriptions: Mapping[Path, Description],
+    paths: Sequence[Path],
+    files: Mapping[str, int] | None = None,
+    problems: tuple[str, ...] = (),
+) -> RunSummary:
+    checkpoint = next(iter(descriptions), paths[0])
     # The best weights may be newer than the checkpoint to resume from, and know better.
-    known = [d.progress for d in descriptions.values() if d.progress]
-    best = next((p for p in reversed(known) if p.best_loss is not None), None)
+    known = [found.progress for found in descriptions.values() if found.progress]
+    best = next((found for found in reversed(known) if found.best_loss is not None), None)
     return RunSummary(
-        name=Path(os.path.abspath(folder)).name,
+        name=name,
         folder=folder,
         checkpoint=checkpoint,
         description=descriptions.get(checkpoint),
         best_loss=best.best_loss if best else None,
         best_step=best.best_step if best else None,
-        files=_sizes(folder),
-        saved=max(map(_saved, paths), default=0.0),
-        problems=tuple(problems),
+        files={path.name: path.stat().st_size for path in paths} if files is None else files,
+        saved=max(path.stat().st_mtime for path in paths),
+        problems=problems,
     )
-
-
-def _of_file(path: Path) -> RunSummary:
-    description = read_description(path)
-    progress = description.progress or Progress()
-    best_step = None if progress.best_loss is None else progress.best_step
-    files = {path.name: path.stat().st_size}
-    return RunSummary(
-        str(path), path.parent, path, description, progress.best_loss, best_step, files,
-        _saved(path),
-    )  # fmt: skip
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -221,13 +216,6 @@ def _sizes(folder: Path) -> dict[str, int]:
                 if entry.is_file():
                     sizes[entry.name] = entry.stat().st_size
     return dict(sorted(sizes.items()))
-
-
-def _saved(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _in_order(folder: Path) -> list[Any]:

@@ -12,7 +12,6 @@ one step the last one counts, and a resume or rollback discards the readings aft
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,55 +112,56 @@ def read_history(path: Path) -> History:
     torn = 0
     for line in filter(bytes.strip, lines):
         try:
-            _take_in(history, json.loads(line))
-        except (ValueError, LookupError, TypeError, RecursionError):
+            _add(history, json.loads(line))
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             torn += 1
     return history._replace(torn=torn)
 
 
-def _take_in(history: History, entry: Mapping[str, Any]) -> None:
-    """Add a line's content; raises ValueError, LookupError or TypeError where it is invalid."""
+def _add(history: History, entry: dict[str, Any]) -> None:
+    """Add a line's content; what it raises where that is invalid is of many kinds."""
     if "resume" in entry:
         step = _count(entry["resume"])
-        _discard(history.readings, step + 1)
+        _discard(history.readings, step)
         history.resumes.append(step)
     elif "rollback" in entry:
-        count = _count(entry.get("count", 1))
         step, to = _count(entry["from"]), _count(entry["rollback"])
-        rollback = Rollback(step, to, count, _text(entry["why"]))
-        _discard(history.readings, rollback.to + 1)
+        rollback = Rollback(step, to, _count(entry.get("count", 1)), _text(entry["why"]))
+        _discard(history.readings, to)
         # A crash after it was recorded and before it was saved repeats it.
-        del history.rollbacks[max(0, count - 1) :]
+        del history.rollbacks[max(0, rollback.count - 1) :]
         history.rollbacks.append(rollback)
     else:
-        step = _count(entry["step"])
-        numbers = {key: _number(entry[key]) for key in _NUMBERS if entry.get(key) is not None}
-        sample = None if entry.get("sample") is None else _text(entry["sample"])
-        _discard(history.readings, step)
-        history.readings.append(Reading(step, sample=sample, **numbers))
+        found = {key: value for key, value in entry.items() if value is not None}
+        reading = Reading(
+            _count(found["step"]),
+            sample=_text(found["sample"]) if "sample" in found else None,
+            **{key: _number(found[key]) for key in _NUMBERS if key in found},
+        )
+        _discard(history.readings, reading.step - 1)
+        history.readings.append(reading)
 
 
 def _discard(readings: list[Reading], step: int) -> None:
-    """Remove the readings from `step` on."""
-    while readings and readings[-1].step >= step:
+    """Remove the readings behind a step."""
+    while readings and readings[-1].step > step:
         readings.pop()
 
 
-def _count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _LARGEST_COUNT:
-        raise ValueError("not a count")
-    return value
+def _count(value: Any) -> int:
+    if type(value) is int and 0 <= value < _LARGEST_COUNT:
+        return value
+    raise ValueError("not a count")
 
 
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("not a number")
-    if not abs(value) < _LARGEST_NUMBER:
-        raise ValueError("not a finite number")
-    return value
+def _number(value: int | float) -> float:
+    # False for NaN.
+    if type(value) in (int, float) and abs(value) < _LARGEST_NUMBER:
+        return value
+    raise ValueError("not a finite number")
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("not a text")
-    return value
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise ValueError("not a text")
