@@ -45,21 +45,13 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class TextInfo:
-    """The identity of a text.
+    """The identity of a text."""
 
-    Attributes:
-        path: its name, a file or the first of several.
-        characters: its length in characters, in bytes at byte level.
-        sha256: the digest of its bytes.
-        ids_sha256: the digest of its ids.
-        paths: the files and folders it was read from, as they were named.
-    """
-
-    path: str
-    characters: int
-    sha256: str
-    ids_sha256: str
-    paths: tuple[str, ...] = ()
+    path: str  # its name, a file or the first of several
+    characters: int  # bytes at byte level
+    sha256: str  # of its bytes
+    ids_sha256: str  # of its ids
+    paths: tuple[str, ...] = ()  # the files and folders it was read from, as they were named
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -79,21 +71,6 @@ class TextInfo:
         return replace(text, paths=tuple(text.paths))
 
 
-class _Utf8Watch:
-    """A check whether bytes that are read in an 8-bit encoding are valid UTF-8."""
-
-    def __init__(self) -> None:
-        self.decoder = codecs.getincrementaldecoder("utf-8")()
-        self.valid, self.beyond_ascii = True, False
-
-    def __call__(self, piece: bytes) -> None:
-        self.beyond_ascii = self.beyond_ascii or not piece.isascii()
-        try:
-            self.decoder.decode(piece)
-        except UnicodeDecodeError:
-            self.valid = False
-
-
 def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabulary, Ids, str]:
     """Read a text once: count its symbols and make its vocabulary.
 
@@ -109,10 +86,9 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
         TextError: it cannot be read, is empty, looks binary or wrongly decoded.
         ConfigError: no character occurs `min_count` times.
     """
-    digest, watch = hashlib.sha256(), _Utf8Watch()
-    is_utf8 = codecs.lookup(source.encoding).name == "utf-8"
+    digest = hashlib.sha256()
     counts = np.zeros(256 if source.level == "byte" else _CODE_POINTS, np.int64)
-    for piece in source.pieces(digest.update, *watches, *(() if is_utf8 else (watch,))):
+    for piece in source.pieces(digest.update, *watches):
         codes = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else code_points(piece)
         found = np.bincount(codes)
         counts[: found.size] += found
@@ -121,9 +97,21 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
     if source.level == "byte":
         return ByteVocabulary(), counts, digest.hexdigest()
     vocabulary = Vocabulary.of_counts(counts, min_count)
-    valid_utf8 = not is_utf8 and watch.valid and watch.beyond_ascii
-    encodings.check(counts, source.name, vocabulary.size, valid_utf8=valid_utf8)
+    encodings.check(counts, source.name, vocabulary.size, valid_utf8=_was_utf8(source))
     return vocabulary, counts, digest.hexdigest()
+
+
+def _was_utf8(source: Source) -> bool:
+    """Return whether a text that was read in another encoding is valid UTF-8 beyond ASCII."""
+    if codecs.lookup(source.encoding).name == "utf-8":
+        return False
+    ascii_pieces: list[bool] = []
+    try:
+        for _ in Source(source.files).pieces(lambda piece: ascii_pieces.append(piece.isascii())):
+            pass
+    except TextError:
+        return False
+    return not all(ascii_pieces)
 
 
 def encode_to_file(

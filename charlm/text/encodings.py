@@ -1,9 +1,9 @@
-"""What might these bytes be? Advice for a text that cannot be decoded, or was decoded wrongly.
+"""Advice for a text that cannot be decoded, or was decoded wrongly.
 
-    undecodable    the marks and habits of UTF-16, UTF-32, code page 949, 1252 and Latin-1
-    decoded        characters that hardly any text has: controls, U+FFFD, too many different ones
+    undecodable    byte order marks and byte statistics of UTF-16, UTF-32, cp949, cp1252, Latin-1
+    decoded        characters that are rare in any text: controls, U+FFFD, too many different ones
 
-Nothing is decoded by guessing: the advice names an `--encoding`, and its user decides.
+Nothing is decoded by guessing: the advice names an `--encoding`, and the user decides.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from charlm.types import Ids
 _MOST_CHARACTERS = 20_000
 _MOST_CONTROLS = 0.005
 _MOST_LATE = 0.001
-# In this order: the shorter mark begins the longer.
+# In this order, since UTF-32's first mark begins with UTF-16's.
 _MARKS = {
     "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
     "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
@@ -27,11 +27,7 @@ _BYTES = "or learn its bytes as they are with --level byte"
 
 
 def guess(content: bytes) -> str:
-    """Return advice for bytes that are not what was asked for.
-
-    Args:
-        content: a file's beginning.
-    """
+    """Return advice for the beginning of a file that is not in the encoding asked for."""
     for name, marks in _MARKS.items():
         if content.startswith(marks):
             return f"it looks like {name}, try --encoding {name}"
@@ -49,17 +45,17 @@ def guess(content: bytes) -> str:
 
 def _wide(found: Ids) -> str | None:
     """Recognise UTF-16 without a mark: every other byte of western text is zero."""
-    even, odd = (found[k::2] == 0 for k in (0, 1))
-    if odd.size and even.mean() < 0.05 and odd.mean() > 0.4:
-        return "utf-16-le"
-    if odd.size and odd.mean() < 0.05 and even.mean() > 0.4:
-        return "utf-16-be"
+    if found.size < 2:
+        return None
+    even, odd = ((found[k::2] == 0).mean() for k in (0, 1))
+    if min(even, odd) < 0.05 and max(even, odd) > 0.4:
+        return "utf-16-le" if odd > even else "utf-16-be"
     return None
 
 
 def _korean(content: bytes) -> bool:
     """Recognise code page 949: it decodes, and mostly to Hangul."""
-    # A pair may be cut at the end.
+    # The last character may be incomplete.
     text = codecs.getincrementaldecoder("cp949")("replace").decode(content)
     wide = [c for c in text if c >= "\x80"]
     hangul = sum("가" <= c <= "힣" for c in wide)
@@ -67,56 +63,59 @@ def _korean(content: bytes) -> bool:
 
 
 def _controls(counts: Ids) -> float:
-    r"""Return the share of control characters, but for those of plain text and of terminals."""
+    r"""Return the fraction of control characters that are not usual in texts."""
     strange = [k for k in range(32) if chr(k) not in "\t\n\v\f\r\x1b"] + [127]
     return float(counts[strange].sum() / max(1, counts.sum()))
 
 
 def check(counts: Ids, name: str, V: int, *, valid_utf8: bool = False) -> None:
-    """Refuse a text that looks binary, or like the outcome of a wrong decoding.
+    """Refuse a text that looks binary, or wrongly decoded.
 
     Args:
-        counts: how often each code point occurs.
+        counts: the count of each code point.
         name: the text's.
         V: size of its vocabulary, rare characters folded.
-        valid_utf8: it was read in an 8-bit encoding, and is valid UTF-8 with more than ASCII.
+        valid_utf8: it was read in another encoding, and is valid UTF-8 beyond ASCII.
 
     Raises:
         TextError: it does.
     """
-    total = int(counts.sum())
-    codes = np.flatnonzero(counts)
+    total, codes = int(counts.sum()), np.flatnonzero(counts)
     swapped = int(counts[codes[(codes >= 256) & (codes % 256 == 0)]].sum())
     controls = _controls(counts[:256])
     late = int(counts[0x80:0xA0].sum() + counts[ord(UNKNOWN)])
-    if counts[0xD800:0xE000].any():
-        problem = f"holds lone surrogates, which are no characters; name its --encoding, {_BYTES}"
-    elif valid_utf8:
-        problem = "is valid UTF-8 and was read as something else; leave --encoding out"
-    elif counts[0] > 0.1 * total:
-        problem = (
-            "is full of NUL characters, like UTF-16 that was read as something else; try "
-            "--encoding utf-16-le or utf-16-be"
-        )
-    elif controls > _MOST_CONTROLS:
-        problem = (
-            f"looks binary, it is {controls:.1%} control characters; name another file, {_BYTES}"
-        )
-    elif swapped > 0.9 * total:
-        problem = (
-            "looks as if its bytes were the wrong way round; try --encoding utf-16-be instead of "
-            "utf-16-le, or the reverse"
-        )
-    elif late > max(3, _MOST_LATE * total):
-        problem = (
-            f"looks wrongly decoded, it holds {late:,} characters from U+0080 to U+009F or U+FFFD; "
-            f"name its --encoding, such as cp1252, {_BYTES}"
-        )
-    elif V > _MOST_CHARACTERS:
-        problem = (
-            f"has {V:,} different characters, more than any script; name its --encoding, fold the "
-            f"rare ones with --set data.min_count=5, {_BYTES}"
-        )
-    else:
-        return
-    raise TextError(name, problem)
+    for found, problem, advice in (
+        (
+            counts[0xD800:0xE000].any(),
+            "holds lone surrogates, which are not characters",
+            f"name its --encoding, {_BYTES}",
+        ),
+        (valid_utf8, "is valid UTF-8 and was read as something else", "leave --encoding out"),
+        (
+            counts[0] > 0.1 * total,
+            "is full of NUL characters, like UTF-16 that was read as something else",
+            "try --encoding utf-16-le or utf-16-be",
+        ),
+        (
+            controls > _MOST_CONTROLS,
+            f"looks binary, it is {controls:.1%} control characters",
+            f"name another file, {_BYTES}",
+        ),
+        (
+            swapped > 0.9 * total,
+            "looks as if its bytes were swapped",
+            "try --encoding utf-16-be instead of utf-16-le, or the reverse",
+        ),
+        (
+            late > max(3, _MOST_LATE * total),
+            f"looks wrongly decoded, it holds {late:,} characters from U+0080 to U+009F or U+FFFD",
+            f"name its --encoding, such as cp1252, {_BYTES}",
+        ),
+        (
+            V > _MOST_CHARACTERS,
+            f"has {V:,} different characters, more than any script",
+            "name its --encoding, fold the rare ones with --set data.min_count=5, " + _BYTES,
+        ),
+    ):
+        if found:
+            raise TextError(name, problem, advice)

@@ -101,16 +101,39 @@ class Source:
                 begins, open_line = False, not piece.endswith("\n")
 
     def _decode(self, path: Path, *watches: Watch) -> Iterator[str]:
-        try:
-            yield from _decode(path, self.encoding, *watches)
-        except _Undecodable as error:
-            others = len(self.files) - 1
-            apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
-            raise TextError(path, f"is not {error}", f"{apart}{_advice(path)}") from None
+        decoder = codecs.getincrementaldecoder(self.encoding)()
+        held, offset, first = "", 0, True
+        pieces = _read(path, *watches)
+        while True:
+            piece = next(pieces, b"")
+            waiting = decoder.getstate()[0]
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeError as error:
+                raise self._undecodable(path, error, offset - len(waiting)) from None
+            offset += len(piece)
+            if first and text:
+                text, first = text.removeprefix("\ufeff"), False
+            # The \n of a \r\n may be the first character of the next piece.
+            text = held + text
+            held = "\r" if text.endswith("\r") and piece else ""
+            text = text.removesuffix(held)
+            # Looking for one character first is a hundred times as fast.
+            if text := text.replace("\r\n", "\n") if "\r" in text else text:
+                yield text
+            if not piece:
+                return
 
-
-class _Undecodable(Exception):
-    """Bytes that are not of the encoding, as `<encoding>, <where and why>`."""
+    def _undecodable(self, path: Path, error: UnicodeError, offset: int) -> TextError:
+        """Return the error of a file that is not of the encoding, with advice."""
+        problem = f"is not {self.encoding} ({error})"
+        if isinstance(error, UnicodeDecodeError):
+            byte = f"byte 0x{error.object[error.start]:02X} at offset {offset + error.start}"
+            problem = f"is not {self.encoding.upper()}, got {byte} ({error.reason})"
+        others = len(self.files) - 1
+        apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
+        with path.open("rb") as file:
+            return TextError(path, problem, apart + guess(file.read(PIECE_BYTES)))
 
 
 def _files(path: Path, glob: str) -> set[Path]:
@@ -144,39 +167,3 @@ def _read(path: Path, *watches: Watch) -> Iterator[bytes]:
                 yield piece
     except OSError as error:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None
-
-
-def _decode(path: Path, encoding: str, *watches: Watch) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    held, offset, first = "", 0, True
-    pieces = _read(path, *watches)
-    while True:
-        piece = next(pieces, b"")
-        waiting = decoder.getstate()[0]
-        try:
-            text = decoder.decode(piece, final=not piece)
-        except UnicodeDecodeError as error:
-            at = offset - len(waiting) + error.start
-            byte = error.object[error.start]
-            raise _Undecodable(
-                f"{encoding.upper()}, got byte 0x{byte:02X} at offset {at} ({error.reason})"
-            ) from None
-        except UnicodeError as error:
-            raise _Undecodable(f"{encoding} ({error})") from None
-        offset += len(piece)
-        if first and text:
-            text, first = text.removeprefix("\ufeff"), False
-        # The \n of a \r\n may be the first character of the next piece.
-        text = held + text
-        held = "\r" if text.endswith("\r") and piece else ""
-        text = text.removesuffix(held)
-        # Looking for one character first is a hundred times as fast.
-        if text := text.replace("\r\n", "\n") if "\r" in text else text:
-            yield text
-        if not piece:
-            return
-
-
-def _advice(path: Path) -> str:
-    with path.open("rb") as file:
-        return guess(file.read(PIECE_BYTES))

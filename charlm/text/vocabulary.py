@@ -123,10 +123,8 @@ class Vocabulary:
 
     def replacements(self, text: str) -> dict[str, str]:
         """Return the symbol that "replace" puts in place of each unknown character of a text."""
-        unknown = "".join(c for c in dict.fromkeys(text) if c not in self.symbols)
-        return dict(
-            zip(unknown, self.decode(self.encode(unknown, on_unknown="replace")), strict=True)
-        )
+        unknown = (c for c in dict.fromkeys(text) if not self.encode(c, on_unknown="skip").size)
+        return {c: self.decode(self.encode(c, on_unknown="replace")) for c in unknown}
 
     def _like(self, character: str) -> str:
         """Return the known character closest to an unknown one."""
@@ -135,7 +133,7 @@ class Vocabulary:
         return next((c for c in candidates if len(c) == 1 and c in self.symbols), self.start)
 
     def decode(self, ids: Ids) -> str:
-        """Return the text of (N,) ids; the unknown symbol becomes U+FFFD."""
+        """Return the text of (N,) ids; what has no character of its own becomes U+FFFD."""
         return "".join(map(self.decoder(), np.asarray(ids).tolist()))
 
     def decoder(self) -> Callable[[int], str]:
@@ -200,14 +198,6 @@ class ByteVocabulary(Vocabulary):
                 "a lone surrogate and has no bytes",
                 "leave it out",
             ) from None
-
-    def replacements(self, text: str) -> dict[str, str]:
-        """Return nothing: no character is unknown."""
-        return {}
-
-    def decode(self, ids: Ids) -> str:
-        """Return the text of (N,) ids; what is not UTF-8 becomes U+FFFD."""
-        return bytes(np.asarray(ids).tolist()).decode("utf-8", "replace")
 
     def decoder(self) -> Callable[[int], str]:
         """Return a function that decodes a stream of ids, one a call.
