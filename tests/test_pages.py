@@ -33,25 +33,17 @@ def need_matplotlib():
     return pytest.importorskip("matplotlib", reason="matplotlib is not installed: see .ci/run")
 
 
-class Elements(HTMLParser):
-    """Collect what a page is made of."""
-
-    def __init__(self, content):
-        super().__init__()
-        self.found, self.texts, self._open = [], {}, []
-        self.feed(content)
-
+class _Elements(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.found.append((tag, dict(attrs)))
-        self._open.append(tag)
 
-    def handle_endtag(self, tag):
-        while self._open and self._open.pop() != tag:
-            pass
 
-    def handle_data(self, content):
-        for tag in set(self._open):
-            self.texts[tag] = self.texts.get(tag, "") + content
+def elements(content):
+    """Return the elements that a page is made of: a tag and attributes each."""
+    parser = _Elements()
+    parser.found = []
+    parser.feed(content)
+    return parser.found
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +76,7 @@ def change_history(folder, change):
 
 
 def test_text_is_never_markup():
-    found = Elements(page(HOSTILE, HOSTILE, fill("section", id="a", body=[HOSTILE]))).found
+    found = elements(page(HOSTILE, HOSTILE, fill("section", id="a", body=[HOSTILE])))
     assert [tag for tag, _ in found].count("script") == 1
     assert "img" not in [tag for tag, _ in found]
     assert safe("a<b>&\"'\x00\x1b\n\u202e\u200b é한🙂") == (
@@ -101,7 +93,7 @@ def test_data_cannot_end_its_element():
 
 def test_page_allows_no_address_and_its_own_script_only():
     content = page("title", "", Markup())
-    policy = dict(next(a for t, a in Elements(content).found if a.get("http-equiv")))["content"]
+    policy = dict(next(a for t, a in elements(content) if a.get("http-equiv")))["content"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-")
     assert "unsafe-eval" not in policy
     script = (Path(page_module.__file__).parent / "page.js").read_text()
@@ -177,22 +169,20 @@ def test_report(here, charlm):
     assert (code, out) == (0, "")
     assert re.fullmatch(r"checkpoints/verse/report.html: \d+ kB; open it in a browser\n", err)
     content = (here / "checkpoints" / "verse" / "report.html").read_text(encoding="utf-8")
-    elements = Elements(content)
-    sections = [a["id"] for tag, a in elements.found if tag == "section"]
+    found = elements(content)
+    sections = [a["id"] for tag, a in found if tag == "section"]
     assert sections == ["training", "samples", "surprise", "gates", "cells", "settings"]
-    assert [a["href"] for tag, a in elements.found if tag == "a"] == [
-        f"#{name}" for name in sections
-    ]
-    assert [tag for tag, _ in elements.found].count("svg") == 8
+    assert [a["href"] for tag, a in found if tag == "a"] == [f"#{name}" for name in sections]
+    assert [tag for tag, _ in found].count("svg") == 8
     # Nothing is fetched: no element names an address.
-    for tag, attributes in elements.found:
+    for tag, attributes in found:
         assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form")
         assert "src" not in attributes
         href = attributes.get("href", attributes.get("xlink:href", "#"))
         assert href.startswith("#"), href
     assert not re.search(r"url\((?!#)", content)
     # Every id is there once, and what is referred to is there.
-    ids = [a["id"] for _, a in elements.found if "id" in a]
+    ids = [a["id"] for _, a in found if "id" in a]
     assert len(set(ids)) == len(ids)
     assert set(re.findall(r'(?:href="|url\()#([^")]+)', content)) <= set(ids)
     assert not re.search(r"#00000\d", content), "every colour is the page's"
@@ -240,7 +230,7 @@ def test_report_of_hostile_run(here):
     folder = here / "checkpoints" / "<img src=x onerror=taken()>&"
     (here / "checkpoints" / "verse").rename(folder)
     content = library.report(folder)
-    found = Elements(content).found
+    found = elements(content)
     assert "img" not in [tag for tag, _ in found]
     scripts = [a.get("type") for tag, a in found if tag == "script"]
     assert scripts == ["application/json", None]
