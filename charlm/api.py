@@ -1,357 +1,97 @@
-"""The library: what `import charlm` gives. The command line does nothing that this cannot.
+"""Train, and work with runs; `charlm.language_model` has what a trained model can do.
 
-    train(text, hidden=256)      learn a text, to the end        -> LanguageModel
-    start(text, hidden=256)      the same, its events one by one -> Training
-    resume("my-run")             go on with a run                -> Training
-    load("my-run")               a checkpoint                    -> LanguageModel
-    check("my-run")              are its files whole?            -> [Finding]
-    gradients("lstm")            a fresh cell, looked into       -> Gradients
-    report("my-run")             how it learned, and its inside  -> a page, as HTML
+    train(text, hidden=256)      train on a text, to the end         -> LanguageModel
+    start(text, hidden=256)      the same, event by event            -> Training
+    resume("my-run")             continue a run                      -> Training
+    load("my-run")               load a checkpoint                   -> LanguageModel
+    list_runs, describe          all runs, one of them               -> RunSummary
+    compare, check               their differences, their files      -> dict, [Finding]
+    report("my-run")             how it learned, and its inside      -> a page, as HTML
+    gradients("lstm")            the gradient through a fresh cell   -> Gradients
+    export, import_, fetch       files for other programs, known texts
 
 Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
-from charlm.evaluation import dynamic, score
-from charlm.generation.copies import AT_LEAST, Copy, find_copies
-from charlm.generation.filters import Filters
-from charlm.generation.sampler import Sampler
-from charlm.insight.characters import characters
-from charlm.insight.comparison import FORGET_BIAS
-from charlm.insight.gradients import Gradients, of_text, of_untrained
-from charlm.insight.oddities import Oddity, OddityFinder
-from charlm.insight.properties import properties
-from charlm.insight.reading import Reader, Saturation, Surprise, saturation
-from charlm.insight.units import CHARACTERS, UnitFinding, find_units
-from charlm.pages import texts
-from charlm.pages.report import report as report_of
-from charlm.runs.check import Finding as Finding
-from charlm.runs.check import check_run
-from charlm.runs.folder import find_checkpoint, find_run, newest
-from charlm.runs.loading import Trained, load_model
-from charlm.runs.training_text import learned_text
+from charlm.errors import ConfigError
+from charlm.language_model import CHECKPOINTS, LanguageModel, PathLike, load
+from charlm.runs import summary
+from charlm.runs.check import Finding, check_run
+from charlm.runs.folder import Run, find_checkpoint, find_run, newest
 from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import KEYS, Config, Overrides, coerce
+from charlm.settings.schema import KEYS, Config, Overrides, Settings, coerce
 from charlm.storage.history import read_history
-from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.text.corpus import split
 from charlm.training import loop
 from charlm.training.advice import advise
 from charlm.training.events import Event
-from charlm.training.prepare import PreparedRun, start_run
-from charlm.training.prepare import resume_run as go_on
-from charlm.types import Array, States
+from charlm.training.prepare import PreparedRun, resume_run, start_run
 
-PathLike: TypeAlias = str | Path
-_CHECKPOINTS = Path("checkpoints")
-
-
-class Evaluation(NamedTuple):
-    """Hold a text's score with the state carried, and in cold windows of 256 characters."""
-
-    carried: score.Score
-    cold: score.Score
+if TYPE_CHECKING:
+    from charlm.insight.gradients import Gradients
+    from charlm.runs.summary import RunSummary
 
 
-class LanguageModel:
-    """Use a trained model: write, score, look inside.
+class StartOptions(Settings, total=False):
+    """The keyword arguments of `start`."""
 
-    Args:
-        trained: what a checkpoint gave.
-        path: the checkpoint.
+    name: str | None
+    checkpoints: PathLike
+    config: PathLike | None
+    preset: str | None
+    overrides: Sequence[Overrides]
+    threads: int | None
+    reading: Callable[[int, int], object] | None
+    began: float | None
+
+
+class TrainingPlan(NamedTuple):
+    """What a training is about to do.
 
     Attributes:
-        path: the checkpoint.
-        vocabulary: the symbols it knows.
-        config: the settings it was trained with.
-        parameters: name -> array, such as `lstm.0.Wx`; views, see `update`.
+        text: the text's name.
+        characters: its length, in bytes at byte level.
+        symbols: V, the size of the vocabulary.
+        training: characters that are trained on.
+        validation: characters to validate on.
+        validated: how many of these are read at each validation.
+        test: characters that are never read.
+        embedding: width of the embedding; 0 for one-hot input.
+        parameters: how many numbers are learned.
+        nbytes: memory of the training, in bytes.
+        steps: optimizer steps, all in all.
+        streams: B, streams in a step.
+        time_steps: T, time steps in a step.
+        epochs: passes over the training part.
+        expected_s: seconds that the training takes; None where it was not timed.
     """
 
-    def __init__(self, trained: Trained, path: Path) -> None:
-        self._trained, self._model = trained, trained.model
-        self.path = path
-        self.vocabulary: Vocabulary = trained.vocabulary
-        self.config: Config = trained.config
-        self.parameters: Mapping[str, Array] = trained.model.parameters.views
-
-    def __repr__(self) -> str:
-        """Name the checkpoint and the network."""
-        return (
-            f"<LanguageModel {self.path}: {self.config.model.summary}, "
-            f"{self.vocabulary.size} symbols>"
-        )
-
-    def update(self) -> None:
-        """Take over what was written into `parameters`."""
-        self._model.refresh()
-
-    def sampler(
-        self,
-        *,
-        start: str = "",
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        stop: str | Sequence[str] = (),
-        on_unknown: OnUnknown = "error",
-        streams: int = 1,
-        seed: int | None = None,
-        scored: bool = False,
-    ) -> Sampler:
-        """Make a sampler, which draws step by step.
-
-        Args:
-            start: what the model reads before it writes.
-            temperature: at least 0; 0 is greedy, 1 leaves the model's probabilities.
-            top_k: draw from the k likeliest only.
-            top_p: draw from the likeliest that make up this share.
-            min_p: leave out what is less likely than this share of the likeliest.
-            stop: texts to end after.
-            on_unknown: what becomes of unknown characters of the start text.
-            streams: how many texts, drawn side by side.
-            seed: the same seed gives the same text; None takes a new one.
-            scored: sum up `log_probs`, in nats.
-
-        Raises:
-            ConfigError: a value is out of range.
-            UnknownCharacter: the start text holds a character that the model never saw.
-        """
-        return Sampler(
-            self._model,
-            self.vocabulary,
-            Filters(temperature, top_k, top_p, min_p),
-            start=start,
-            on_unknown=on_unknown,
-            streams=streams,
-            stop=stop,
-            seed=_seed() if seed is None else seed,
-            scored=scored,
-        )
-
-    def stream(self, length: int = 500, **options: Any) -> Iterator[str]:
-        """Yield a text as it is drawn, without the start text.
-
-        Args:
-            length: symbols to draw, at the most.
-            **options: those of `sampler`, but for `streams`.
-        """
-        return self.sampler(**options).characters(length)
-
-    def sample(self, length: int = 500, **options: Any) -> str:
-        """Return a text, the start text included.
-
-        Args:
-            length: symbols to draw, at the most.
-            **options: those of `sampler`, but for `streams`.
-        """
-        return str(options.get("start", "")) + "".join(self.stream(length, **options))
-
-    def evaluate(self, text: str) -> Evaluation:
-        """Score a text.
-
-        Raises:
-            UnknownCharacter: it holds a character that the model never saw.
-            ValueError: it is empty.
-        """
-        ids, start_id = self._encode(text), self.vocabulary.start_id
-        return Evaluation(
-            score.carried(self._model, ids, start_id), score.cold(self._model, ids, start_id)
-        )
-
-    def evaluate_dynamic(self, text: str, *, learning_rate: float = dynamic.RATE) -> score.Score:
-        """Score a text with a copy that goes on learning from what it has scored.
-
-        The figure compares with its like only; `evaluate` is that of fixed weights.
-
-        Args:
-            text: what to score.
-            learning_rate: at least 0; at 0 nothing is learned.
-
-        Raises:
-            UnknownCharacter: the text holds a character that the model never saw.
-            CheckpointError: the run's text is not beside its checkpoint.
-            ConfigError: the learning rate is out of range.
-            Diverged: the loss is no longer finite.
-            ValueError: the text is empty.
-        """
-        learned, ids = learned_text(self._trained, self.path), self._encode(text)
-        start_id = self.vocabulary.start_id
-        return dynamic.dynamic(self._model, learned, ids, start_id, learning_rate)
-
-    def copies(self, text: str, *, at_least: int = AT_LEAST) -> list[Copy]:
-        """Find what a text quotes from the one that was learned, character by character.
-
-        Args:
-            text: such as what `sample` returns.
-            at_least: how long a copy has to be.
-
-        Returns:
-            The copies, the longest first, none overlapping a longer one.
-
-        Raises:
-            CheckpointError: the run's text is not beside its checkpoint.
-            UnknownCharacter: it holds a character that the model never saw.
-            ConfigError: `at_least` is below 1.
-        """
-        learned = learned_text(self._trained, self.path)
-        return find_copies(learned, [self.vocabulary.encode(text)], at_least)[0]
-
-    def log_probs(self, text: str) -> Array:
-        """Return ln p of each symbol of a text, given all before it.
-
-        Returns:
-            (symbols,) nats, none above 0; symbols are bytes at byte level.
-
-        Raises:
-            UnknownCharacter: it holds a character that the model never saw.
-            ValueError: it is empty.
-        """
-        ids = self._encode(text)
-        found: Array = -self._reader().read(ids).surprise.nats
-        return found
-
-    def surprise(self, text: str, top: int = 5) -> Surprise:
-        """Tell how surprised the model is by each symbol of a text, and what it expected.
-
-        Args:
-            text: symbols are its characters, or its bytes at byte level.
-            top: how many of the likeliest symbols to tell.
-
-        Returns:
-            `bits` and `nats` (symbols,); `likeliest` (symbols, top) ids, the first one first, and
-            their `probabilities`.
-
-        Raises:
-            UnknownCharacter: it holds a character that the model never saw.
-            ValueError: it is empty.
-        """
-        return self._reader().read(self._encode(text), top=top).surprise
-
-    def oddities(self, text: str, count: int = 10) -> list[Oddity]:
-        """Find the places of a text that surprise most; raises as `surprise`."""
-        finder = OddityFinder(self._model, self.vocabulary, count)
-        for _ in finder.read(self._encode(text)):
-            pass
-        return finder.oddities
-
-    def states(self, text: str) -> Array:
-        """Return every unit's state after each symbol of a text; raises as `surprise`.
-
-        Returns:
-            (symbols, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
-        """
-        return self._reader().read(self._encode(text), states=True).states
-
-    def gates(self, text: str) -> list[Saturation]:
-        """Tell how often gates are shut or wide open while a text is read; raises as `surprise`.
-
-        Returns:
-            For each layer's gates (H,) shares of the time `below` 0.1 and `above` 0.9; empty for a
-            tanh RNN.
-        """
-        return saturation(self._reader().pieces(self._encode(text), gates=True))
-
-    def cells(self, text: str, count: int = 10) -> list[UnitFinding]:
-        """Find the units that tell most of a text; raises as `surprise`.
-
-        Args:
-            text: its first 20,000 symbols are read.
-            count: how many units, at the most.
-
-        Returns:
-            Each with its property and its correlation on the text's last third, strongest first.
-        """
-        return find_units(*self._looked_at(text)[1:], count)
-
-    def heat_page(self, text: str, title: str = "Surprise") -> str:
-        """Make a page, as HTML, of a text coloured by surprise; raises as `surprise`."""
-        ids = self._encode(text)
-        shown = ids[: texts.MOST]
-        return texts.surprise_page(title, self._trained, shown, ids.size, self.oddities(text))
-
-    def cells_page(
-        self, text: str, unit: tuple[int, int] | None = None, title: str = "Cells"
-    ) -> str:
-        """Make a page, as HTML, of a text coloured by a unit's state; raises as `surprise`.
-
-        Args:
-            text: its first 20,000 symbols are read.
-            unit: (layer, number); the units that tell most where None.
-            title: the page's.
-        """
-        spelled, states, told = self._looked_at(text)
-        if unit is None:
-            return texts.units_page(title, spelled, states, told, find_units(states, told))
-        return texts.unit_page(title, spelled, states[(slice(None), *unit)], *unit)
-
-    def _looked_at(self, text: str) -> tuple[str, Array, dict[str, Array]]:
-        """Return a text's characters, every unit's state after each, and their properties."""
-        ids = self._encode(text)[:CHARACTERS]
-        spelled = characters(self.vocabulary, ids)
-        states = self._reader().read(ids, states=True).states
-        return spelled.text, spelled.lasts(states), properties(spelled.text)
-
-    def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
-        """Run the network.
-
-        Args:
-            ids: (T, B) symbols, one column a stream.
-            state: what enters; the zero state where None.
-
-        Returns:
-            logits: (T, V, B) of the symbols that come next.
-            state: what leaves, a tuple of (H, B) arrays a layer: (h, c) for LSTM, (h,) otherwise.
-
-        Raises:
-            ValueError: the ids are not (T, B), or not all of the vocabulary.
-        """
-        ids = np.asarray(ids)
-        if ids.ndim != 2 or not ids.size or not np.issubdtype(ids.dtype, np.integer):
-            raise ValueError(f"ids: must be (T, B) whole numbers, got {ids.dtype} {ids.shape}")
-        if ids.min() < 0 or ids.max() >= self.vocabulary.size:
-            raise ValueError(f"ids: must be from 0 to {self.vocabulary.size - 1}")
-        ids = ids.astype(np.intp)
-        T, B = ids.shape
-        cache = self._model.cache(T, B)
-        leaving = self._model.forward(ids, self.zero_state(B) if state is None else state, cache)
-        logits = np.stack([self._model.output.forward(cache.output, t).copy() for t in range(T)])
-        return logits, [tuple(q.copy() for q in layer) for layer in leaving]
-
-    def gradients(self, text: str, *, lags: int = 64) -> Gradients:
-        """Follow the gradient back in time while the model reads a text, at 16 places of it.
-
-        Args:
-            text: of at least 2 lags + 2 characters.
-            lags: K, how many steps back; at least 2.
-
-        Raises:
-            UnknownCharacter: the text holds a character that the model never saw.
-            TextError: it is too short.
-            ConfigError: there are too few lags.
-        """
-        return of_text(self._model, self._encode(text), lags)
-
-    def zero_state(self, B: int = 1) -> States:
-        """Return the state at the beginning of a text, for B streams."""
-        return self._model.zero_state(B)
-
-    def _reader(self) -> Reader:
-        return Reader(self._model, self.vocabulary.start_id)
-
-    def _encode(self, text: str) -> Array:
-        if not len(text):
-            raise ValueError("the text is empty")
-        return self.vocabulary.encode(text)
+    text: str
+    characters: int
+    symbols: int
+    training: int
+    validation: int
+    validated: int
+    test: int
+    embedding: int
+    parameters: int
+    nbytes: int
+    steps: int
+    streams: int
+    time_steps: int
+    epochs: float
+    expected_s: float | None
 
 
 class Training:
-    """Iterate over a training: each step makes it go on to its next event.
+    """A training that is ready to run: iterate over it, or call `run`.
 
         for event in charlm.start("my-text.txt", steps=500):
             ...
@@ -360,18 +100,30 @@ class Training:
         folder: the run's.
         config: its settings, resolved.
         notes: what there is to say before it begins, one line each.
+        plan: what it is about to do.
     """
 
-    def __init__(self, beginning: PreparedRun) -> None:
-        self._trainer = beginning.trainer
-        assert beginning.trainer.run is not None
-        self._run = beginning.trainer.run
+    def __init__(self, prepared: PreparedRun) -> None:
+        self._trainer = prepared.trainer
+        assert prepared.trainer.run is not None
+        self._run = prepared.trainer.run
         self.folder: Path = self._run.folder
         self.config: Config = self._trainer.config
-        self.notes: Sequence[str] = tuple(beginning.notes)
+        self.notes: Sequence[str] = tuple(prepared.notes)
+        self.plan = _plan(prepared)
+
+    @property
+    def step(self) -> int:
+        """Return the optimizer steps made so far."""
+        return self._trainer.progress.step
+
+    @property
+    def resume_command(self) -> str:
+        """Return the shell command that resumes this run."""
+        return self._run.resuming
 
     def __iter__(self) -> Iterator[Event]:
-        """Train to the goal, and yield what happens.
+        """Train to the goal and yield the events.
 
         Raises:
             Diverged: the loss or the gradient is no longer finite.
@@ -380,17 +132,14 @@ class Training:
         yield from loop.events(self._trainer)
 
     def stop(self) -> None:
-        """Save and end after the update that is being made; may be called from a thread."""
+        """Save and end after the current step; may be called from a thread or signal handler."""
         self._trainer.ask_to_stop()
 
     def run(self, callback: Callable[[Event], object] | None = None) -> LanguageModel:
-        """Train to the goal.
+        """Train to the goal, and return the best model.
 
         Args:
-            callback: is called with every event.
-
-        Returns:
-            The best model.
+            callback: called with every event.
         """
         for event in self:
             if callback:
@@ -398,11 +147,11 @@ class Training:
         return self.model()
 
     def advice(self) -> str | None:
-        """Say in one line what the losses so far suggest to change; None where they are few."""
+        """Return in one line what the losses so far suggest to change; None where they are few."""
         return advise(read_history(self._run.history).readings)
 
     def model(self) -> LanguageModel:
-        """Load the best weights so far, or the last ones where nothing was validated yet."""
+        """Load the best weights so far, or the last ones before the first validation."""
         return load(self.folder)
 
 
@@ -410,17 +159,14 @@ def train(
     text: PathLike | Sequence[PathLike] | None = None,
     *,
     callback: Callable[[Event], object] | None = None,
-    **options: Any,
+    **options: Unpack[StartOptions],
 ) -> LanguageModel:
-    """Learn a text.
+    """Train on a text, and return the model with the lowest validation loss.
 
     Args:
-        text: a file, a folder, or several; one text all together.
-        callback: is called with every event of the training.
+        text: a file, a folder, or several, read as one text.
+        callback: called with every event of the training.
         **options: those of `start`, settings included: `hidden=256, steps=200`.
-
-    Returns:
-        The model with the lowest validation loss.
     """
     return start(text, **options).run(callback)
 
@@ -429,21 +175,28 @@ def start(
     text: PathLike | Sequence[PathLike] | None = None,
     *,
     name: str | None = None,
-    checkpoints: PathLike = _CHECKPOINTS,
+    checkpoints: PathLike = CHECKPOINTS,
     config: PathLike | None = None,
     preset: str | None = None,
+    overrides: Sequence[Overrides] = (),
+    threads: int | None = None,
     reading: Callable[[int, int], object] | None = None,
-    **settings: Any,
+    began: float | None = None,
+    **settings: Unpack[Settings],
 ) -> Training:
-    """Begin a training in a run's folder of its own.
+    """Prepare a training in a run's folder of its own.
 
     Args:
-        text: a file, a folder, or several; one text all together.
+        text: a file, a folder, or several, read as one text.
         name: the run's; the text's stem where None.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
         preset: short, tiny, small, medium or large; `auto` or None chooses by the text's size.
-        reading: is told how many of the text's bytes are read, and how many there are.
+        overrides: settings by their dotted keys, each with the source that an error names; a later
+            one replaces an earlier one, all those of the file, and `settings` theirs.
+        threads: of the BLAS; as they are where None.
+        reading: called with the text's bytes read so far, and all of them.
+        began: when `minutes` began, by `time.perf_counter`; now where None.
         **settings: the keys of config.yaml without their section.
 
     Raises:
@@ -457,24 +210,29 @@ def start(
     if text is not None:
         given["data.path"] = tuple(map(str, _several(text)))
     layers = [] if config is None else [read_yaml(Path(config))]
-    layers.append(Overrides("charlm", given))
-    return Training(start_run(layers, Path(checkpoints), name, reading=reading))
+    layers += [*overrides, Overrides("charlm", given)]
+    prepared = start_run(
+        layers, Path(checkpoints), name, threads=threads, reading=reading, began=began
+    )
+    return Training(prepared)
 
 
 def resume(
     name: str | None = None,
     *,
-    checkpoints: PathLike = _CHECKPOINTS,
+    checkpoints: PathLike = CHECKPOINTS,
     text: PathLike | Sequence[PathLike] | None = None,
     steps: int | None = None,
+    threads: int | None = None,
 ) -> Training:
-    """Go on with a run as if it had never stopped.
+    """Continue a run exactly where it stopped.
 
     Args:
         name: the run's; the newest where None.
         checkpoints: the folder of all runs.
         text: where its text is now, if it moved.
         steps: a new goal.
+        threads: of the BLAS; as many as the run had where None.
 
     Raises:
         ConfigError: the goal is no whole number of at least 1.
@@ -484,33 +242,47 @@ def resume(
     """
     folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
     run = newest(folder) if name is None else find_run(folder, name)
-    return Training(go_on(run, [Path(q) for q in _several(text)], steps))
+    return Training(
+        resume_run(run, [Path(path) for path in _several(text)], steps, threads=threads)
+    )
 
 
-def load(where: PathLike | None = None, *, checkpoints: PathLike = _CHECKPOINTS) -> LanguageModel:
-    """Load a trained model.
+def list_runs(checkpoints: PathLike = CHECKPOINTS) -> "list[RunSummary]":
+    """Return all runs, the one that was saved last first.
+
+    Raises:
+        RunError: there is none.
+    """
+    return summary.all_runs(Path(checkpoints))
+
+
+def describe(where: PathLike, *, checkpoints: PathLike = CHECKPOINTS) -> "RunSummary":
+    """Return what the files of a run say about it, the number of its parameters included.
 
     Args:
-        where: a checkpoint file, a run's folder or name; the newest run where None.
+        where: a checkpoint file, a run's folder or name.
         checkpoints: the folder of all runs.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is damaged.
-        RunError: there is no run yet.
+        CheckpointError: there is no such run, or none of its checkpoints can be read.
     """
-    path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
-    return LanguageModel(load_model(path), path)
+    return summary.summarize(str(where), Path(checkpoints))
 
 
-def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Finding]:
-    """Check the files of a run, and say what can be done with it; nothing is changed.
+def compare(summaries: "Sequence[RunSummary]") -> dict[str, list[Any]]:
+    """Return what differs between runs: its key -> each run's value, None where it has none."""
+    return summary.compare(summaries)
+
+
+def check(where: PathLike, *, checkpoints: PathLike = CHECKPOINTS) -> list[Finding]:
+    """Check the files of a run, and return what was found and what can be done; nothing is changed.
 
     Args:
         where: a run's name or folder.
         checkpoints: the folder of all runs.
 
     Returns:
-        A finding a file, whose state is `ok`, `note` or `wrong`; the last one is on the whole run.
+        One finding a file, whose state is `ok`, `note` or `wrong`; the last is on the whole run.
 
     Raises:
         RunError: there is no such run.
@@ -518,22 +290,81 @@ def check(where: PathLike, *, checkpoints: PathLike = _CHECKPOINTS) -> list[Find
     return check_run(str(where), Path(checkpoints))
 
 
+def export(
+    model: LanguageModel | PathLike | None = None,
+    to: str | None = None,
+    out: PathLike | None = None,
+    *,
+    force: bool = False,
+    checkpoints: PathLike = CHECKPOINTS,
+) -> Path:
+    """Write a model to a file that other programs read, and return its path.
+
+    Args:
+        model: a model, or what `load` takes.
+        to: pytorch, safetensors or onnx; by what `out` ends in where None.
+        out: the file; the run's name, in the current folder, where None.
+        force: replace a file that is there.
+        checkpoints: the folder of all runs.
+
+    Raises:
+        ConfigError: neither `to` nor `out` says which format.
+        ExchangeError: the file is there or cannot be written, or the format's library is missing.
+    """
+    from charlm.exchange.formats import Format, format_of
+    from charlm.exchange.transfer import export_model
+
+    if to is not None and to not in [known.value for known in Format]:
+        raise ConfigError("to", f"must be pytorch, safetensors or onnx, got {to!r}")
+    format_ = Format(to) if to else (format_of(Path(out)) if out else None)
+    if format_ is None:
+        raise ConfigError("to", "is missing", "say pytorch, safetensors or onnx")
+    if not isinstance(model, LanguageModel):
+        model = load(model, checkpoints=checkpoints)
+    if out is None:
+        run, path = Run(model.path.resolve().parent), model.path
+        of_run = path.name in (run.best.name, run.last.name)
+        out = (run.folder.name if of_run else path.stem) + format_.suffix
+    export_model(model._trained, format_, Path(out), force=force)
+    return Path(out)
+
+
+def import_(
+    file: PathLike, name: str | None = None, *, checkpoints: PathLike = CHECKPOINTS
+) -> LanguageModel:
+    """Make a run of a file that charlm exported, and return its model.
+
+    Args:
+        file: a .pt, .pth or .safetensors file, perhaps trained further since.
+        name: the run's; the file's stem where None.
+        checkpoints: the folder of all runs.
+
+    Raises:
+        ExchangeError: it is no such file, or its tensors do not fit its description.
+        CheckpointError: it is damaged.
+        RunError: the run cannot be made.
+    """
+    from charlm.exchange.transfer import import_run
+
+    return load(import_run(Path(file), Path(checkpoints), name).best)
+
+
 def gradients(
     cell: str = "lstm",
     *,
     lags: int = 64,
     scale: float = 1.0,
-    forget_bias: float = FORGET_BIAS,
+    forget_bias: float = 1.0,
     hidden: int = 64,
     layers: int = 1,
     seed: int = 0,
-) -> Gradients:
-    """Follow the gradient back in time through fresh cells, which read symbols drawn at random.
+) -> "Gradients":
+    """Return the norms of the gradient back in time through a fresh cell that reads random symbols.
 
     Args:
         cell: lstm, gru or rnn.
         lags: K, how many steps back; at least 2.
-        scale: what the recurrent matrices, drawn orthogonal, are multiplied by.
+        scale: factor of the recurrent matrices, which are drawn orthogonal.
         forget_bias: the LSTM's; training begins with `model.forget_bias`.
         hidden: units a layer.
         layers: recurrent layers.
@@ -542,6 +373,8 @@ def gradients(
     Raises:
         ConfigError: a value is out of range.
     """
+    from charlm.insight.gradients import of_untrained
+
     settings = {"cell": cell, "hidden": hidden, "layers": layers, "forget_bias": forget_bias}
     given = Overrides("gradients", {f"model.{key}": value for key, value in settings.items()})
     return of_untrained(resolve([given]).config.model, lags, scale=scale, seed=seed)
@@ -551,9 +384,9 @@ def report(
     where: PathLike | None = None,
     *,
     text: PathLike | None = None,
-    checkpoints: PathLike = _CHECKPOINTS,
+    checkpoints: PathLike = CHECKPOINTS,
 ) -> str:
-    """Make the page of a run, as HTML; needs matplotlib.
+    """Return the page of a run, as HTML; needs matplotlib.
 
     Args:
         where: a checkpoint file, a run's folder or name; the newest run where None.
@@ -566,8 +399,44 @@ def report(
         RunError: there is no run yet.
         TextError: the text cannot be read, or the model does not know one of its characters.
     """
+    from charlm.pages.report import report as report_page
+
     path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
-    return report_of(path, None if text is None else Path(text))
+    return report_page(path, None if text is None else Path(text))
+
+
+def save_page(path: PathLike, page: str) -> None:
+    """Write a page; one that charlm wrote before is replaced.
+
+    Raises:
+        DrawingError: another file is there, or it cannot be written.
+    """
+    from charlm.pages.page import write_page
+
+    write_page(Path(path), page)
+
+
+def _plan(prepared: PreparedRun) -> TrainingPlan:
+    trainer, pace = prepared.trainer, prepared.pace
+    config, model, streams, size = trainer.config, trainer.model, trainer.streams, trainer.ids.size
+    training, validation, test = split(size, config.data.validation, config.data.test)
+    return TrainingPlan(
+        text=trainer.text.path,
+        characters=size,
+        symbols=trainer.vocabulary.size,
+        training=training.size,
+        validation=validation.size,
+        validated=trainer.validation.size,
+        test=test.size,
+        embedding=0 if model.one_hot else model.input.D,
+        parameters=model.parameters.size,
+        nbytes=prepared.memory.total,
+        steps=trainer.steps,
+        streams=streams.B,
+        time_steps=streams.T,
+        epochs=trainer.steps / streams.chunks,
+        expected_s=None if pace is None else pace.total_s(trainer.steps, trainer.validate_every),
+    )
 
 
 def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
@@ -579,11 +448,7 @@ def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as a file would hold it, where paths are texts and numbers not NumPy's."""
+    """Return a setting as a file would hold it: paths as texts, numbers not NumPy's."""
     if isinstance(value, np.generic):
         return value.item()
     return str(value) if isinstance(value, Path) else value
-
-
-def _seed() -> int:
-    return int(np.random.SeedSequence().generate_state(1)[0])

@@ -4,6 +4,7 @@ NumPy and threadpoolctl are imported in functions, so that `charlm --help` does 
 """
 
 import os
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -24,9 +25,12 @@ _GROUP: Final = Path("/sys/fs/cgroup")
 
 def set_threads(count: int) -> None:
     """Let the BLAS use this many threads from now on."""
-    # Apple's Accelerate, which threadpoolctl cannot set, reads it when it is loaded.
-    os.environ["VECLIB_MAXIMUM_THREADS"] = str(count)
-    _blas().limit(limits=count)
+    if "numpy" in sys.modules:
+        _blas().limit(limits=count)
+        return
+    # Every BLAS reads one of these when it is loaded, Apple's Accelerate then only.
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(count)
 
 
 def threads() -> int:

@@ -38,7 +38,7 @@ def gradients(folder: Path) -> None:
     networks = comparison.compare_cells(
         (0.5, 1.0, 2.0), (0.0, 1.0, 3.0), lags=measurements.LAGS, hidden=64, seed=0
     )
-    gradient_figure.draw(networks, folder / "gradients.svg")
+    gradient_figure.draw_gradients(networks, folder / "gradients.svg")
 
 
 def forget_bias(numbers: Mapping[str, Any], ax: Axes) -> None:

@@ -1,16 +1,62 @@
-"""What several test modules share."""
+"""What the tests share: small texts and settings, checkpoints, and the program as a process."""
 
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 from charlm.nn.model import Model
 from charlm.runs.loading import pack
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import Overrides
+from charlm.settings.schema import Config, Overrides
 from charlm.storage.checkpoint import save
+from charlm.text import corpus
+from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
+from charlm.types import Ids
 
 ROOT = Path(__file__).parent.parent
+VERSE = (
+    "FIRST:\nThe river rose before the bell was rung,\nand no man crossed it but the ferryman.\n\n"
+    "SECOND:\nThen who, good neighbour, brought thy letter hither,\nand dry, and with the seal "
+    "unbroken on it?\n\nFIRST:\nA heron, it may be.\n\n"
+)
+SMALL = {
+    "preset": "small",
+    "model.hidden": 12,
+    "train.batch_size": 4,
+    "train.seq_len": 8,
+    "train.steps": 12,
+}
+# The same for the library, and as options of the program.
+SETTINGS = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 12}
+OPTIONS = [
+    "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30",
+]  # fmt: skip
 VOCABULARY = Vocabulary("\n .abcdeé", "\n")
+
+
+def overrides(path: Path, **changes) -> list[Overrides]:
+    """Return a small training's settings for a text; keys as in `train__steps`."""
+    given = SMALL | {"data.path": str(path)}
+    return [Overrides("test", given | {key.replace("__", "."): v for key, v in changes.items()})]
+
+
+def settings(path: Path, **changes) -> Config:
+    """Return the same as a configuration."""
+    return resolve(overrides(path, **changes)).config
+
+
+def open_ids(path: Path, folder: Path) -> tuple[Vocabulary, Ids]:
+    """Encode a text beside the test's other files."""
+    source = Source((path,))
+    vocabulary = corpus.scan(source)[0]
+    corpus.encode_to_file(source, vocabulary, folder / "test-ids.bin")
+    return vocabulary, corpus.open_ids(folder / "test-ids.bin", vocabulary.dtype)
 
 
 def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=None) -> Path:
@@ -25,3 +71,62 @@ def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=Non
     meta = {"kind": "best", "config": config.as_dict(), "vocabulary": vocabulary.as_dict()}
     save(path, pack(model.parameters), meta)
     return path
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment of a process that runs this checkout."""
+    dropped = ("COLUMNS", "NO_COLOR", "PYTHONUNBUFFERED", "LC_ALL", "LANG")
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm"} | changes
+
+
+def spawn(folder: Path, *arguments: object, env: dict[str, str] | None = None, **options):
+    """Start the program as a process of its own; `env` changes its environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "charlm", *map(str, arguments)],
+        cwd=folder, env=environment(**(env or {})),
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options,
+    )  # fmt: skip
+
+
+def finish(folder: Path, *arguments: object, given: bytes | None = None, **options):
+    """Run the program to its end: exit code, stdout, stderr."""
+    stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
+    process = spawn(folder, *arguments, **{"stdin": stdin} | options)
+    out, err = process.communicate(given, timeout=120)
+    return process.returncode, out, err.decode(errors="replace")
+
+
+def on_a_terminal(
+    folder: Path,
+    *arguments: object,
+    command: list[str] | None = None,
+    columns: int = 100,
+    encoding: str = "utf-8",
+    **env: str,
+) -> str:
+    """Run the program, or a command, on a terminal: what that shows, its line ends made one."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    process = subprocess.Popen(
+        command or [sys.executable, "-m", "charlm", *map(str, arguments)],
+        cwd=folder, env=environment(**env), stdin=slave, stdout=slave, stderr=slave,
+    )  # fmt: skip
+    os.close(slave)
+    return shown_on(master, process, encoding).replace("\r\n", "\n")
+
+
+def shown_on(master: int, process: subprocess.Popen, encoding: str = "utf-8") -> str:
+    """Return all that a process shows on the terminal whose other end this is."""
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    process.wait()
+    os.close(master)
+    return shown.decode(encoding)

@@ -1,23 +1,23 @@
 """Colours on a terminal: who gets them, what they stand for, and the text under them unchanged."""
 
+import io
 import math
 import os
 import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import VERSE, shown_on
+from helpers import ROOT, VERSE, shown_on
+from rich.color import ColorSystem
 
 import charlm as library
-from charlm.commands.paint import Depth, depth, state, surprise
-from charlm.insight import cells
+from charlm.commands.drawing import by_state, by_surprise, colour_system
+from charlm.insight import units
 from charlm.terminal import printable
 
-ROOT = Path(__file__).parent.parent
 SMALL = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}
 ANSI = re.compile(r"\033\[[\d;]*m")
 
@@ -50,54 +50,56 @@ def program(charlm, trained):
     return lambda command, *more: charlm(command, *more, "--checkpoints", trained)
 
 
-class Stream:
+class Stream(io.StringIO):
     def __init__(self, terminal):
+        super().__init__()
         self.isatty = lambda: terminal
+
+
+ALL, SOME = ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT
 
 
 @pytest.mark.parametrize(
     ("terminal", "environment", "expected"),
     [
-        (True, {"TERM": "xterm", "COLORTERM": "truecolor"}, Depth.ALL),
-        (True, {"TERM": "xterm", "COLORTERM": "24bit"}, Depth.ALL),
-        (True, {"TERM": "xterm", "WT_SESSION": "x"}, Depth.ALL),
-        (True, {"TERM": "xterm-256color"}, Depth.SOME),
-        (True, {"TERM": "xterm"}, Depth.NONE),
-        (True, {"TERM": "dumb"}, Depth.NONE),
-        (True, {"TERM": "xterm-256color", "NO_COLOR": "1"}, Depth.NONE),
-        (True, {"TERM": "xterm-256color", "NO_COLOR": ""}, Depth.SOME),
-        (False, {"TERM": "xterm-256color", "COLORTERM": "truecolor"}, Depth.NONE),
-        (False, {"TERM": "dumb", "FORCE_COLOR": "1"}, Depth.SOME),
-        (False, {"FORCE_COLOR": "1", "COLORTERM": "truecolor"}, Depth.ALL),
-        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, Depth.NONE),
+        (True, {"TERM": "xterm", "COLORTERM": "truecolor"}, ALL),
+        (True, {"TERM": "xterm", "COLORTERM": "24bit"}, ALL),
+        (True, {"TERM": "xterm-256color"}, SOME),
+        (True, {"TERM": "xterm"}, ColorSystem.STANDARD),
+        (True, {"TERM": "dumb"}, None),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": "1"}, None),
+        (True, {"TERM": "xterm-256color", "NO_COLOR": ""}, SOME),
+        (False, {"TERM": "xterm-256color", "COLORTERM": "truecolor"}, None),
+        (False, {"TERM": "xterm-256color", "FORCE_COLOR": "1"}, SOME),
+        (False, {"FORCE_COLOR": "1", "COLORTERM": "truecolor"}, ALL),
+        (False, {"FORCE_COLOR": "1", "NO_COLOR": "1"}, None),
     ],
 )
-def test_depth(monkeypatch, terminal, environment, expected):
-    for variable in ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "WT_SESSION"):
+def test_colour_system(monkeypatch, terminal, environment, expected):
+    for variable in ("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(variable, raising=False)
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    assert depth(Stream(terminal)) is expected
+    assert colour_system(Stream(terminal)) is expected
 
 
 def test_colours_grow_with_what_they_stand_for():
-    assert surprise("a", 2.9, Depth.ALL) == "a"
-    assert surprise("a", 3, Depth.ALL) == "\033[48;2;112;112;112m\033[38;5;231ma\033[0m"
-    assert surprise("a", 8, Depth.ALL) == surprise("a", 99, Depth.ALL)
-    assert surprise("a", 8, Depth.ALL).startswith("\033[48;2;200;70;0m")
-    assert state("a", 0.1, Depth.ALL) == "a"
-    assert state("a", -1, Depth.ALL).startswith("\033[48;2;0;100;180m")
-    assert state("a", 1, Depth.SOME).startswith("\033[48;5;166m")
-    assert state("a", -0.2, Depth.SOME).startswith("\033[48;5;242m")
-    assert state("a", 1, Depth.NONE) == "a"
+    assert by_surprise("a", 2.9, ALL) == "a"
+    assert by_surprise("a", 3, ALL) == "\033[38;5;231;48;2;112;112;112ma\033[0m"
+    assert by_surprise("a", 8, ALL) == by_surprise("a", 99, ALL)
+    assert "48;2;200;70;0m" in by_surprise("a", 8, ALL)
+    assert by_state("a", 0.1, ALL) == "a"
+    assert "48;2;0;100;180m" in by_state("a", -1, ALL)
+    assert "48;5;166m" in by_state("a", 1, SOME)
+    assert by_state("a", 1, None) == "a"
 
 
 def test_text_cannot_command_the_terminal():
-    for colours in Depth:
-        assert ANSI.sub("", surprise("\x1b", 9, colours)) == "\\x1b"
-        assert ANSI.sub("", state("\u202e", 0, colours)) == "\\u202e"
-    assert state("\n", 1, Depth.ALL).endswith(" \033[0m\n"), "a colour ends with its line"
-    assert state("\n", 1, Depth.NONE) == "\n"
+    for colours in (None, *ColorSystem):
+        assert ANSI.sub("", by_surprise("\x1b", 9, colours)) == "\\x1b"
+        assert ANSI.sub("", by_state("\u202e", 0, colours)) == "\\u202e"
+    assert by_state("\n", 1, ALL).endswith(" \033[0m\n"), "a colour ends with its line"
+    assert by_state("\n", 1, None) == "\n"
 
 
 # charlm sample --color
@@ -110,7 +112,7 @@ def test_sample_in_colours(program, trained, colours):
     model = library.load(trained / "verse")
     bits = -model.log_probs(plain)[4:] / math.log(2)
     expected = "The " + "".join(
-        surprise(c, b, Depth.ALL) for c, b in zip(plain[4:], bits.tolist(), strict=True)
+        by_surprise(c, b, ALL) for c, b in zip(plain[4:], bits.tolist(), strict=True)
     )
     # A number may round the other way: the sampler's sum is a difference of two.
     assert ANSI.sub("", out).replace(" \n", "\n") == plain.replace(" \n", "\n")
@@ -148,7 +150,7 @@ def test_sample_on_a_terminal(trained):
         os.close(slave)
         return shown_on(master, process)
 
-    assert "\033[48;5;" in shown(TERM="xterm-256color")
+    assert "48;5;" in shown(TERM="xterm-256color")
     assert "\033" not in shown(TERM="xterm-256color", NO_COLOR="1")
     assert "\033" not in shown(TERM="dumb")
 
@@ -166,14 +168,14 @@ def test_sample_in_colours_is_one_text(program, more):
 def test_heat(program, trained, colours, tmp_path):
     text = VERSE[:150] + "DD?\n" + VERSE[150:]
     (tmp_path / "text.txt").write_text(text, newline="")
-    plain = program("eval", trained / "verse", tmp_path / "text.txt")[1]
-    code, out, err = program("eval", trained / "verse", tmp_path / "text.txt", "--heat")
+    plain = program("eval", tmp_path / "text.txt", "--run", trained / "verse")[1]
+    code, out, err = program("eval", tmp_path / "text.txt", "--run", trained / "verse", "--heat")
     assert (code, err) == (0, "")
     assert out.startswith(plain)
     coloured, _, odd = out.removeprefix(plain).partition("\noddest places, in bits\n")
     model = library.load(trained / "verse")
     expected = "".join(
-        surprise(c, b, Depth.ALL)
+        by_surprise(c, b, ALL)
         for c, b in zip(text, model.surprise(text).bits.tolist(), strict=True)
     )
     assert coloured == "\n" + expected
@@ -234,13 +236,13 @@ def test_a_unit(program, trained, colours):
     text = VERSE[:100]
     states = library.load(trained / "verse").states(text)[:, 1, 7]
     assert out == "".join(
-        state(c, v, Depth.ALL) for c, v in zip(text, states.tolist(), strict=True)
+        by_state(c, v, ALL) for c, v in zip(text, states.tolist(), strict=True)
     ).removesuffix("\n") + "\n"  # fmt: skip
     assert len(ANSI.findall(out)) > 30
 
 
 def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatch):
-    code, out, err = program("cells", trained / "verse", trained / "verse.txt", "--find")
+    code, out, err = program("cells", trained / "verse.txt", "--run", "verse", "--find")
     assert code == 0
     assert "stdout shows no colours" in err
     found = library.load(trained / "verse").cells(VERSE * 20)
@@ -249,10 +251,11 @@ def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatc
     ]
     assert len(found) == 10
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
     code, coloured, err = program("cells", trained / "verse.txt", "--find")
     assert (code, err) == (0, "")
     assert all(line in coloured for line in out.splitlines())
-    assert coloured.count("\033[48;5;") > 500
+    assert coloured.count("48;2;") > 500
     page = tmp_path / "cells.html"
     code, again, err = program("cells", trained / "verse.txt", "--find", "--out", page)
     assert (code, again, err) == (0, out, f"{page}: open it in a browser\n")
@@ -271,7 +274,7 @@ def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatc
         (["--unit", "-1.2"], "--unit must be LAYER.UNIT, such as 0.17, got '-1.2'"),
         (["--unit", "2.0"], "--unit must be from 0.0 to 1.11 in this model, got 2.0"),
         (["--unit", "0.12"], "--unit must be from 0.0 to 1.11 in this model, got 0.12"),
-        (["a", "b", "--find"], "expected [RUN] TEXT, got 3 arguments"),
+        (["a", "--find"], "Got unexpected extra argument"),
     ],
 )
 def test_a_unit_is_named_rightly(program, trained, arguments, message):
@@ -287,4 +290,4 @@ def test_texts_in_which_nothing_is_found(program, trained, tmp_path):
     assert "short.txt: nothing can be measured in it; name a longer text" in err
     code, _, err = program("cells", tmp_path / "none.txt", "--find")
     assert (code, "none.txt: no such file" in err) == (1, True)
-    assert cells.CHARACTERS == 20_000
+    assert units.CHARACTERS == 20_000

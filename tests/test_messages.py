@@ -18,8 +18,8 @@ RUN = ["--preset", "small", "--hidden", 8, "--batch-size", 4, "--seq-len", 8, "-
         (["eval", "a.txt", "--json", "--heat"], "--json excludes --heat"),
         (["eval", "a.txt", "--out", "a.html"], "--out belongs to --heat"),
         (["fetch", "--url", "http://x/"], "--url needs the NAME of the text that lies there"),
-        (["gradients", "run", "--scale", "2"], "--scale and --forget-bias are for fresh cells; name no run"),
-        (["gradients", "--text", "a.txt"], "--text is for runs, and none is named; fresh cells read symbols drawn at random"),
+        (["gradients", "--run", "run", "--scale", "2"], "--scale and --forget-bias are for fresh cells; name no run"),
+        (["gradients", "a.txt"], "TEXT is for runs, and none is named; fresh cells read symbols drawn at random"),
         (["sample", "--color", "--json"], "--color is for one text that is shown while it is drawn"),
     ],
 )  # fmt: skip
@@ -51,12 +51,12 @@ def test_settings_at_odds(charlm, text_file, changes, message):
 def test_an_empty_text_has_no_score(charlm, text_file, tmp_path):
     charlm("train", text_file, *RUN, "--name", "run")
     (tmp_path / "empty.txt").write_text("")
-    code, out, err = charlm("eval", "run", "empty.txt")
+    code, out, err = charlm("eval", "empty.txt", "--run", "run")
     assert (code, out) == (1, "")
-    assert err == "charlm: empty.txt: is empty; name a text to score\n"
+    assert err == "charlm: empty.txt: is empty; name a text to read\n"
     model = package.load("run")
     for look in (model.states, model.gates, model.cells, model.surprise):
-        with pytest.raises(ValueError, match=r"^the text is empty$"):
+        with pytest.raises(ValueError, match=r"^the text: is empty"):
             look("")
 
 
@@ -71,7 +71,7 @@ def test_pipes_are_no_files(charlm, tmp_path):
 
 def test_dynamic_evaluation_that_diverges(charlm, text_file, tmp_path):
     charlm("train", text_file, *RUN, "--name", "run")
-    code, out, err = charlm("eval", "run", text_file, "--dynamic", "--lr", "1e30")
+    code, out, err = charlm("eval", text_file, "--run", "run", "--dynamic", "--lr", "1e30")
     assert (code, out) == (1, "")
     assert err.startswith("charlm: eval: the loss is no longer finite at character ")
     assert err.endswith("learning rate 1e+30; use a lower --lr\n")

@@ -144,13 +144,13 @@ def test_a_training_shows_no_text_raw(hostile):
 
 TEXT = f"{NAME}.txt"
 COMMANDS = [
-    ["info"], ["info", NAME], ["info", NAME, "--json"], ["info", NAME, NAME], ["eval", NAME, TEXT],
-    ["eval", NAME, TEXT, "--json"], ["fetch"], ["export", NAME, "--to", "safetensors"],
+    ["info"], ["info", NAME], ["info", NAME, "--json"], ["info", NAME, NAME], ["eval", TEXT, "--run", NAME],
+    ["eval", TEXT, "--run", NAME, "--json"], ["fetch"], ["export", NAME, "--to", "safetensors"],
     ["import", f"{NAME}.safetensors"], ["sample", NAME, "--length", "3"], ["info", "--json"],
 ]  # fmt: skip
 ERRORS = [
     ["sample", "\x1b[2J"], ["sample", NAME, "--start", "\x1b[3J€"], ["info", "\x9b2J"],
-    ["eval", "\x1b[2J", "\x1b[2J"], ["eval", NAME, "\x1b[2J.txt"], ["import", "\x1b[2J.pt"],
+    ["eval", "\x1b[2J", "--run", "\x1b[2J"], ["eval", "\x1b[2J.txt", "--run", NAME], ["import", "\x1b[2J.pt"],
     ["import", "\x1b[2J"], ["fetch", "\x1b[2J"], ["fetch", "tinyshakespeare", "--url", "\x1b[2J"],
     ["train", "\x1b[2J.txt"], ["train", TEXT, "--set", "\x1b[2J=3"],
     ["train", TEXT, "--set", "train.steps=\x1b[2J"], ["train", TEXT, "--encoding", "\x1b[2J"],
@@ -180,20 +180,20 @@ def test_no_name_reaches_a_terminal_raw(hostile):
 
 
 def test_names_are_escaped_in_pipes_too(hostile):
-    for arguments in (["eval", NAME, TEXT], ["info", NAME], ["info"]):
+    for arguments in (["eval", TEXT, "--run", NAME], ["info", NAME], ["info"]):
         done = into_a_pipe(hostile, *arguments)
         assert done.returncode == 0, done.stderr
         assert RAW.findall(done.stdout.decode()) == [], arguments
 
 
 # What charlm itself colours with.
-PAINT = re.compile("\x1b\\[(?:0|38;5;231|48;5;\\d+|48;2;\\d+;\\d+;\\d+)m")
+PAINT = re.compile("\x1b\\[(?:0|38;5;231;48;5;\\d+|38;5;231;48;2;\\d+;\\d+;\\d+)m")
 LOOKING = [
-    ["eval", NAME, TEXT, "--heat"], ["eval", NAME, TEXT, "--heat", "--out", f"{NAME}.html"],
-    ["eval", NAME, TEXT, "--dynamic"], ["cells", NAME, TEXT, "--unit", "0.1"],
-    ["cells", NAME, TEXT, "--find"], ["sample", NAME, "--color", "--temp", "9", "--start", "b\x1b[2J"],
+    ["eval", TEXT, "--run", NAME, "--heat"], ["eval", TEXT, "--run", NAME, "--heat", "--out", f"{NAME}.html"],
+    ["eval", TEXT, "--run", NAME, "--dynamic"], ["cells", TEXT, "--run", NAME, "--unit", "0.1"],
+    ["cells", TEXT, "--run", NAME, "--find"], ["sample", NAME, "--color", "--temp", "9", "--start", "b\x1b[2J"],
     ["sample", NAME, "--temp", "0", "--check-copy", "--start", "ab\n\x1b[2J"],
-    ["gradients", NAME, "--lags", "4"], ["info", NAME, "--check"], ["info", "--check"],
+    ["gradients", "--run", NAME, "--lags", "4"], ["info", NAME, "--check"], ["info", "--check"],
 ]  # fmt: skip
 
 
@@ -249,15 +249,15 @@ def test_narrow_consoles_are_no_error(learned, console):
     name = Path("checkpoints", NAME)
     shutil.copytree(hostile / name, hostile / "checkpoints" / "漢")
     good = [
-        ["eval", "漢", TEXT, "--heat"], ["cells", "漢", TEXT, "--unit", "0.1"],
-        ["cells", "漢", TEXT, "--find"], ["gradients", "漢", "--lags", "4"], ["info", "漢", "--check"],
+        ["eval", TEXT, "--run", "漢", "--heat"], ["cells", TEXT, "--run", "漢", "--unit", "0.1"],
+        ["cells", TEXT, "--run", "漢", "--find"], ["gradients", "--run", "漢", "--lags", "4"], ["info", "漢", "--check"],
         ["sample", "漢", "--color", "--seed", "1", "--temp", "9"],
         ["sample", "漢", "--check-copy", "--temp", "0"],
-        ["info"], ["info", "漢"], ["eval", "漢", TEXT], ["sample", "漢", "--seed", "1", "--temp", "9"],
+        ["info"], ["info", "漢"], ["eval", TEXT, "--run", "漢"], ["sample", "漢", "--seed", "1", "--temp", "9"],
         ["sample", "漢", "--seed", "1", "--count", "2", "--json"],
         ["train", TEXT, *SMALL, "--name", "漢é"],
     ]  # fmt: skip
-    bad = [["eval", "漢", "한.txt"], ["sample", "한"], ["sample", "漢", "--start", "한"]]
+    bad = [["eval", "한.txt", "--run", "漢"], ["sample", "한"], ["sample", "漢", "--start", "한"]]
     shown = each_of(on_a_terminal(hostile, *good, *bad, encoding=encoding, **more), len(good + bad))
     done = subprocess.run(
         command([*good, *bad]),

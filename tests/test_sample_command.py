@@ -1,20 +1,16 @@
 """charlm sample as a user meets it: what goes to stdout, what is said beside it, how it ends."""
 
-import fcntl
 import json
 import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import shown_on
-from helpers import ROOT, write_checkpoint
+from helpers import ROOT, environment, finish, on_a_terminal, spawn, write_checkpoint
 
+from charlm import language_model
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.runs.loading import load_model
@@ -48,31 +44,12 @@ def model(tmp_path):
     return trained.model, trained.vocabulary
 
 
-def spawn(folder: Path, *arguments: object, **options):
-    """Start the program as a process of its own, its output buffered as Python likes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    environment.pop("PYTHONUNBUFFERED", None)
-    return subprocess.Popen(
-        [sys.executable, "-m", "charlm", "sample", *map(str, arguments)],
-        cwd=folder, **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
-                       "env": environment | options.pop("environment", {})} | options,
-    )  # fmt: skip
-
-
-def finish(folder: Path, *arguments: object, given: bytes | None = None, **options):
-    """Run the program to its end: exit code, stdout, stderr."""
-    stdin = subprocess.DEVNULL if given is None else subprocess.PIPE
-    process = spawn(folder, *arguments, **{"stdin": stdin} | options)
-    out, err = process.communicate(given, timeout=120)
-    return process.returncode, out, err.decode(errors="replace")
-
-
 def shell(folder: Path, redirected: str, *arguments: str):
     """Run the program behind a shell, which can close what subprocess cannot."""
     command = f'exec "$0" -m charlm sample "$@" {redirected}'
     process = subprocess.run(
         ["/bin/sh", "-c", command, sys.executable, *arguments],
-        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False,
+        cwd=folder, env=environment(), capture_output=True, check=False,
     )  # fmt: skip
     return process.returncode, process.stdout, process.stderr.decode()
 
@@ -112,7 +89,7 @@ def test_each_of_several_texts_ends_its_line_once(written):
 
 
 def test_many_texts_are_drawn_in_groups(written, monkeypatch, model):
-    monkeypatch.setattr(sys.modules["charlm.commands.sample"], "_AT_ONCE", 4)
+    monkeypatch.setattr(language_model, "_STREAMS", 4)
     _, out, _ = written("sample", "--count", 6, "--seed", 5, "--length", 20, "--json")
     groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate((4, 2))]
     expected = [text for group in groups for text in group.write(20)]
@@ -186,7 +163,7 @@ def test_best_of_keeps_the_likeliest(written, model, count):
 
 def test_best_of_more_than_are_drawn_at_once(written, model, monkeypatch):
     """However many are asked for, no more streams than a group's are there at a time."""
-    monkeypatch.setattr(sys.modules["charlm.commands.sample"], "_AT_ONCE", 4)
+    monkeypatch.setattr(language_model, "_STREAMS", 4)
     options = ["--best-of", 9, "--count", 2, "--seed", 5, "--length", 9, "--json"]
     _, out, _ = written("sample", *options)
     sizes = (4, 4, 1, 4, 4, 1)
@@ -248,7 +225,7 @@ def test_unknown_characters_become_the_unknown_symbol(charlm, tmp_path):
 
 def test_streams_to_a_pipe_as_it_draws(written, tmp_path):
     """Buffered, the first piece would be as long as Python's buffer."""
-    process = spawn(tmp_path, "--length", 10**9)
+    process = spawn(tmp_path, "sample", "--length", 10**9)
     sizes = [len(os.read(process.stdout.fileno(), 1 << 16)) for _ in range(20)]
     process.stdout.close()
     assert process.wait(120) == 0
@@ -259,7 +236,7 @@ def test_streams_to_a_pipe_as_it_draws(written, tmp_path):
 def test_bytes_come_as_whole_characters(charlm, tmp_path):
     text = "é€한😀"
     path = write_checkpoint(tmp_path / "bytes.npz", ByteVocabulary(), follow(text))
-    process = spawn(tmp_path, path, "--length", 10**9, "--temp", 1)
+    process = spawn(tmp_path, "sample", path, "--length", 10**9, "--temp", 1)
     pieces = [os.read(process.stdout.fileno(), 1 << 16).decode("utf-8") for _ in range(200)]
     process.stdout.close()
     assert process.wait(120) == 0
@@ -280,11 +257,11 @@ def test_start_from_stdin_is_read_as_training_reads(written, tmp_path):
         tmp_path / "checkpoints" / "verse" / "best.npz", Vocabulary("\n\rabc\ufeff", "\n")
     )
     content = b"\xef\xbb\xbfab\r\nc\ra\n\n"
-    code, out, err = finish(tmp_path, "--start", "-", "--length", 0, given=content)
+    code, out, err = finish(tmp_path, "sample", "--start", "-", "--length", 0, given=content)
     assert (code, out) == (0, b"ab\nc\ra\n\n"), err
-    code, out, _ = finish(tmp_path, "--start", "-", "--length", 4, "--seed", 1, given=b"")
-    assert (code, out) == finish(tmp_path, "--length", 4, "--seed", 1)[:2]
-    code, out, err = finish(tmp_path, "--start", "-", given=b"ab\xffc")
+    code, out, _ = finish(tmp_path, "sample", "--start", "-", "--length", 4, "--seed", 1, given=b"")
+    assert (code, out) == finish(tmp_path, "sample", "--length", 4, "--seed", 1)[:2]
+    code, out, err = finish(tmp_path, "sample", "--start", "-", given=b"ab\xffc")
     assert (code, out) == (1, b"")
     assert "--start: character '\\udcff' (U+DCFF) at position 2 is not in" in err
 
@@ -292,9 +269,9 @@ def test_start_from_stdin_is_read_as_training_reads(written, tmp_path):
 def test_a_model_of_bytes_reads_bytes_as_they_are(charlm, tmp_path):
     path = write_checkpoint(tmp_path / "bytes.npz", ByteVocabulary())
     content = b"\xef\xbb\xbfcaf\xe9\r\n"
-    code, out, err = finish(tmp_path, path, "--start", "-", "--length", 0, given=content)
+    code, out, err = finish(tmp_path, "sample", path, "--start", "-", "--length", 0, given=content)
     assert (code, out) == (0, content), err
-    code, out, err = finish(tmp_path, path, "--start", b"caf\xe9".decode("utf-8", "surrogateescape"),
+    code, out, err = finish(tmp_path, "sample", path, "--start", b"caf\xe9".decode("utf-8", "surrogateescape"),
                             "--length", 0)  # fmt: skip
     assert (code, out) == (0, b"caf\xe9"), err
 
@@ -330,19 +307,19 @@ def test_head_may_leave(written, tmp_path):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "utf-16"])
 def test_narrow_consoles_get_what_they_can_show(written, tmp_path, encoding):
-    environment = {"PYTHONIOENCODING": encoding}
+    narrow = {"PYTHONIOENCODING": encoding}
     options = ["--seed", "2", "--length", "200", "--temp", "3"]
-    _, whole, _ = finish(tmp_path, *options, environment={"PYTHONIOENCODING": "utf-8"})
+    _, whole, _ = finish(tmp_path, "sample", *options, env={"PYTHONIOENCODING": "utf-8"})
     assert "é" in whole.decode()
-    code, out, err = finish(tmp_path, *options, environment=environment)
+    code, out, err = finish(tmp_path, "sample", *options, env=narrow)
     assert code == 0, err
     assert out.decode(encoding) == whole.decode().encode(encoding, "replace").decode(encoding)
-    code, out, err = finish(tmp_path, "--start", "😀ab", "--on-unknown", "replace", "--length", "0",
-                            environment=environment)  # fmt: skip
+    code, out, err = finish(tmp_path, "sample", "--start", "😀ab", "--on-unknown", "replace", "--length", "0",
+                            env=narrow)  # fmt: skip
     assert code == 0, err
     assert out.decode(encoding) == "😀ab".encode(encoding, "replace").decode(encoding)
-    code, out, err = finish(tmp_path, "--start", "-", "--on-unknown", "skip", "--length", "0",
-                            given=b"ab\xff", environment=environment)  # fmt: skip
+    code, out, err = finish(tmp_path, "sample", "--start", "-", "--on-unknown", "skip", "--length", "0",
+                            given=b"ab\xff", env=narrow)  # fmt: skip
     assert code == 0, err
     if encoding == "utf-16":
         assert out.decode(encoding) == "ab?"
@@ -396,22 +373,18 @@ def test_wrong_usage(written, arguments):
     assert "usage" in err.lower()
 
 
-def on_a_terminal(folder: Path, *arguments: object) -> str:
-    """Run the program on a terminal, and return what that shows."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
-    process = spawn(folder, *arguments, stdout=slave, stderr=slave, stdin=slave)
-    os.close(slave)
-    return shown_on(master, process).replace("\r\n", "\n")
-
-
 def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):
     said = "checkpoints/verse/best.npz, seed 1\n"
-    shown = on_a_terminal(tmp_path, "--seed", 1, "--length", 3, "--start", "ab", "--temp", 0)
+    shown = on_a_terminal(
+        tmp_path, "sample", "--seed", 1, "--length", 3, "--start", "ab", "--temp", 0
+    )
     text = written("sample", "--seed", 1, "--length", 3, "--start", "ab", "--temp", 0)[1]
     assert shown == said + text + ("" if text.endswith("\n") else "\n")
-    assert on_a_terminal(tmp_path, "--seed", 1, "--length", 0, "--start", "ab\n") == said + "ab\n"
-    shown = on_a_terminal(tmp_path, "--seed", 1, "--length", 3, "--count", 2, "--temp", 0)
+    assert (
+        on_a_terminal(tmp_path, "sample", "--seed", 1, "--length", 0, "--start", "ab\n")
+        == said + "ab\n"
+    )
+    shown = on_a_terminal(tmp_path, "sample", "--seed", 1, "--length", 3, "--count", 2, "--temp", 0)
     first, second = shown.removeprefix(said).split("-" * 40 + "\n")
     assert first == second
     assert first.endswith("\n")

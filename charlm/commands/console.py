@@ -1,68 +1,47 @@
-"""What the commands share: plain lines on stderr, with a little emphasis on a terminal.
+"""What the commands share: one line on stderr, results on stdout, and numbers as text.
 
-Only what a command was asked for goes to stdout: the text that a model wrote, a score, a table.
-No control character of a name or a text reaches a terminal raw; a pipe or a file gets the text as
-it is.
+Only what a command was asked for goes to stdout: the text that a model wrote, a score, a table. No
+control character of a name or a text reaches a terminal raw; a pipe or a file gets the text as it
+is.
 """
 
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TextIO
 
+from charlm.commands.drawing import styled
 from charlm.terminal import printable, visible
 
 _LABEL = 8
 
 
 class _Stderr:
-    """Pass on to stderr; once its reader has left, such as `head`, the program goes on unseen."""
+    """stderr, which is replaced by the null device once its reader, such as `head`, has left."""
 
     def write(self, text: str) -> None:
         try:
             sys.stderr.write(text)
         except OSError:
-            _point_at_nothing(sys.stderr)
+            discard(sys.stderr)
 
     def flush(self) -> None:
         try:
             sys.stderr.flush()
         except OSError:
-            _point_at_nothing(sys.stderr)
+            discard(sys.stderr)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sys.stderr, name)
 
 
-stderr = _Stderr()
-
-
-def say(line: str, label: str = "") -> None:
-    """Print one line on stderr, behind a label that stands out."""
-    head = bold(label) + " " * (_LABEL - len(label)) if label else ""
-    print(head + printable(line), file=stderr, flush=True)
-
-
-def show(text: str, end: str = "\n", *, painted: bool = False) -> None:
-    """Print what was asked for on stdout, whatever its encoding lacks; `head` may close it.
-
-    Args:
-        text: a line or several.
-        end: what follows it.
-        painted: it has colours, and of what they are laid on, no character is a control.
-    """
-    if not painted and sys.stdout and sys.stdout.isatty():
-        text = visible(text)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        print(text, end=end, flush=True)
-    except BrokenPipeError:
-        _point_at_nothing(sys.stdout)
+stderr: Any = _Stderr()
 
 
 class Screen:
-    """Pass on to a terminal what is visible, and what it would obey as escapes.
+    """A terminal that shows what it would obey as escapes.
 
     Args:
         stream: the terminal.
@@ -79,31 +58,68 @@ class Screen:
         return getattr(self.stream, name)
 
 
-def _point_at_nothing(stream: TextIO) -> None:
-    """Let what is still in the stream's buffer, and all that follows, go nowhere."""
+def say(line: str, label: str = "") -> None:
+    """Print one line on stderr, behind a label in bold."""
+    head = styled(label, "bold", stderr) + " " * (_LABEL - len(label)) if label else ""
+    print(head + printable(line), file=stderr, flush=True)
+
+
+def show(text: str, end: str = "\n", *, painted: bool = False) -> None:
+    """Print a result on stdout, whatever its encoding lacks; `head` may close it.
+
+    Args:
+        text: one line or several.
+        end: what follows it.
+        painted: it has colours, and no other control character.
+    """
+    if not painted and sys.stdout and sys.stdout.isatty():
+        text = visible(text)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if sys.stdout:
+        with closable(sys.stdout):
+            print(text, end=end, flush=True)
+
+
+@contextmanager
+def closable(out: TextIO) -> Iterator[None]:
+    """Let the reader of a stream, such as `head`, leave before the end."""
+    try:
+        yield
+        out.flush()
+    except OSError as error:
+        discard(out)
+        if not isinstance(error, BrokenPipeError):
+            raise OSError(error.errno, error.strerror, "stdout") from None
+
+
+def discard(stream: TextIO) -> None:
+    """Redirect a stream, and what is still in its buffer, to the null device."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stream.fileno())
     os.close(nothing)
 
 
-def dim(text: str) -> str:
-    """Return text that steps back, on a terminal that shows colours and whose user wants them."""
-    return f"\033[2m{text}\033[0m" if _colours() else text
+def to_json(content: Any, indent: int | None = None) -> str:
+    """Return a JSON document; what is no finite number, which JSON lacks, becomes null."""
+    import json
+
+    return json.dumps(_finite(content), indent=indent, allow_nan=False)
 
 
-def bold(text: str) -> str:
-    """Return text that stands out, likewise."""
-    return f"\033[1m{text}\033[0m" if _colours() else text
-
-
-def _colours() -> bool:
-    return (
-        sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    infinite = isinstance(content, float) and not abs(content) < float("inf")
+    return None if infinite else content
 
 
 def size(count: float) -> str:
-    """Return bytes as `61 MB`."""
+    """Return bytes as `4.6 kB`, `6.1 MB` or `61 MB`."""
+    if count < 1e6:
+        return f"{count / 1e3:.1f} kB"
     if count < 1e7:
         return f"{count / 1e6:.1f} MB"
     return f"{count / 1e6:,.0f} MB" if count < 1e9 else f"{count / 1e9:,.1f} GB"

@@ -1,19 +1,27 @@
 """charlm export: write a trained model for PyTorch, safetensors or an ONNX runtime."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import charlm
 from charlm.commands.console import say
-from charlm.exchange.formats import Format, format_of
+from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument
+from charlm.errors import ConfigError
+
+
+class Format(StrEnum):
+    """The formats."""
+
+    PYTORCH = "pytorch"
+    SAFETENSORS = "safetensors"
+    ONNX = "onnx"
 
 
 def export(
-    checkpoint: Annotated[
-        str | None,
-        typer.Argument(help="An .npz file, a run's folder or name.", show_default="the newest run"),
-    ] = None,
+    checkpoint: RunArgument = None,
     to: Annotated[
         Format | None, typer.Option(help="The format.", show_default="what --out ends in")
     ] = None,
@@ -21,32 +29,23 @@ def export(
         Path | None, typer.Option(help="The file.", show_default="the run's name, here")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Write a model to a file that other programs read.
 
     Example: charlm export shakespeare --to safetensors
     """
-    from charlm.runs.folder import Run, find_checkpoint
+    if to is None and out is None:
+        raise typer.BadParameter(_FORMAT)
+    model = charlm.load(checkpoint, checkpoints=checkpoints)
+    try:
+        written = charlm.export(model, to, out, force=force)
+    except ConfigError:
+        raise typer.BadParameter(_FORMAT) from None
+    parameters = sum(array.size for array in model.parameters.values())
+    say(f"{written}: {model.config.model.summary}, {parameters:,} parameters, from {model.path}")
 
-    format_ = to or (format_of(out) if out else None)
-    if format_ is None:
-        raise typer.BadParameter(
-            "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors "
-            "or .onnx"
-        )
-    path = find_checkpoint(checkpoint, checkpoints)
-    if out is None:
-        run = Run(path.resolve().parent)
-        stem = run.folder.name if path.name in (run.best.name, run.last.name) else path.stem
-        out = Path(stem + format_.suffix)
 
-    from charlm.exchange.transfer import export_model
-    from charlm.runs.loading import load_model
-
-    trained = load_model(path)
-    export_model(trained, format_, out, force=force)
-    say(
-        f"{out}: {trained.config.model.summary}, "
-        f"{trained.model.parameters.size:,} parameters, from {path}"
-    )
+_FORMAT = (
+    "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors or .onnx"
+)

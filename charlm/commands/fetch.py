@@ -1,12 +1,12 @@
 """charlm fetch: download a known text into the folder of texts."""
 
-from __future__ import annotations
-
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import charlm
 from charlm.commands.console import say, show, size
 from charlm.terminal import argument
 
@@ -25,21 +25,16 @@ def fetch(
 
     Example: charlm fetch tinyshakespeare
     """
-    from charlm.storage.fetch import KNOWN_TEXTS
-    from charlm.storage.fetch import fetch as download
-
     if name is None:
         if url is not None:
             raise typer.BadParameter("--url needs the NAME of the text that lies there")
-        for known, text in KNOWN_TEXTS.items():
+        for known, text in charlm.KNOWN_TEXTS.items():
             show(f"{known}, {size(text.nbytes)}\n  {text.about}\n  {text.url}")
         return
 
-    import sys
-
     from tqdm import tqdm
 
-    total = KNOWN_TEXTS[name].nbytes if name in KNOWN_TEXTS else None
+    total = charlm.KNOWN_TEXTS[name].nbytes if name in charlm.KNOWN_TEXTS else None
     with tqdm(
         total=total,
         unit="B",
@@ -48,7 +43,7 @@ def fetch(
         file=sys.stderr,
         disable=total is None or not sys.stderr.isatty(),
     ) as bar:
-        path = download(name, to, url, bar.update)
+        path = charlm.fetch(name, to, url, bar.update)
     say(
         f"{path}: {path.stat().st_size:,} bytes with the right SHA-256; learn it with: "
         f"charlm train {argument(path)}"

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+import charlm
 from charlm.commands.console import say
+from charlm.commands.options import CHECKPOINTS, Checkpoints
 from charlm.terminal import argument
 
 
@@ -14,13 +16,11 @@ def import_(
     name: Annotated[
         str | None, typer.Option(help="The run's name.", show_default="the file's stem")
     ] = None,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Make a run of an exported file, to sample from, score and export.
 
     Example: charlm import further.safetensors --name further
     """
-    from charlm.exchange.transfer import import_run
-
-    run = import_run(file, checkpoints, name)
-    say(f"imported: {run.best}; write with: charlm sample {argument(run.folder)}")
+    path = charlm.import_(file, name, checkpoints=checkpoints).path
+    say(f"imported: {path}; write with: charlm sample {argument(path.parent)}")

@@ -5,18 +5,13 @@ from typing import Annotated
 
 import typer
 
+import charlm
 from charlm.commands.console import say
+from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument
 
 
 def report(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN",
-            help="A run's name or folder, or an .npz file.",
-            show_default="the newest run",
-        ),
-    ] = None,
+    run: RunArgument = None,
     out: Annotated[
         Path | None, typer.Option(help="The page.", show_default="report.html in the run's folder")
     ] = None,
@@ -24,7 +19,7 @@ def report(
         Path | None,
         typer.Option(help="What it reads.", show_default="the run's own validation text"),
     ] = None,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
+    checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Write one page of how a run learned, what it wrote and what is inside.
 
@@ -32,13 +27,9 @@ def report(
 
     Example: charlm report shakespeare --out shakespeare.html
     """
-    from charlm.pages.page import write_page
-    from charlm.pages.report import report as make
-    from charlm.runs.folder import find_checkpoint
-
-    path = find_checkpoint(run, checkpoints)
-    page = make(path, text)
+    page = charlm.report(run, text=text, checkpoints=checkpoints)
+    path = charlm.find_checkpoint(run, checkpoints)
     of_run = path.name in ("best.npz", "last.npz")
     out = out or (path.parent / "report.html" if of_run else path.with_suffix(".html"))
-    write_page(out, page)
+    charlm.save_page(out, page)
     say(f"{out}: {len(page) / 1e3:,.0f} kB; open it in a browser")

@@ -1,39 +1,35 @@
-"""charlm sample: stream text from a trained model to stdout, or draw several side by side."""
-
-from __future__ import annotations
+"""charlm sample: stream text from a trained model to stdout, or draw several texts."""
 
 import codecs
 import io
 import math
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
 
-from charlm.commands.console import Screen, say
-from charlm.commands.paint import Depth, depth, surprise
-from charlm.errors import ConfigError
+import charlm
+from charlm.commands.console import Screen, closable, say, to_json
+from charlm.commands.drawing import by_surprise, colour_system, shorten
+from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument, renamed, threads
+from charlm.errors import CharlmError, ConfigError, UnknownCharacter
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
-    from charlm.generation.sampler import Sampler
-    from charlm.text.vocabulary import Vocabulary
-    from charlm.types import Ids
+    from rich.color import ColorSystem
+
+    from charlm import Copy, LanguageModel, Sample, Sampler
 
 _DRAWING = "Drawing"
 _WRITTEN = "What is written"
 
-# The options that are not called as a sampler's arguments are.
-_OPTIONS = {"temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p", "min_p": "--min-p"}
-# More streams than these are drawn one group after the other: memory grows with them.
-_AT_ONCE = 64
-# No start text is longer; what never ends, such as /dev/zero, is.
+# The options that are not called as the library's arguments are.
+_OPTIONS = {
+    "start": "--start", "temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p",
+    "min_p": "--min-p",
+}  # fmt: skip
+# No start text is longer: what never ends, such as /dev/zero, is not read on.
 _MOST_BYTES = 1 << 24
 # So many unknown characters, or copies, are named, and the rest is counted.
 _NAMED = 8
@@ -50,33 +46,33 @@ class OnUnknown(StrEnum):
 
 
 def sample(
-    checkpoint: Annotated[
-        str | None,
-        typer.Argument(help="An .npz file, a run's folder or name.", show_default="the newest run"),
-    ] = None,
+    checkpoint: RunArgument = None,
     temp: Annotated[
         float,
         typer.Option(
             "--temp",
             "-t",
-            help="0 is greedy, 1 the model's own, above is wilder.",
+            help="Temperature: 0 is greedy, 1 leaves the model's probabilities.",
             rich_help_panel=_DRAWING,
         ),
     ] = 0.8,
     top_k: Annotated[
         int | None,
-        typer.Option(help="Draw from the k likeliest only.", rich_help_panel=_DRAWING),
+        typer.Option(
+            help="Draw from the k most probable characters only.", rich_help_panel=_DRAWING
+        ),
     ] = None,
     top_p: Annotated[
         float | None,
         typer.Option(
-            help="Draw from the likeliest that make up this share.", rich_help_panel=_DRAWING
+            help="Draw from the most probable characters that make up this probability.",
+            rich_help_panel=_DRAWING,
         ),
     ] = None,
     min_p: Annotated[
         float | None,
         typer.Option(
-            help="Leave out what is less likely than this share of the top.",
+            help="Leave out what is less probable than this fraction of the most probable.",
             rich_help_panel=_DRAWING,
         ),
     ] = None,
@@ -84,8 +80,7 @@ def sample(
         int,
         typer.Option(
             min=1,
-            help="Draw so many for each text, and keep the likeliest by the model's own "
-            "probabilities, per symbol.",
+            help="Draw so many for each text, and keep the most probable one, per character.",
             rich_help_panel=_DRAWING,
         ),
     ] = 1,
@@ -99,11 +94,13 @@ def sample(
         ),
     ] = None,
     start: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="What the text begins with; - reads it from stdin.", rich_help_panel=_WRITTEN
+            help="What the text begins with; - reads it from stdin.",
+            show_default=False,
+            rich_help_panel=_WRITTEN,
         ),
-    ] = None,
+    ] = "",
     on_unknown: Annotated[
         OnUnknown,
         typer.Option(
@@ -117,7 +114,7 @@ def sample(
             "--length",
             "-n",
             min=0,
-            help="Characters to write, at the most; bytes, where the model is one of bytes.",
+            help="Characters to write, at most; bytes, where the model is one of bytes.",
             rich_help_panel=_WRITTEN,
         ),
     ] = 500,
@@ -135,7 +132,7 @@ def sample(
         bool,
         typer.Option(
             "--color",
-            help="Colour each character by how unlikely the model held it, on a terminal.",
+            help="Colour each character by its surprise, on a terminal.",
             rich_help_panel=_WRITTEN,
         ),
     ] = False,
@@ -152,14 +149,12 @@ def sample(
         bool,
         typer.Option(
             "--check-copy",
-            help="Say on stderr what was copied from the text that the model learned.",
+            help="Report on stderr what was copied from the text that the model was trained on.",
             rich_help_panel=_WRITTEN,
         ),
     ] = False,
-    checkpoints: Annotated[Path, typer.Option(help="Folder of all runs.")] = Path("checkpoints"),
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of the BLAS.", show_default="1")
-    ] = None,
+    checkpoints: Checkpoints = CHECKPOINTS,
+    threads: Annotated[int | None, threads("1")] = None,
 ) -> None:
     """Write text, each character as it is drawn.
 
@@ -169,189 +164,120 @@ def sample(
 
     Example: charlm sample my-text --count 5 --best-of 8 --stop . --json
     """
-    import secrets
-
-    from charlm import environment
-    from charlm.runs.folder import find_checkpoint
-
     if color and (json or count > 1 or best_of > 1):
         raise typer.BadParameter("--color is for one text that is shown while it is drawn")
-    # Before anything imports NumPy. One step's products are too small to be worth a second thread's
-    # waking up, and on a busy machine it is waited for.
-    environment.set_threads(threads or environment.chosen_threads() or 1)
-    path = find_checkpoint(checkpoint, checkpoints)
+    # One step's products are too small to gain from a second thread.
+    charlm.set_threads(threads or charlm.chosen_threads() or 1)
     out = _stdout()
-    colours = depth(out) if color else Depth.NONE
+    colours = colour_system(out) if color else None
     if out.isatty() and not colours:
         out = cast(TextIO, Screen(out))
     if color and not colours:
         say("stdout shows no colours; FORCE_COLOR=1 insists")
     given = _stdin() if start == "-" else None
-
-    from charlm.errors import UnknownCharacter
-    from charlm.generation.filters import Filters
-    from charlm.generation.sampler import Sampler
-    from charlm.runs.loading import load_model
-    from charlm.runs.training_text import learned_text
-
+    model = charlm.load(checkpoint, checkpoints=checkpoints)
+    if given is not None:
+        start = _decoded(given, model)
+    if check_copy:
+        # Where it is missing, nothing is drawn.
+        _ = model.training_text
+    drawing: charlm.Drawing = {
+        "start": start, "temperature": temp, "top_k": top_k, "top_p": top_p, "min_p": min_p,
+        "stop": stop or (), "on_unknown": on_unknown.value, "seed": seed,
+    }  # fmt: skip
+    several = count > 1 or best_of > 1 or json
     try:
-        filters = Filters(temp, top_k, top_p, min_p)
-    except ConfigError as error:
-        raise ConfigError(_OPTIONS[error.where], error.problem, error.advice) from None
-    trained = load_model(path)
-    model, vocabulary = trained.model, trained.vocabulary
-    learned = learned_text(trained, path) if check_copy else None
-    begins_with = (start or "") if given is None else _text(given, vocabulary)
-    drawn_from = secrets.randbelow(2**32) if seed is None else seed
-    say(f"{path}, seed {drawn_from}")
-
-    def sampler(streams: int, n: int) -> Sampler:
-        return Sampler(
-            model,
-            vocabulary,
-            filters,
-            start=begins_with,
-            on_unknown=cast(Any, on_unknown.value),
-            streams=streams,
-            stop=stop or (),
-            seed=drawn_from,
-            n=n,
-            scored=json or best_of > 1 or bool(colours),
-        )
-
-    try:
-        first = sampler(next(_groups(count, best_of)), 0)
-    except UnknownCharacter as error:
-        raise UnknownCharacter(
-            "--start",
-            error.problem,
-            "leave it out, or pass --on-unknown skip or --on-unknown replace",
-        ) from None
-    _note_unknown(begins_with, vocabulary, on_unknown)
-    written: list[str] = []
-    with _may_close(out):
-        if count == best_of == 1 and not json:
-            written.append(_stream(out, first, length, colours))
+        # With a length of 0 it only checks what it is given.
+        sampler = model.sampler(**drawing, scored=bool(colours))
+        drawing["seed"] = sampler.seed
+        samples = model.samples(count, length, best_of=best_of, **drawing) if several else None
+    except CharlmError as error:
+        unknown = isinstance(error, UnknownCharacter)
+        advice = "leave it out, or pass --on-unknown skip or --on-unknown replace"
+        raise renamed(error, _OPTIONS, advice if unknown else "") from None
+    say(f"{model.path}, seed {sampler.seed}")
+    if on_unknown is not OnUnknown.ERROR:
+        _report_unknown(model.vocabulary.replacements(start), on_unknown)
+    written = []
+    with closable(out):
+        if samples is None:
+            written.append(_stream(out, sampler, length, colours))
         else:
-            rest = enumerate(_groups(count, best_of))
-            drawings = (sampler(streams, n) if n else first for n, streams in rest)
-            drawn = (text for drawing in drawings for text in _drawn(drawing, length))
-            for index in range(count):
-                text = max(islice(drawn, best_of), key=_likelihood)
-                _print(out, text, index, json)
-                written.append(text.written)
-    if learned is not None:
-        _tell_copies(learned, written, vocabulary)
+            for one in samples:
+                _print(out, one, json)
+                written.append(one.written)
+    if check_copy:
+        _report_copies(model, written)
 
 
-def _stream(out: TextIO, sampler: Sampler, length: int, colours: Depth) -> str:
+def _stream(out: TextIO, sampler: "Sampler", length: int, colours: "ColorSystem | None") -> str:
     """Write one text, each character as it is drawn, and return it without its start."""
     begin = sampler.start
-    out.write("".join(surprise(c, 0, colours) for c in begin) if colours else begin)
+    out.write("".join(by_surprise(c, 0, colours) for c in begin) if colours else begin)
     out.flush()
     written, nats = [], 0.0
     for character in sampler.characters(length):
         if colours:
             before, nats = nats, -float(sampler.log_probs[0])
-            out.write(surprise(character, (nats - before) / math.log(2), colours))
+            out.write(by_surprise(character, (nats - before) / math.log(2), colours))
         else:
             out.write(character)
         out.flush()
         written.append(character)
-    if out.isatty() and not (written or [sampler.start])[-1].endswith("\n"):
+    if out.isatty() and not (written or [begin])[-1].endswith("\n"):
         out.write("\n")
     return "".join(written)
 
 
-class _Drawn(NamedTuple):
-    """A text that was drawn, as stream b of a sampler."""
-
-    sampler: Sampler
-    b: int
-    written: str
-
-
-def _groups(count: int, best_of: int) -> Iterator[int]:
-    """Yield how many streams are drawn side by side: for some texts, or a part of those for one."""
-    if best_of > _AT_ONCE:
-        for _ in range(count):
-            yield from (min(best_of - k, _AT_ONCE) for k in range(0, best_of, _AT_ONCE))
-        return
-    together = _AT_ONCE // best_of
-    yield from (min(count - k, together) * best_of for k in range(0, count, together))
-
-
-def _drawn(sampler: Sampler, length: int) -> Iterator[_Drawn]:
-    for b, written in enumerate(sampler.write(length)):
-        yield _Drawn(sampler, b, written)
-
-
-def _likelihood(text: _Drawn) -> float:
-    """Return the mean log-probability of a text's symbols."""
-    return float(text.sampler.log_probs[text.b]) / max(1, text.sampler.counts[text.b])
-
-
-def _print(out: TextIO, text: _Drawn, index: int, json: bool) -> None:
+def _print(out: TextIO, one: "Sample", json: bool) -> None:
     """Write one of several texts."""
     if json:
-        out.write(_line(text, index))
+        report = {
+            "text": one.text,
+            "start": one.start,
+            "seed": one.seed,
+            "index": one.index,
+            "symbols": one.symbols,
+            "log_probability": one.log_prob,
+            "nats_per_character": -one.log_prob / len(one.written) if one.written else None,
+        }
+        out.write(to_json(report) + "\n")
     else:
-        if index:
+        if one.index:
             out.flush()
             say("-" * 40)
-        whole = text.sampler.start + text.written
-        out.write(whole if whole.endswith("\n") else f"{whole}\n")
+        out.write(one.text if one.text.endswith("\n") else f"{one.text}\n")
     out.flush()
 
 
-def _tell_copies(learned: Ids, written: list[str], vocabulary: Vocabulary) -> None:
+def _report_copies(model: "LanguageModel", written: list[str]) -> None:
     """Name on stderr what the texts have copied, the longest first."""
-    from charlm.commands.tables import shorten
-    from charlm.generation.copies import AT_LEAST, find_copies
-
-    ids = [vocabulary.encode(text) for text in written]
-    found = [(copy, k) for k, copies in enumerate(find_copies(learned, ids)) for copy in copies]
+    found: list[tuple[Copy, int]] = [
+        (copy, k) for k, copies in enumerate(model.copies_in(written)) for copy in copies
+    ]
     if not found:
-        say(f"no copy: nothing of {AT_LEAST} characters or more stands in the learned text")
-    for copy, k in sorted(found, key=lambda q: -q[0].length)[:_NAMED]:
-        quoted = vocabulary.decode(ids[k][copy.begin : copy.begin + copy.length])
+        say(f"no copy: nothing of {charlm.AT_LEAST} characters or more stands in the training text")
+    for copy, k in sorted(found, key=lambda pair: -pair[0].length)[:_NAMED]:
+        ids = model.vocabulary.encode(written[k])[copy.begin : copy.begin + copy.length]
+        quoted = shorten(printable(model.vocabulary.decode(ids)), _QUOTED)
         which = f" of text {k + 1}" if len(written) > 1 else ""
         say(
-            f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the learned "
-            f"text, from {copy.place:,} on: {shorten(printable(quoted), _QUOTED)}"
+            f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the training "
+            f"text, from {copy.place:,} on: {quoted}"
         )
     if len(found) > _NAMED:
         say(f"and {len(found) - _NAMED:,} more")
 
 
-def _line(text: _Drawn, index: int) -> str:
-    import json
-
-    sampler, b, written = text
-    log_prob = float(sampler.log_probs[b])
-    report = {
-        "text": sampler.start + written,
-        "start": sampler.start,
-        "seed": sampler.seed,
-        "index": index,
-        "symbols": sampler.counts[b],
-        "log_probability": log_prob,
-        "nats_per_character": -log_prob / len(written) if written else None,
-    }
-    return json.dumps(report) + "\n"
-
-
-def _note_unknown(start: str, vocabulary: Vocabulary, on_unknown: OnUnknown) -> None:
+def _report_unknown(replacements: dict[str, str], on_unknown: OnUnknown) -> None:
     """Say what was done to the start text's unknown characters."""
-    from charlm.text.vocabulary import UNKNOWN
-
-    replacements = vocabulary.replacements(start) if on_unknown is not OnUnknown.ERROR else {}
     if not replacements:
         return
-    named = [f"{c!r} (U+{ord(c):04X})" for c in replacements][:_NAMED]
-    if on_unknown is OnUnknown.REPLACE:
-        shown = ["the unknown symbol" if c == UNKNOWN else repr(c) for c in replacements.values()]
-        named = [f"{name} by {symbol}" for name, symbol in zip(named, shown, strict=False)]
+    named = []
+    for character, symbol in list(replacements.items())[:_NAMED]:
+        by = "the unknown symbol" if symbol == "\ufffd" else repr(symbol)
+        replaced = f" by {by}" if on_unknown is OnUnknown.REPLACE else ""
+        named.append(f"{character!r} (U+{ord(character):04X}){replaced}")
     if more := len(replacements) - len(named):
         named.append(f"and {more:,} more")
     done = "skipped" if on_unknown is OnUnknown.SKIP else "replaced"
@@ -373,12 +299,10 @@ def _stdin() -> bytes:
     return content
 
 
-def _text(content: bytes, vocabulary: Vocabulary) -> str:
+def _decoded(content: bytes, model: "LanguageModel") -> str:
     """Decode a start text as training decodes a text; bytes stay what they are."""
-    from charlm.text.vocabulary import ByteVocabulary
-
     text = content.decode("utf-8", "surrogateescape")
-    if isinstance(vocabulary, ByteVocabulary):
+    if isinstance(model.vocabulary, charlm.ByteVocabulary):
         return text
     return text.removeprefix("\ufeff").replace("\r\n", "\n")
 
@@ -391,19 +315,6 @@ def _stdout() -> TextIO:
         codecs.register_error("charlm", _replace)
         sys.stdout.reconfigure(errors="charlm", newline="\n")
     return sys.stdout
-
-
-@contextmanager
-def _may_close(out: TextIO) -> Iterator[None]:
-    """Let the reader of stdout, such as head, leave before the end."""
-    try:
-        yield
-        out.flush()
-    except OSError as error:
-        # What Python would flush at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise OSError(error.errno, error.strerror, "stdout") from None
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:

@@ -39,7 +39,7 @@ SETTINGS = STYLE | {
 _LOWEST, _HIGHEST = 1e-12, 1e6
 
 
-def check_path(path: Path) -> None:
+def check_figure(path: Path) -> None:
     """Check that a figure can be drawn, before anything is measured for it.
 
     Raises:
@@ -50,14 +50,14 @@ def check_path(path: Path) -> None:
     require("matplotlib", "plot", path, DrawingError)
 
 
-def draw(networks: Sequence[Network], path: Path) -> None:
+def draw_gradients(networks: Sequence[Network], path: Path) -> None:
     """Draw the norms of dh against the lag to a file, a panel for each heading.
 
     Raises:
-        DrawingError: as `check_path`.
+        DrawingError: as `check_figure`.
         OSError: the file cannot be written.
     """
-    check_path(path)
+    check_figure(path)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

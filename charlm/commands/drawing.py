@@ -1,0 +1,147 @@
+"""What rich draws: styled words, tables, and characters in colours.
+
+Colours range from grey to a hue and grow in saturation, not in brightness: that is seen on a light
+and on a dark terminal, and without telling red from green. rich is imported where something is
+drawn: that takes as long as all else that a short command does. What a model learned is escaped
+before it is styled.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, TextIO
+
+from charlm.terminal import printable, symbol
+
+if TYPE_CHECKING:
+    from rich.color import ColorSystem
+
+_GREY, _ORANGE, _BLUE = (112, 112, 112), (200, 70, 0), (0, 100, 180)
+_LEVELS = 32
+# Bits of surprise at which colours begin, and at which they are strongest.
+_FROM, _DEEPEST = 3, 8
+# A state closer to 0 has no colour.
+_FAINT = 0.15
+# A column is not shortened to less.
+_NARROWEST = 8
+NO_COLOURS = "stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists"
+
+
+def colour_system(stream: TextIO | None) -> "ColorSystem | None":
+    """Return the colours that a stream shows and its user wants; None for none."""
+    environment = os.environ
+    if stream is None or environment.get("NO_COLOR"):
+        return None
+    if not (stream.isatty() or environment.get("FORCE_COLOR")):
+        return None
+    from rich.console import COLOR_SYSTEMS, Console
+
+    name = Console(file=stream).color_system
+    return COLOR_SYSTEMS[name] if name else None
+
+
+def styled(text: str, style: str, stream: TextIO) -> str:
+    """Return printable text in a style such as `bold` or `dim`, where the stream shows styles."""
+    system = colour_system(stream)
+    return (
+        str(_style(system, **{style: True}).render(text, color_system=system)) if system else text
+    )
+
+
+def by_surprise(character: str, bits: float, system: "ColorSystem | None") -> str:
+    """Colour a character by its surprise."""
+    return _painted(character, _ORANGE, (bits - _FROM) / (_DEEPEST - _FROM), system)
+
+
+def by_state(character: str, value: float, system: "ColorSystem | None") -> str:
+    """Colour a character by a unit's state, from -1 (blue) to 1 (orange)."""
+    share = abs(value) if abs(value) >= _FAINT else -1.0
+    return _painted(character, _ORANGE if value > 0 else _BLUE, share, system)
+
+
+def _painted(
+    character: str, hue: tuple[int, int, int], share: float, system: "ColorSystem | None"
+) -> str:
+    """Return a character on a ground between grey and a hue; without one where share is below 0."""
+    shown = character if character in ("\n", "\t") else printable(character)
+    if share < 0 or system is None:
+        return shown
+    share = round(min(share, 1.0) * _LEVELS) / _LEVELS
+    r, g, b = (round(low + share * (high - low)) for low, high in zip(_GREY, hue, strict=True))
+    ground = _style(system, color="color(231)", bgcolor=f"rgb({r},{g},{b})")
+    # A line's end is drawn as a blank of its colour.
+    if character == "\n":
+        return f"{ground.render(' ', color_system=system)}\n"
+    return str(ground.render(shown, color_system=system))
+
+
+@cache
+def _style(_: "ColorSystem", **attributes: Any) -> Any:
+    """Return a style of one colour system: it keeps the codes that it was first drawn in."""
+    from rich.style import Style
+
+    return Style(**attributes)
+
+
+def table(rows: Sequence[Sequence[str]], layout: str, columns: int | None = None) -> list[str]:
+    """Lay rows of texts out in columns, two spaces between them.
+
+    Args:
+        rows: printable texts.
+        layout: a letter a column: l or r for the side it is aligned on, L or R where it may be
+            shortened.
+        columns: the terminal's width; None for any width.
+    """
+    import io
+
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
+    least = 2 * (len(layout) - 1)
+    for letter, *cells in zip(layout, *rows, strict=True):
+        yields, widest = letter.isupper(), max(map(cell_len, cells))
+        # Of columns that do not wrap, rich shortens none.
+        grid.add_column(justify="right" if letter in "rR" else "left", no_wrap=not yields)
+        least += min(widest, _NARROWEST) if yields else widest
+    for row in rows:
+        grid.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
+    console = Console(file=io.StringIO(), width=max(least, columns or 10_000), color_system=None)
+    with console.capture() as shown:
+        console.print(grid)
+    return [line.rstrip() for line in shown.get().splitlines()]
+
+
+def shorten(text: str, columns: int) -> str:
+    """Return a printable text that fits, its end left out where it is too long."""
+    from rich.text import Text
+
+    shown = Text(text)
+    shown.truncate(columns, overflow="ellipsis")
+    return shown.plain
+
+
+def symbols(characters: str, columns: int, lines: int) -> list[str]:
+    """Return a vocabulary in lines: the quoted ones apart, the others side by side.
+
+    Args:
+        characters: the vocabulary.
+        columns: the width of a line.
+        lines: how many there may be; one more then says how many characters are left out.
+    """
+    from rich.cells import cell_len
+
+    written, line, quoted = [], "", False
+    for k, character in enumerate(characters):
+        piece = symbol(character)
+        apart = bool(line) and (quoted or len(piece) > 1)
+        if line and cell_len(line) + apart + cell_len(piece) > columns:
+            written.append(line)
+            if len(written) == lines:
+                return [*written, f"and {len(characters) - k:,} more"]
+            line, apart = "", False
+        line += " " * apart + piece
+        quoted = len(piece) > 1
+    return [*written, line] if line else written

@@ -1,0 +1,214 @@
+"""How charlm train shows a training: announcements, a bar or lines, and signals."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import charlm
+from charlm.commands.console import say, size, stderr
+from charlm.commands.drawing import styled
+from charlm.terminal import argument, duration, visible
+
+if TYPE_CHECKING:
+    from charlm import Done, RolledBack, Training, Validated
+
+# A text that is read sooner needs no bar.
+_SHORT_S = 0.5
+
+
+class Stop:
+    """An answer to SIGINT and SIGTERM: the first saves and stops, the second exits at once.
+
+    Until there is a run to save, the first raises SystemExit, which cleans up.
+
+    Attributes:
+        caught: the first signal's number, or 0.
+    """
+
+    def __init__(self) -> None:
+        self.caught = 0
+        self._training: Training | None = None
+
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.caught:
+            # The last checkpoint is whole.
+            os._exit(128 + number)
+        self.caught = number
+        if self._training is None:
+            sys.exit(128 + number)
+        self._training.stop()
+
+    def save(self, training: "Training") -> None:
+        """Stop this training, and let it save, from now on."""
+        self._training = training
+        if self.caught:
+            # The SystemExit got lost, as one that is raised inside a destructor does.
+            training.stop()
+
+
+@contextmanager
+def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Show how far a long text is read and encoded."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc="reading",
+        unit="B",
+        unit_scale=True,
+        dynamic_ncols=True,
+        leave=False,
+        delay=_SHORT_S,
+        file=stderr,
+    )
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    with bar:
+        yield show
+
+
+def announce(training: "Training") -> None:
+    """Say what is about to happen."""
+    plan, train = training.plan, training.config.train
+    corpus = (
+        f"{plan.text}: {plan.characters:,} characters, {plan.symbols} distinct; "
+        f"{plan.training:,} to learn from, {plan.validation:,} to validate"
+    )
+    if plan.validation > plan.validated:
+        corpus += f" (the first {plan.validated:,} while training)"
+    if plan.test:
+        corpus += f", {plan.test:,} kept back"
+    say(corpus, "corpus")
+    network_input = f"embedding of {plan.embedding}" if plan.embedding else "one-hot input"
+    say(
+        f"{training.config.model.summary}, {network_input}: {plan.parameters:,} parameters, "
+        f"{size(plan.nbytes)} while training",
+        "model",
+    )
+    steps = (
+        f"{plan.steps:,} steps of {plan.streams} streams x {plan.time_steps} time steps, "
+        f"{plan.epochs:.2g} passes over the text"
+    )
+    if train.optimizer != "adam":
+        steps += f", {train.optimizer} at a rate of {train.learning_rate:g}"
+    if plan.expected_s is not None:
+        steps += f", about {duration(plan.expected_s)}"
+    say(steps, "plan")
+    say(str(training.folder), "run")
+    if training.step:
+        say(f"after step {training.step:,}", "resume")
+    for note in training.notes:
+        say(note, "note")
+
+
+def show(training: "Training", quiet: bool) -> None:
+    """Train, and show it: with a bar on a terminal, in lines elsewhere."""
+    if quiet:
+        for _ in training:
+            pass
+    elif sys.stderr.isatty():
+        _show_bar(training)
+    else:
+        _show_lines(training)
+
+
+def _show_bar(training: "Training") -> None:
+    from tqdm import tqdm
+
+    loss, validation, characters, began = 0.0, "", 0, time.monotonic()
+    bar = tqdm(
+        total=training.plan.steps,
+        initial=training.step,
+        unit="step",
+        dynamic_ncols=True,
+        smoothing=0.05,
+        file=stderr,
+        bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
+        " [{elapsed}<{remaining}{postfix}]",
+    )
+    with bar:
+        for event in training:
+            match event:
+                case charlm.Updated():
+                    loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
+                    characters += event.characters
+                    # A coarse clock may not have moved.
+                    speed = characters / max(time.monotonic() - began, 1e-3)
+                    shown = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
+                    bar.set_postfix_str(shown, refresh=False)
+                    bar.update()
+                case charlm.Validated():
+                    validation = f", validation {event.loss:.3f}"
+                    bar.write(_validation_line(event), file=stderr)
+                    characters, began = 0, time.monotonic()
+                case charlm.RolledBack():
+                    bar.write(_rollback_line(event), file=stderr)
+                    bar.n, loss = event.to, 0.0
+                    bar.refresh()
+                case charlm.Sampled():
+                    lines = visible(event.text).strip("\n").splitlines()
+                    text = "\n".join(f"    {line}" for line in lines)
+                    bar.write(styled(text, "dim", stderr), file=stderr)
+                case charlm.Done():
+                    bar.close()
+                    _close(training, event)
+                case _:
+                    pass
+
+
+def _show_lines(training: "Training") -> None:
+    for event in training:
+        match event:
+            case charlm.Validated():
+                say(_validation_line(event))
+            case charlm.RolledBack():
+                say(_rollback_line(event))
+            case charlm.Done():
+                _close(training, event)
+            case _:
+                pass
+
+
+def _validation_line(event: "Validated") -> str:
+    mark = " (best)" if event.best else ""
+    return (
+        f"step {event.step:,}: loss {event.train_loss:.4f}, validation {event.loss:.4f}{mark}, "
+        f"{event.chars_per_s:,.0f} chars/s"
+    )
+
+
+def _rollback_line(event: "RolledBack") -> str:
+    return (
+        f"step {event.step + 1:,}: {event.why}; back to step {event.to:,} at half the learning "
+        f"rate (rollback {event.count})"
+    )
+
+
+def _close(training: "Training", event: "Done") -> None:
+    if event.interrupted:
+        say(f"stopped after step {event.step:,}, saved; resume with: {training.resume_command}")
+        return
+    if event.early:
+        say(
+            f"stopped early: validation has not improved for {training.config.train.patience} "
+            "times; --resume with more --steps would continue"
+        )
+    line = f"done: {event.step:,} steps in {duration(event.elapsed_s)}"
+    if event.best_loss is not None:
+        line += f", validation {event.best_loss:.4f} nats per character at step {event.best_step:,}"
+    say(line)
+    if advice := training.advice():
+        say(f"advice: {advice}")
+    say(f"checkpoints: {training.folder}; write with: charlm sample {argument(training.folder)}")

@@ -1,0 +1,570 @@
+"""A trained model: write text with it, score texts, look inside.
+
+    load("my-run")  ->  LanguageModel  ->  sample, stream, samples, sampler
+                                           evaluate, evaluate_dynamic, log_probs
+                                           forward, surprise, oddities, states, gates, cells,
+                                           gradients, copies, heat_page, cells_page
+
+A text argument that is a `str` is the text itself. A `Path`, or a list of them, names files and
+folders; they are read with the run's own encoding, level and glob.
+
+What only looking inside needs is imported there: a model that writes is loaded sooner without it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict, Unpack
+
+import numpy as np
+
+from charlm.errors import ConfigError, TextError
+from charlm.evaluation import score
+from charlm.generation.filters import Filters
+from charlm.generation.sampler import Sampler
+from charlm.nn.model import Model
+from charlm.runs.folder import find_checkpoint
+from charlm.runs.loading import Trained, load_model
+from charlm.settings.schema import Config
+from charlm.text.corpus import encode_source
+from charlm.text.source import Source
+from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.types import Array, Ids, States
+
+if TYPE_CHECKING:
+    from charlm.generation.copies import Copy
+    from charlm.insight.gradients import Gradients
+    from charlm.insight.oddities import Oddity
+    from charlm.insight.reading import Reader, Saturation, Surprise
+    from charlm.insight.units import UnitFinding
+
+PathLike: TypeAlias = str | Path
+Text: TypeAlias = str | Path | Sequence[Path]
+CHECKPOINTS = Path("checkpoints")
+# Streams drawn side by side; more are drawn in several groups, since memory grows with them.
+_STREAMS = 64
+
+
+class Evaluation(NamedTuple):
+    """A text's score with the state carried, and in cold windows of 256 characters."""
+
+    carried: score.Score
+    cold: score.Score
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that a model wrote.
+
+    Attributes:
+        text: the start text and what was written.
+        start: the start text.
+        written: what was written after it.
+        symbols: how many were drawn: characters, or bytes at byte level.
+        log_prob: ln p of these, in nats, at temperature 1 and without filters.
+        index: its number among the samples, from 0.
+        seed: the seed of all samples.
+    """
+
+    text: str
+    start: str
+    written: str
+    symbols: int
+    log_prob: float
+    index: int
+    seed: int
+
+
+class Drawing(TypedDict, total=False):
+    """How a text is drawn; the arguments are described in `LanguageModel.sampler`."""
+
+    start: str
+    temperature: float
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    stop: str | Sequence[str]
+    on_unknown: OnUnknown
+    seed: int | None
+
+
+class Heat:
+    """The surprise of each character of a text; iterate over it once, or call `page`.
+
+    Attributes:
+        symbols: the text's length.
+    """
+
+    def __init__(self, trained: Trained, ids: Ids, count: int) -> None:
+        from charlm.insight.oddities import OddityFinder
+
+        self._trained, self._ids, self.symbols = trained, ids, ids.size
+        self._finder = OddityFinder(trained.model, trained.vocabulary, count)
+
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        """Read the text, and yield pieces: characters, and (characters,) bits of surprise."""
+        return self._finder.read(self._ids)
+
+    @property
+    def oddities(self) -> "list[Oddity]":
+        """Return the most surprising places of what has been read, in descending order."""
+        return self._finder.oddities
+
+    def page(self, title: str) -> str:
+        """Return a page, as HTML, of the text coloured by surprise, with the places found."""
+        from charlm.pages import texts
+
+        shown = self._ids[: texts.MOST]
+        return texts.surprise_page(title, self._trained, shown, self.symbols, self.oddities)
+
+
+class TextStates:
+    """The characters of a text, and every unit's state after each.
+
+    Attributes:
+        text: N characters.
+        states: (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
+    """
+
+    def __init__(self, text: str, states: Array) -> None:
+        self.text, self.states = text, states
+
+    @cached_property
+    def properties(self) -> dict[str, Array]:
+        """Return (N,) values of each property of the characters, such as upper case."""
+        from charlm.insight.properties import properties
+
+        return properties(self.text)
+
+    def find_units(self, count: int = 10) -> "list[UnitFinding]":
+        """Return the units most correlated with properties, by the text's last third."""
+        from charlm.insight.units import find_units
+
+        return find_units(self.states, self.properties, count)
+
+    def excerpt(self, finding: "UnitFinding", size: int) -> tuple[int, int]:
+        """Return where the part of the last third begins and ends whose property varies most."""
+        from charlm.insight.units import most_varying
+
+        return most_varying(self.text, self.properties[finding.property], size)
+
+    def page(self, title: str, unit: tuple[int, int] | None = None) -> str:
+        """Return a page, as HTML, of the text coloured by a unit's, or the found units', state."""
+        from charlm.pages import texts
+
+        if unit is None:
+            return texts.units_page(
+                title, self.text, self.states, self.properties, self.find_units()
+            )
+        return texts.unit_page(title, self.text, self.states[(slice(None), *unit)], *unit)
+
+
+class LanguageModel:
+    """A trained model.
+
+    Methods that read a text raise TextError, which is a ValueError, where it is empty or cannot be
+    read, and UnknownCharacter where it holds a character that the vocabulary lacks. Where the
+    vocabulary has an unknown symbol, that one stands for such characters.
+
+    Args:
+        trained: what a checkpoint holds.
+        path: the checkpoint.
+
+    Attributes:
+        path: the checkpoint.
+        vocabulary: the symbols, with `encode` and `decode`.
+        config: the settings it was trained with.
+        parameters: name -> array, such as `lstm.0.Wx`. These are views: what is written into them
+            is used by the next call.
+    """
+
+    def __init__(self, trained: Trained, path: Path) -> None:
+        self._trained = trained
+        self.path = path
+        self.vocabulary: Vocabulary = trained.vocabulary
+        self.config: Config = trained.config
+        self.parameters: Mapping[str, Array] = trained.model.parameters.views
+
+    def __repr__(self) -> str:
+        """Return the checkpoint and the size of the network."""
+        return (
+            f"<LanguageModel {self.path}: {self.config.model.summary}, "
+            f"{self.vocabulary.size} symbols>"
+        )
+
+    # Write
+
+    def sampler(
+        self,
+        *,
+        start: str = "",
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        stop: str | Sequence[str] = (),
+        on_unknown: OnUnknown = "error",
+        streams: int = 1,
+        seed: int | None = None,
+        n: int = 0,
+        scored: bool = False,
+    ) -> Sampler:
+        """Return a sampler, which draws step by step.
+
+        Args:
+            start: what the model reads before it writes.
+            temperature: at least 0; 0 is greedy, 1 leaves the model's probabilities.
+            top_k: draw from the k most probable symbols only.
+            top_p: draw from the most probable symbols that make up this probability.
+            min_p: leave out what is less probable than this fraction of the most probable symbol.
+            stop: texts to end after.
+            on_unknown: what becomes of unknown characters of the start text.
+            streams: B, how many texts are drawn side by side.
+            seed: the same seed gives the same text; None takes a new one.
+            n: which of the seed's draws.
+            scored: sum up `log_probs`, in nats.
+
+        Raises:
+            ConfigError: a value is out of range.
+            UnknownCharacter: the start text holds a character that the vocabulary lacks.
+        """
+        return Sampler(
+            self._model,
+            self.vocabulary,
+            Filters(temperature, top_k, top_p, min_p),
+            start=start,
+            on_unknown=on_unknown,
+            streams=streams,
+            stop=stop,
+            seed=_new_seed() if seed is None else seed,
+            n=n,
+            scored=scored,
+        )
+
+    def stream(self, length: int = 500, **drawing: Unpack[Drawing]) -> Iterator[str]:
+        """Yield a text as it is drawn, without the start text.
+
+        Args:
+            length: symbols to draw, at most.
+            **drawing: as in `sampler`.
+        """
+        return self.sampler(**drawing).characters(length)
+
+    def sample(self, length: int = 500, **drawing: Unpack[Drawing]) -> str:
+        """Return a text, the start text included; arguments as in `stream`."""
+        return drawing.get("start", "") + "".join(self.stream(length, **drawing))
+
+    def samples(
+        self, count: int, length: int = 500, *, best_of: int = 1, **drawing: Unpack[Drawing]
+    ) -> Iterator[Sample]:
+        """Draw several texts side by side, up to 64 at a time.
+
+        Args:
+            count: how many.
+            length: symbols to draw for each, at most.
+            best_of: draw so many for each text, and keep the most probable one, per symbol.
+            **drawing: as in `sampler`.
+
+        Raises:
+            ConfigError: a value is out of range.
+            UnknownCharacter: the start text holds a character that the vocabulary lacks.
+        """
+        for name, value in (("count", count), ("best_of", best_of)):
+            if value < 1:
+                raise ConfigError(name, f"must be at least 1, got {value}")
+        if drawing.get("seed") is None:
+            drawing["seed"] = _new_seed()
+        groups = enumerate(_groups(count, best_of))
+        # Of these the first one is made here: what cannot be drawn is an error of this call.
+        samplers = (self.sampler(streams=B, n=n, scored=True, **drawing) for n, B in groups)
+        first = next(samplers)
+        return self._samples(first, samplers, count, length, best_of)
+
+    def _samples(
+        self, first: Sampler, rest: Iterator[Sampler], count: int, length: int, best_of: int
+    ) -> Iterator[Sample]:
+        def drawn() -> Iterator[Sample]:
+            sampler: Sampler | None = first
+            while sampler:
+                scores = zip(sampler.write(length), sampler.counts, sampler.log_probs, strict=True)
+                for written, symbols, log_prob in scores:
+                    whole = sampler.start + written
+                    yield Sample(
+                        whole, sampler.start, written, symbols, float(log_prob), 0, sampler.seed
+                    )
+                sampler = next(rest, None)
+
+        candidates = drawn()
+        for index in range(count):
+            best = max(
+                islice(candidates, best_of), key=lambda one: one.log_prob / max(1, one.symbols)
+            )
+            yield replace(best, index=index)
+
+    # Score
+
+    def evaluate(self, text: Text) -> Evaluation:
+        """Return a text's scores: mean cross-entropy in nats per character."""
+        ids, start_id = self._ids(text), self.vocabulary.start_id
+        return Evaluation(
+            score.carried(self._model, ids, start_id), score.cold(self._model, ids, start_id)
+        )
+
+    def evaluate_dynamic(self, text: Text, *, learning_rate: float | None = None) -> score.Score:
+        """Score a text with a copy of the model that is trained on what it has scored.
+
+        Compare it with other dynamic scores only; `evaluate` is that of fixed weights.
+
+        Args:
+            text: what to score.
+            learning_rate: at least 0; 0 trains nothing; None for 0.001.
+
+        Raises:
+            CheckpointError: the run's text is not beside its checkpoint.
+            ConfigError: the learning rate is out of range.
+            Diverged: the loss is no longer finite.
+        """
+        from charlm.evaluation.dynamic import RATE, dynamic
+
+        rate, start_id = RATE if learning_rate is None else learning_rate, self.vocabulary.start_id
+        return dynamic(self._model, self.training_text, self._ids(text), start_id, rate)
+
+    def log_probs(self, text: Text) -> Array:
+        """Return ln p of each symbol of a text, given all before it.
+
+        Returns:
+            (symbols,) nats, none above 0; symbols are bytes at byte level.
+        """
+        log_probs: Array = -self.surprise(text, top=0).nats
+        return log_probs
+
+    def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
+        """Return logits (T, V, B) of ids (T, B), time first: one column is one stream.
+
+        Args:
+            ids: (T, B) symbols.
+            state: the state before the first; the zero state where None.
+
+        Returns:
+            logits: (T, V, B) of the symbols that come next.
+            state: the state after the last, a tuple of (H, B) arrays a layer: (h, c) for LSTM,
+                (h,) for GRU and RNN.
+
+        Raises:
+            ValueError: the ids are not (T, B), or not all of the vocabulary.
+        """
+        ids = np.asarray(ids)
+        if ids.ndim != 2 or not ids.size or not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"ids: must be (T, B) whole numbers, got {ids.dtype} {ids.shape}")
+        if ids.min() < 0 or ids.max() >= self.vocabulary.size:
+            raise ValueError(f"ids: must be from 0 to {self.vocabulary.size - 1}")
+        model, (T, B) = self._model, ids.shape
+        cache = model.cache(T, B)
+        state_out = model.forward(
+            ids.astype(np.intp), self.zero_state(B) if state is None else state, cache
+        )
+        logits = np.stack([model.output.forward(cache.output, t).copy() for t in range(T)])
+        return logits, [tuple(part.copy() for part in layer) for layer in state_out]
+
+    def zero_state(self, B: int = 1) -> States:
+        """Return the state at the beginning of a text, for B streams."""
+        return self._trained.model.zero_state(B)
+
+    # Look inside
+
+    @cached_property
+    def training_text(self) -> Ids:
+        """Return the ids of the text that the model was trained on, memory-mapped.
+
+        Raises:
+            CheckpointError: it is not beside the checkpoint, or not the one it was trained on.
+        """
+        from charlm.runs.training_text import learned_text
+
+        return learned_text(self._trained, self.path)
+
+    def copies(self, text: str, *, at_least: int | None = None) -> "list[Copy]":
+        """Find the passages of a text that stand verbatim in the text the model was trained on.
+
+        Args:
+            text: such as what `sample` returns.
+            at_least: length of a copy, at least 1; None for 32.
+
+        Returns:
+            The copies, the longest first, none overlapping a longer one.
+
+        Raises:
+            CheckpointError: the run's text is not beside its checkpoint.
+            ConfigError: `at_least` is below 1.
+        """
+        return self.copies_in([text], at_least=at_least)[0]
+
+    def copies_in(self, texts: Sequence[str], *, at_least: int | None = None) -> "list[list[Copy]]":
+        """Find the copies in each of several texts, in one pass; as `copies`."""
+        from charlm.generation.copies import AT_LEAST, find_copies
+
+        ids = [self.vocabulary.encode(text) for text in texts]
+        return find_copies(self.training_text, ids, AT_LEAST if at_least is None else at_least)
+
+    def surprise(self, text: Text, top: int = 5) -> "Surprise":
+        """Return the surprise of each symbol of a text, and the most probable symbols in its place.
+
+        Args:
+            text: its symbols are characters, or bytes at byte level.
+            top: how many of the most probable symbols.
+
+        Returns:
+            `bits` and `nats` (symbols,); `likeliest` (symbols, top) ids, the first one first, and
+            their `probabilities`.
+        """
+        return self._reader().read(self._ids(text), top=top).surprise
+
+    def heat(self, text: Text, count: int = 10) -> Heat:
+        """Return a reader of a text: each character's surprise, and the `count` oddest places."""
+        return Heat(self._refreshed(), self._ids(text), count)
+
+    def oddities(self, text: Text, count: int = 10) -> "list[Oddity]":
+        """Return the most surprising places of a text, in descending order."""
+        heat = self.heat(text, count)
+        for _ in heat:
+            pass
+        return heat.oddities
+
+    def states(self, text: Text) -> Array:
+        """Return every unit's state after each symbol of a text.
+
+        Returns:
+            (symbols, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
+        """
+        return self._reader().read(self._ids(text), states=True).states
+
+    def text_states(self, text: Text, most: int = 20_000) -> TextStates:
+        """Return the characters of a text's first `most` symbols, and the states after each."""
+        from charlm.insight.characters import characters
+
+        ids = self._ids(text, most)
+        spelled = characters(self.vocabulary, ids)
+        states = self._reader().read(ids, states=True).states
+        return TextStates(spelled.text, spelled.lasts(states))
+
+    def gates(self, text: Text) -> "list[Saturation]":
+        """Return how often gates are shut or open while a text is read.
+
+        Returns:
+            For each layer's gates (H,) fractions of the symbols `below` 0.1 and `above` 0.9; empty
+            for a tanh RNN.
+        """
+        from charlm.insight.reading import saturation
+
+        return saturation(self._reader().pieces(self._ids(text), gates=True))
+
+    def cells(self, text: Text, count: int = 10) -> "list[UnitFinding]":
+        """Return the units most correlated with properties of a text's first 20,000 symbols.
+
+        Each has its property and its correlation on the text's last third, the strongest first.
+        """
+        return self.text_states(text).find_units(count)
+
+    def gradients(self, text: Text | None = None, *, lags: int = 64) -> "Gradients":
+        """Return the norms of the gradient back in time, while the model reads a text.
+
+        Args:
+            text: of at least 2 lags + 2 characters, read at 16 places; the run's own validation
+                text where None.
+            lags: K, how many steps back; at least 2.
+
+        Raises:
+            TextError: the text is too short.
+            ConfigError: there are too few lags.
+            CheckpointError: the run's text is not beside its checkpoint.
+        """
+        from charlm.insight.excerpt import validation_text
+        from charlm.insight.gradients import of_text, symbols_read
+
+        if text is None:
+            ids = validation_text(self.path, self._trained, symbols_read(lags))
+        else:
+            ids = self._ids(text)
+        return of_text(self._model, ids, lags, _name(text) or str(self.path))
+
+    def heat_page(self, text: Text, title: str = "") -> str:
+        """Return a page, as HTML, of a text coloured by surprise."""
+        heat = self.heat(text)
+        for _ in heat:
+            pass
+        return heat.page(title or Path(_name(text) or "Surprise").name)
+
+    def cells_page(self, text: Text, unit: tuple[int, int] | None = None, title: str = "") -> str:
+        """Return a page, as HTML, of a text coloured by a unit's state.
+
+        Args:
+            text: its first 20,000 symbols are read.
+            unit: (layer, number); the units most correlated with properties of the text where None.
+            title: the page's; a file's name where empty.
+        """
+        return self.text_states(text).page(title or Path(_name(text) or "Cells").name, unit)
+
+    def _refreshed(self) -> Trained:
+        """Return the network, its cached copies of the weights made anew."""
+        self._trained.model.refresh()
+        return self._trained
+
+    @property
+    def _model(self) -> Model:
+        return self._refreshed().model
+
+    def _reader(self) -> "Reader":
+        from charlm.insight.reading import Reader
+
+        return Reader(self._model, self.vocabulary.start_id)
+
+    def _ids(self, text: Text, most: int | None = None) -> Ids:
+        """Return a text's ids, or the first `most` of them."""
+        if isinstance(text, str):
+            known = self.vocabulary.unknown_id is None
+            ids = self.vocabulary.encode(text, on_unknown="error" if known else "replace")[:most]
+        else:
+            data, paths = self.config.data, [text] if isinstance(text, Path) else text
+            source = Source.find(paths, data.glob, data.encoding, data.level)
+            ids = encode_source(source, self.vocabulary, most)
+        if not ids.size:
+            raise TextError(_name(text) or "the text", "is empty", "name a text to read")
+        return ids
+
+
+def load(where: PathLike | None = None, *, checkpoints: PathLike = CHECKPOINTS) -> LanguageModel:
+    """Load a trained model.
+
+    Args:
+        where: a checkpoint file, a run's folder or name; the newest run where None.
+        checkpoints: the folder of all runs.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is damaged.
+        RunError: there is no run yet.
+    """
+    path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
+    return LanguageModel(load_model(path), path)
+
+
+def _groups(count: int, best_of: int) -> Iterator[int]:
+    """Yield how many streams are drawn side by side: for some texts, or a part of those for one."""
+    if best_of > _STREAMS:
+        for _ in range(count):
+            yield from (min(best_of - k, _STREAMS) for k in range(0, best_of, _STREAMS))
+        return
+    together = _STREAMS // best_of
+    yield from (min(count - k, together) * best_of for k in range(0, count, together))
+
+
+def _name(text: Text | None) -> str:
+    """Return the path of a text, or of the first of several; nothing for a text itself."""
+    if text is None or isinstance(text, str):
+        return ""
+    return str(text if isinstance(text, Path) else text[0])
+
+
+def _new_seed() -> int:
+    return int(np.random.SeedSequence().generate_state(1)[0])
