@@ -287,7 +287,7 @@ ERRORS = [
      "--minutes: train.minutes must be above 0 and at most 100000, got 1e+308"),
     (["train", "verse.txt", "--lr", "1e39", "--hidden", "8", "--batch-size", "4", "--steps", "9",
       "--set", "train.validate_every=1", "--set", "train.warmup=0", "--quiet"],
-     "train: the validation loss is no longer finite, got nan, and 3 times back at half the "
+     "train: the validation loss is no longer finite, got nan, and 3 rollbacks at half the "
      "learning rate did not help; start again with a tenth of it, --lr 1e+38"),
     (["train", "verse.txt", "--batch-size", "64", "--seq-len", "64"],
      "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552; "

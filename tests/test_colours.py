@@ -205,7 +205,7 @@ def test_heat_as_a_page(program, trained, tmp_path, no_colours):
     page.write_text("mine")
     code, _, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
     assert code == 1
-    assert "no page of charlm's; name another --out" in err
+    assert "not a page of charlm's; name another --out" in err
 
 
 def test_a_long_page_is_cut(program, trained, tmp_path, monkeypatch):

@@ -212,11 +212,11 @@ def _losses(history: "History") -> list[str]:
     lines = ["", f"losses in nats per character{cut}", *table([heading, *rows], "rrrrl")]
     if history.resumes:
         lines.append(f"  resumed after step {', '.join(map(_count, history.resumes))}")
-    for rollback in history.rollbacks:
-        lines.append(
-            f"  rolled back from step {rollback.step:,} to {rollback.to:,}, half the learning "
-            f"rate: {printable(rollback.why)}"
-        )
+    lines += [
+        f"  rolled back from step {rollback.step:,} to {rollback.to:,}, half the learning rate: "
+        f"{printable(rollback.why)}"
+        for rollback in history.rollbacks
+    ]
     if history.torn:
         lines.append(f"  lines that cannot be read: {history.torn:,}")
     return lines
