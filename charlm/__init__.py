@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from charlm.api import Training as Training
     from charlm.api import TrainingPlan as TrainingPlan
     from charlm.api import check as check
+    from charlm.api import compare as compare
     from charlm.api import describe as describe
     from charlm.api import export as export
     from charlm.api import gradients as gradients
@@ -84,8 +85,8 @@ if TYPE_CHECKING:
 # is parsed without NumPy.
 _EXPORTS = {
     "charlm.api": (
-        "Training TrainingPlan check describe export gradients import_ list_runs report "
-        "resume save_page start train"
+        "Training TrainingPlan check compare describe export gradients import_ list_runs "
+        "report resume save_page start train"
     ),
     "charlm.environment": "chosen_threads set_threads",
     "charlm.errors": (

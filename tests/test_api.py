@@ -35,7 +35,7 @@ PUBLIC_NAMES = """
     KNOWN_TEXTS KnownText LanguageModel Network Oddity Overrides Reading RolledBack RunError
     RunSummary STREAMS Sample Sampled Sampler Saturation Saved Score Settings Started Surprise
     TextError TextStates Training TrainingPlan UnitFinding UnknownCharacter Updated Validated
-    Vocabulary __version__ check check_figure chosen_threads compare_cells describe
+    Vocabulary __version__ check check_figure chosen_threads compare compare_cells describe
     draw_gradients export fetch find_checkpoint gradients import_ list_runs load rate report
     resume save_page set_threads start train
 """
