@@ -83,7 +83,7 @@ def once(
     seconds = time.perf_counter() - began
     best = checkpoints / name / "best.npz"
     asked = ["--dynamic"] if dynamic else []
-    report = json.loads(charlm("eval", str(best), str(held), "--json", *asked))
+    report = json.loads(charlm("eval", str(held), "--run", str(best), "--json", *asked))
     readings = read_history(checkpoints / name / "history.jsonl").readings
     scores = {key: report[key]["nats"] for key in ("carried", "cold", "dynamic") if key in report}
     return {

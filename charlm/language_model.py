@@ -487,7 +487,8 @@ class LanguageModel:
             ids = validation_text(self.path, self._trained, symbols_read(lags))
         else:
             ids = self._ids(text)
-        return of_text(self._model, ids, lags, _name(text) or str(self.path))
+        where = str(self.path) if text is None else _name(text) or "text"
+        return of_text(self._model, ids, lags, where)
 
     def heat_page(self, text: Text, title: str = "") -> str:
         """Return a page, as HTML, of a text coloured by surprise."""

@@ -306,7 +306,7 @@ def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_pa
     assert [path.name for path in (tmp_path / "checkpoints/verse-2").iterdir()] == ["best.npz"]
     # It is the newest run now.
     assert trained_run("sample", "--seed", 1, "--length", 30) == (0, written, f"{best}, seed 1\n")
-    assert trained_run("eval", "verse-2", text_file, "--json")[1] == scored.replace(
+    assert trained_run("eval", text_file, "--run", "verse-2", "--json")[1] == scored.replace(
         "verse", "verse-2", 1
     )
     assert trained_run("export", "verse-2", "--to", to)[0] == 0
@@ -320,7 +320,7 @@ def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_pa
         1, "", "charlm: checkpoints/again: holds best.npz alone, there is nothing to resume; "
         "sample, eval and export take it\n",
     )  # fmt: skip
-    assert "finished: all 3 updates" in trained_run("train", "--resume")[2]
+    assert "finished: all 3 steps" in trained_run("train", "--resume")[2]
 
 
 def test_wrong_usage(charlm):

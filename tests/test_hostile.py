@@ -211,7 +211,7 @@ def test_hostile_checkpoints(charlm, attack, tmp_path):
         assert library.load(path).sample(3, seed=1)
         return
     for arguments in (
-        ["sample", path], ["eval", path, "t.txt"], ["export", path, "--out", "x.onnx"],
+        ["sample", path], ["eval", "t.txt", "--run", path], ["export", path, "--out", "x.onnx"],
         ["train", "t.txt", "--init-from", path],
     ):  # fmt: skip
         code, out, err = charlm(*arguments)
@@ -260,8 +260,8 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
         make(tmp_path / name)
     (tmp_path / "v.txt").write_text("abc\n" * 900)
     for arguments in (
-        ["sample", "a"], ["info", "a"], ["eval", "a", "v.txt"], ["export", "a", "--to", "onnx"],
-        ["train", "--resume", "--name", "a"], ["info", "b"], ["train", "t"], ["eval", "b", "t"],
+        ["sample", "a"], ["info", "a"], ["eval", "v.txt", "--run", "a"], ["export", "a", "--to", "onnx"],
+        ["train", "--resume", "--name", "a"], ["info", "b"], ["train", "t"], ["eval", "t", "--run", "b"],
         ["import", "f.pt"], ["import", "f.safetensors"], ["train", "v.txt", "--init-from", "a"],
     ):  # fmt: skip
         code, out, err = charlm(*arguments)

@@ -9,7 +9,8 @@ import typer
 import charlm
 from charlm.commands.console import say
 from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument
-from charlm.errors import ConfigError
+
+_SUFFIXES = (".pt", ".pth", ".safetensors", ".onnx")
 
 
 class Format(StrEnum):
@@ -35,17 +36,12 @@ def export(
 
     Example: charlm export shakespeare --to safetensors
     """
-    if to is None and out is None:
-        raise typer.BadParameter(_FORMAT)
+    if to is None and (out is None or out.suffix.lower() not in _SUFFIXES):
+        raise typer.BadParameter(
+            "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors "
+            "or .onnx"
+        )
     model = charlm.load(checkpoint, checkpoints=checkpoints)
-    try:
-        written = charlm.export(model, to, out, force=force)
-    except ConfigError:
-        raise typer.BadParameter(_FORMAT) from None
+    written = charlm.export(model, to, out, force=force)
     parameters = sum(array.size for array in model.parameters.values())
     say(f"{written}: {model.config.model.summary}, {parameters:,} parameters, from {model.path}")
-
-
-_FORMAT = (
-    "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors or .onnx"
-)
