@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from charlm.errors import TextError as TextError
     from charlm.errors import UnknownCharacter as UnknownCharacter
     from charlm.evaluation.score import Score as Score
+    from charlm.exchange.formats import Format as Format
+    from charlm.exchange.formats import format_of as format_of
     from charlm.generation.copies import AT_LEAST as AT_LEAST
     from charlm.generation.copies import Copy as Copy
     from charlm.generation.sampler import Sampler as Sampler
@@ -96,6 +98,7 @@ _EXPORTS = {
     "charlm.evaluation.score": "Score",
     "charlm.generation.copies": "AT_LEAST Copy",
     "charlm.generation.sampler": "Sampler",
+    "charlm.exchange.formats": "Format format_of",
     "charlm.insight.comparison": "Network compare_cells",
     "charlm.insight.gradients": "Gradients STREAMS rate",
     "charlm.insight.oddities": "Oddity",

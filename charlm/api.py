@@ -314,7 +314,7 @@ def export(
     from charlm.exchange.formats import Format, format_of
     from charlm.exchange.transfer import export_model
 
-    if to is not None and to not in [known.value for known in Format]:
+    if to is not None and to not in list(Format):
         raise ConfigError("to", f"must be pytorch, safetensors or onnx, got {to!r}")
     format_ = Format(to) if to else (format_of(Path(out)) if out else None)
     if format_ is None:

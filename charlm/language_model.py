@@ -28,6 +28,7 @@ from charlm.nn.model import Model
 from charlm.runs.folder import find_checkpoint
 from charlm.runs.loading import Trained, load_model
 from charlm.settings.schema import Config
+from charlm.terminal import brief
 from charlm.text.corpus import encode_source
 from charlm.text.source import Source
 from charlm.text.vocabulary import OnUnknown, Vocabulary
@@ -528,6 +529,8 @@ class LanguageModel:
             ids = self.vocabulary.encode(text, on_unknown="error" if known else "replace")[:most]
         else:
             data, paths = self.config.data, [text] if isinstance(text, Path) else text
+            if not (isinstance(paths, list | tuple) and paths and isinstance(paths[0], Path)):
+                raise TypeError(f"text: must be a str, a Path or Paths, got {brief(text)}")
             source = Source.find(paths, data.glob, data.encoding, data.level)
             ids = encode_source(source, self.vocabulary, most)
         if not ids.size:

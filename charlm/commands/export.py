@@ -1,6 +1,5 @@
 """charlm export: write a trained model for PyTorch, safetensors or an ONNX runtime."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,21 +9,11 @@ import charlm
 from charlm.commands.console import say
 from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument
 
-_SUFFIXES = (".pt", ".pth", ".safetensors", ".onnx")
-
-
-class Format(StrEnum):
-    """The formats."""
-
-    PYTORCH = "pytorch"
-    SAFETENSORS = "safetensors"
-    ONNX = "onnx"
-
 
 def export(
     checkpoint: RunArgument = None,
     to: Annotated[
-        Format | None, typer.Option(help="The format.", show_default="what --out ends in")
+        charlm.Format | None, typer.Option(help="The format.", show_default="what --out ends in")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The file.", show_default="the run's name, here")
@@ -36,7 +25,7 @@ def export(
 
     Example: charlm export shakespeare --to safetensors
     """
-    if to is None and (out is None or out.suffix.lower() not in _SUFFIXES):
+    if to is None and (out is None or charlm.format_of(out) is None):
         raise typer.BadParameter(
             "give --to pytorch, safetensors or onnx, or an --out that ends in .pt, .safetensors "
             "or .onnx"
