@@ -1,7 +1,6 @@
 """Filters keep what they promise; the sampler draws by the probabilities they leave."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -24,37 +23,10 @@ def kept(z, **options):
     return weights / weights.sum()
 
 
-@given(z=logits, k=st.integers(1, 40))
-def test_top_k_keeps_exactly_k(z, k):
-    p, whole = kept(z, top_k=k), kept(z)
-    positive = (p > 0).sum()
-    assert positive == min(k, (whole > 0).sum()) or positive == k
-    assert positive <= k
-    assert min(whole[p > 0], default=0) >= max(whole[p == 0], default=0)
-    assert kept([1, 1, 1, 1], top_k=2).tolist() == [0.5, 0.5, 0, 0], "of equals the first"
-
-
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [({"top_p": 0.5}, 1), ({"top_p": 0.6}, 2), ({"top_p": 0.9}, 3), ({"top_p": 1.0}, 4),
-     ({"min_p": 0.2}, 3), ({"min_p": 1}, 1)],
-)  # fmt: skip
-def test_top_p_keeps_the_one_that_reaches_p_and_min_p_what_is_close(options, count):
-    z = np.log([0.5, 0.3, 0.15, 0.05])
-    assert (kept(z, **options) > 0).tolist() == [True] * count + [False] * (4 - count)
-
-
 @given(z=logits, p=st.floats(0, 1, exclude_min=True))
 def test_top_p_always_keeps_the_likeliest(z, p):
     # Of equals, which tiny differences become in float32, the first.
     assert kept(z, top_p=p)[int(np.argmax(kept(z)))] > 0
-
-
-@given(z=logits, t=st.floats(0.05, 5))
-def test_temperature_is_a_softmax(z, t):
-    e = np.exp((np.array(z) - max(z)) / t)
-    assert kept(z, temperature=t) == pytest.approx(e / e.sum(), abs=1e-4)
-    assert kept([-20, 20, 0], temperature=1000) == pytest.approx([1 / 3] * 3, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +41,13 @@ def test_out_of_range(options):
 
 
 @pytest.mark.parametrize("t", [0, 5e-324, 1e-300, 1e-50, 1e-40, 1e-31, 1e-30, 1e-20])
-def test_extreme_cold_is_greedy(t):
+def test_extreme_cold_is_greedy_and_extreme_heat_even(t):
     assert kept([1, 3, 3, 2], temperature=0).tolist() == [0, 1, 0, 0]
     z = [-30, 3, 2.9999, 30.0001, 30, -1e6]
     assert kept(z, temperature=t).tolist() == [0, 0, 0, 1, 0, 0]
     columns = np.array([z, z[::-1]], np.float32).T
     assert Filters(t).weigh(columns).argmax(axis=0).tolist() == [3, 2]
+    assert kept([-20, 20, 0], temperature=1000) == pytest.approx([1 / 3] * 3, abs=0.01)
 
 
 COLUMNS = st.integers(1, 12).flatmap(
@@ -283,31 +256,6 @@ def test_streams_are_counted(small):
         sampler_of(small, streams=0)
     with pytest.raises(ConfigError, match="streams: must be 1 to write character by character"):
         sampler_of(small, streams=2).characters(5)
-
-
-@pytest.mark.parametrize("B", [1, 4000])
-def test_frequencies_follow_the_probabilities(small, B):
-    """The first character, drawn 4,000 times, against the model's own distribution."""
-    model, vocabulary = small
-    drawn = [
-        text
-        for n in range(4000 // B)
-        for text in sampler_of(small, Filters(1.0), streams=B, n=n).write(1)
-    ]
-    counts, (p,) = Counter(drawn), probabilities(model, [0])
-    assert sum(counts.values()) == 4000
-    for k, symbol in enumerate(vocabulary.symbols):
-        spread = (p[k] * (1 - p[k]) / 4000) ** 0.5
-        assert abs(counts[symbol] / 4000 - p[k]) < 4 * spread + 1e-9
-
-
-def test_what_is_filtered_out_is_never_drawn(small):
-    whole, narrow = set(), set()
-    for n in range(300):
-        whole |= set(draw(small, Filters(temperature=3), length=3, n=n))
-        narrow |= set(draw(small, Filters(temperature=3, top_k=1), length=1, n=n))
-    assert whole == set("\nabc")
-    assert len(narrow) == 1
 
 
 @pytest.mark.parametrize("B", [1, 3])
