@@ -420,7 +420,7 @@ EXPLODES = {
 
 @pytest.mark.parametrize("what", [a_weight_is_nan, all_weights_are_large])
 @pytest.mark.parametrize("every_s", [1e-9, 60.0])
-def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monkeypatch):
+def test_an_explosion_is_rolled_back(text_file, tmp_path, what, every_s, monkeypatch):
     """To the last validation, whatever was saved since; at half the rate; in the history too."""
     monkeypatch.setattr(recovery, "LONG", 5)
     changes = CHANGES | {"train__save_every_s": every_s}
@@ -444,7 +444,7 @@ def test_an_explosion_is_gone_back_from(text_file, tmp_path, what, every_s, monk
     assert trainer.progress.step == 60
 
 
-def test_what_went_back_resumes_exactly(text_file, tmp_path):
+def test_what_rolled_back_resumes_exactly(text_file, tmp_path):
     """Interrupted before, at and after going back, once and again: equal to the bit."""
     changes = CHANGES | EXPLODES
     whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
