@@ -17,9 +17,17 @@ from charlm.storage.checkpoint import save
 from charlm.text import corpus
 from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.events import Event, Updated
+from charlm.training.loop import events
+from charlm.training.prepare import start_run
+from charlm.training.trainer import Trainer
 from charlm.types import Ids
 
 ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import faults as faults
+
 VERSE = (
     "FIRST:\nThe river rose before the bell was rung,\nand no man crossed it but the ferryman.\n\n"
     "SECOND:\nThen who, good neighbour, brought thy letter hither,\nand dry, and with the seal "
@@ -130,3 +138,24 @@ def shown_on(master: int, process: subprocess.Popen, encoding: str = "utf-8") ->
     process.wait()
     os.close(master)
     return shown.decode(encoding)
+
+
+def train(text: Path, checkpoints: Path, name: str, **changes) -> tuple[Trainer, list[Event]]:
+    """Train a small run to its end: its trainer and what it reported."""
+    trainer = start_run(overrides(text, **changes), checkpoints, name).trainer
+    return trainer, list(events(trainer))
+
+
+def stop_at(trainer: Trainer, step: int) -> list[Event]:
+    """Train until a step, as if somebody had stopped it there; what it reported."""
+    seen = []
+    for event in events(trainer):
+        seen.append(event)
+        if isinstance(event, Updated) and event.step == step:
+            trainer.ask_to_stop()
+    return seen
+
+
+def of_kind(seen, kind):
+    """Return the events of one kind."""
+    return [event for event in seen if isinstance(event, kind)]
