@@ -47,16 +47,16 @@ if TYPE_CHECKING:
     from charlm.insight.gradients import STREAMS as STREAMS
     from charlm.insight.gradients import Gradients as Gradients
     from charlm.insight.gradients import rate as rate
+    from charlm.insight.oddities import Heat as Heat
     from charlm.insight.oddities import Oddity as Oddity
     from charlm.insight.reading import Saturation as Saturation
     from charlm.insight.reading import Surprise as Surprise
+    from charlm.insight.units import TextStates as TextStates
     from charlm.insight.units import UnitFinding as UnitFinding
     from charlm.language_model import Drawing as Drawing
     from charlm.language_model import Evaluation as Evaluation
-    from charlm.language_model import Heat as Heat
     from charlm.language_model import LanguageModel as LanguageModel
     from charlm.language_model import Sample as Sample
-    from charlm.language_model import TextStates as TextStates
     from charlm.language_model import load as load
     from charlm.pages.gradient_figure import check_figure as check_figure
     from charlm.pages.gradient_figure import draw_gradients as draw_gradients
@@ -101,10 +101,10 @@ _EXPORTS = {
     "charlm.exchange.formats": "Format format_of",
     "charlm.insight.comparison": "Network compare_cells",
     "charlm.insight.gradients": "Gradients STREAMS rate",
-    "charlm.insight.oddities": "Oddity",
+    "charlm.insight.oddities": "Heat Oddity",
     "charlm.insight.reading": "Saturation Surprise",
-    "charlm.insight.units": "UnitFinding",
-    "charlm.language_model": "Drawing Evaluation Heat LanguageModel Sample TextStates load",
+    "charlm.insight.units": "TextStates UnitFinding",
+    "charlm.language_model": "Drawing Evaluation LanguageModel Sample load",
     "charlm.pages.gradient_figure": "check_figure draw_gradients",
     "charlm.runs.check": "Finding",
     "charlm.runs.folder": "find_checkpoint",

@@ -37,9 +37,9 @@ from charlm.types import Array, Ids, States
 if TYPE_CHECKING:
     from charlm.generation.copies import Copy
     from charlm.insight.gradients import Gradients
-    from charlm.insight.oddities import Oddity
+    from charlm.insight.oddities import Heat, Oddity
     from charlm.insight.reading import Reader, Saturation, Surprise
-    from charlm.insight.units import UnitFinding
+    from charlm.insight.units import TextStates, UnitFinding
 
 PathLike: TypeAlias = str | Path
 Text: TypeAlias = str | Path | Sequence[Path]
@@ -89,77 +89,6 @@ class Drawing(TypedDict, total=False):
     stop: str | Sequence[str]
     on_unknown: OnUnknown
     seed: int | None
-
-
-class Heat:
-    """The surprise of each character of a text; iterate over it once, or call `page`.
-
-    Attributes:
-        symbols: the text's length.
-    """
-
-    def __init__(self, trained: Trained, ids: Ids, count: int) -> None:
-        from charlm.insight.oddities import OddityFinder
-
-        self._trained, self._ids, self.symbols = trained, ids, ids.size
-        self._finder = OddityFinder(trained.model, trained.vocabulary, count)
-
-    def __iter__(self) -> Iterator[tuple[str, Array]]:
-        """Read the text, and yield pieces: characters, and (characters,) bits of surprise."""
-        return self._finder.read(self._ids)
-
-    @property
-    def oddities(self) -> "list[Oddity]":
-        """Return the most surprising places of what has been read, in descending order."""
-        return self._finder.oddities
-
-    def page(self, title: str) -> str:
-        """Return a page, as HTML, of the text coloured by surprise, with the places found."""
-        from charlm.pages import texts
-
-        shown = self._ids[: texts.MOST]
-        return texts.surprise_page(title, self._trained, shown, self.symbols, self.oddities)
-
-
-class TextStates:
-    """The characters of a text, and every unit's state after each.
-
-    Attributes:
-        text: N characters.
-        states: (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
-    """
-
-    def __init__(self, text: str, states: Array) -> None:
-        self.text, self.states = text, states
-
-    @cached_property
-    def properties(self) -> dict[str, Array]:
-        """Return (N,) values of each property of the characters, such as upper case."""
-        from charlm.insight.properties import properties
-
-        return properties(self.text)
-
-    def find_units(self, count: int = 10) -> "list[UnitFinding]":
-        """Return the units most correlated with properties, by the text's last third."""
-        from charlm.insight.units import find_units
-
-        return find_units(self.states, self.properties, count)
-
-    def excerpt(self, finding: "UnitFinding", size: int) -> tuple[int, int]:
-        """Return where the part of the last third begins and ends whose property varies most."""
-        from charlm.insight.units import most_varying
-
-        return most_varying(self.text, self.properties[finding.property], size)
-
-    def page(self, title: str, unit: tuple[int, int] | None = None) -> str:
-        """Return a page, as HTML, of the text coloured by a unit's, or the found units', state."""
-        from charlm.pages import texts
-
-        if unit is None:
-            return texts.units_page(
-                title, self.text, self.states, self.properties, self.find_units()
-            )
-        return texts.unit_page(title, self.text, self.states[(slice(None), *unit)], *unit)
 
 
 class LanguageModel:
@@ -422,9 +351,11 @@ class LanguageModel:
         """
         return self._reader().read(self._ids(text), top=top).surprise
 
-    def heat(self, text: Text, count: int = 10) -> Heat:
+    def heat(self, text: Text, count: int = 10) -> "Heat":
         """Return a reader of a text: each character's surprise, and the `count` oddest places."""
-        return Heat(self._refreshed(), self._ids(text), count)
+        from charlm.insight.oddities import Heat
+
+        return Heat(self._model, self.vocabulary, self._ids(text), count)
 
     def oddities(self, text: Text, count: int = 10) -> "list[Oddity]":
         """Return the most surprising places of a text, in descending order."""
@@ -441,9 +372,10 @@ class LanguageModel:
         """
         return self._reader().read(self._ids(text), states=True).states
 
-    def text_states(self, text: Text, most: int = 20_000) -> TextStates:
+    def text_states(self, text: Text, most: int = 20_000) -> "TextStates":
         """Return the characters of a text's first `most` symbols, and the states after each."""
         from charlm.insight.characters import characters
+        from charlm.insight.units import TextStates
 
         ids = self._ids(text, most)
         spelled = characters(self.vocabulary, ids)
@@ -491,22 +423,39 @@ class LanguageModel:
         where = str(self.path) if text is None else _name(text) or "text"
         return of_text(self._model, ids, lags, where)
 
-    def heat_page(self, text: Text, title: str = "") -> str:
-        """Return a page, as HTML, of a text coloured by surprise."""
+    def heat_page(self, text: "Text | Heat", title: str = "") -> str:
+        """Return a page, as HTML, of a text coloured by surprise; `title` may be a file's name.
+
+        Args:
+            text: a text, or what `heat` returned, read to its end.
+            title: the page's; a file's name where empty.
+        """
+        from charlm.insight.oddities import Heat
+        from charlm.pages.texts import surprise_page
+
+        if isinstance(text, Heat):
+            return surprise_page(title or "Surprise", text)
         heat = self.heat(text)
         for _ in heat:
             pass
-        return heat.page(title or Path(_name(text) or "Surprise").name)
+        return surprise_page(title or Path(_name(text) or "Surprise").name, heat)
 
-    def cells_page(self, text: Text, unit: tuple[int, int] | None = None, title: str = "") -> str:
+    def cells_page(
+        self, text: "Text | TextStates", unit: tuple[int, int] | None = None, title: str = ""
+    ) -> str:
         """Return a page, as HTML, of a text coloured by a unit's state.
 
         Args:
-            text: its first 20,000 symbols are read.
+            text: its first 20,000 symbols are read; or what `text_states` returned.
             unit: (layer, number); the units most correlated with properties of the text where None.
             title: the page's; a file's name where empty.
         """
-        return self.text_states(text).page(title or Path(_name(text) or "Cells").name, unit)
+        from charlm.insight.units import TextStates
+        from charlm.pages.texts import states_page
+
+        if isinstance(text, TextStates):
+            return states_page(title or "Cells", text, unit)
+        return states_page(title or Path(_name(text) or "Cells").name, self.text_states(text), unit)
 
     def _refreshed(self) -> Trained:
         """Return the network, its cached copies of the weights made anew."""

@@ -11,7 +11,7 @@ from charlm.errors import CheckpointError, TextError, UnknownCharacter
 from charlm.insight import oddities, units
 from charlm.insight.characters import characters, names
 from charlm.insight.excerpt import of_file, of_run
-from charlm.insight.oddities import OddityFinder
+from charlm.insight.oddities import Heat
 from charlm.insight.properties import PROPERTIES, properties
 from charlm.insight.reading import Reader, saturation
 from charlm.nn import reference
@@ -205,25 +205,34 @@ def test_every_character_has_every_property(text):
 # Units
 
 
+def text_states(states, values):
+    """Return states as of a text with these properties."""
+    read = units.TextStates("x" * len(states), states)
+    read.properties = values
+    return read
+
+
 def planted(N=3000, seed=0):
     """Return noise in which 0.1 follows `step`, 1.2 opposes `ramp`, and 1.3 tricks the selection."""
     rng = np.random.default_rng(seed)
-    states, cut = rng.normal(0, 0.3, (N, 2, 5)), units.held_out(N)
+    states = rng.normal(0, 0.3, (N, 2, 5))
+    read = text_states(states, {})
+    cut = read.held_out
     values = {"step": (rng.random(N) < 0.3).astype(float), "ramp": rng.random(N),
               "never": np.zeros(N), "late": (np.arange(N) >= cut).astype(float)}  # fmt: skip
     states[:, 0, 1] += values["step"]
     states[:, 1, 2] -= 3 * values["ramp"]
     states[:cut, 1, 3] += 9 * values["step"][:cut]
-    return states, values
+    read.properties = values
+    return read
 
 
 def test_planted_units_are_found():
-    states, values = planted()
-    found = units.find_units(states, values, 4)
+    read = planted()
+    found, cut = read.find_units(4), read.held_out
     ramp = next(finding for finding in found if finding.property == "ramp")
     assert (ramp.layer, ramp.unit) == (1, 2)
-    cut = units.held_out(3000)
-    expected = np.corrcoef(states[cut:, 1, 2], values["ramp"][cut:])[0, 1]
+    expected = np.corrcoef(read.states[cut:, 1, 2], read.properties["ramp"][cut:])[0, 1]
     assert ramp.correlation == pytest.approx(expected, abs=1e-5)
     assert expected < -0.9
     assert len({(finding.layer, finding.unit) for finding in found}) == 4
@@ -234,8 +243,8 @@ def test_planted_units_are_found():
 
 def test_chance_is_found_out_on_the_held_out_part():
     """Unit 1.3 follows `step` best where units are selected, and not at all after that."""
-    states, values = planted()
-    (lucky,) = units.find_units(states, {"step": values["step"]}, 1)
+    read = planted()
+    (lucky,) = text_states(read.states, {"step": read.properties["step"]}).find_units(1)
     assert (lucky.layer, lucky.unit) == (1, 3)
     assert abs(lucky.correlation) < 0.1
 
@@ -245,9 +254,9 @@ def test_each_property_has_a_unit_before_any_has_two():
     values = {str(k): rng.random(900) for k in range(4)}
     states = rng.normal(0, 1, (900, 1, 40))
     states[:, 0, :20] = values["0"][:, None]
-    found = [finding.property for finding in units.find_units(states, values, 6)]
+    found = [finding.property for finding in text_states(states, values).find_units(6)]
     assert sorted(found.count(name) for name in values) == [1, 1, 2, 2]
-    assert len(units.find_units(states[:, :, :3], values, 10)) == 3
+    assert len(text_states(states[:, :, :3], values).find_units(10)) == 3
 
 
 def test_correlations_are_pearsons():
@@ -262,16 +271,21 @@ def test_correlations_are_pearsons():
 
 def test_too_little_to_be_measured():
     for N in (0, 1, 299):
-        assert units.find_units(np.ones((N, 1, 3)), {"odd": np.arange(N) % 2.0}) == []
-    assert len(units.find_units(np.ones((300, 1, 3)), {"odd": np.arange(300) % 2.0})) == 3
+        assert text_states(np.ones((N, 1, 3)), {"odd": np.arange(N) % 2.0}).find_units() == []
+    assert len(text_states(np.ones((300, 1, 3)), {"odd": np.arange(300) % 2.0}).find_units()) == 3
 
 
 def test_the_part_that_is_shown_is_where_a_property_varies():
     text = "plain words\n" * 60 + "(a) b (c) d\n" * 3 + "plain words\n" * 20
-    begin, end = units.most_varying(text, PROPERTIES["bracket depth"](text), 36)
+    depth = units.UnitFinding("bracket depth", 0, 0, 1.0)
+
+    def excerpt(text):
+        return units.TextStates(text, np.zeros((len(text), 1, 1))).excerpt(depth, 36)
+
+    begin, end = excerpt(text)
     assert text[begin:end] == "(a) b (c) d\n" * 2 + "(a) b (c) d"
-    assert units.most_varying("ab", np.zeros(2), 36) == (0, 2)
-    assert units.most_varying("a\n" * 300, np.zeros(600), 36)[0] >= units.held_out(600)
+    assert excerpt("ab") == (0, 2)
+    assert excerpt("a\n" * 300)[0] >= 400
     ends = {"ab\n\ncd\nef|gh": 6, "abcdef\n\ng\nh|i": 6, "abcd|ef": 4, "ab\ncd|": 5}
     for text, end in ends.items():
         assert units.paragraph_end(text.replace("|", ""), 0, text.index("|")) == end, text
@@ -297,15 +311,15 @@ def learned(tmp_path_factory):
 
 def found_in(learned, text, count=5):
     model, vocabulary = learned
-    finder = OddityFinder(model, vocabulary, count)
-    pieces = list(finder.read(vocabulary.encode(text)))
+    heat = Heat(model, vocabulary, vocabulary.encode(text), count)
+    pieces = list(heat)
     lines = text.split("\n")
-    for odd in finder.oddities:
+    for odd in heat.oddities:
         shown = {"\\n": "\n"}.get(odd.character, odd.character)
         assert (lines[odd.line - 1] + "\n")[odd.column - 1] == shown
-    bits = [odd.bits for odd in finder.oddities]
+    bits = [odd.bits for odd in heat.oddities]
     assert bits == sorted(bits, reverse=True)
-    return finder.oddities, pieces
+    return heat.oddities, pieces
 
 
 def test_a_typo_is_the_oddest_place(learned):
@@ -344,8 +358,8 @@ def test_pieces_of_bytes_end_with_characters(monkeypatch):
     monkeypatch.setattr(oddities, "_PIECE", 31)
     config = Config().replace(model__hidden=4, model__layers=1)
     vocabulary = ByteVocabulary()
-    finder = OddityFinder(Model(config.model, 256, training=False), vocabulary)
-    pieces = [text for text, _ in finder.read(vocabulary.encode(content))]
+    model = Model(config.model, 256, training=False)
+    pieces = [text for text, _ in Heat(model, vocabulary, vocabulary.encode(content))]
     assert "".join(pieces) == content
     assert len(pieces) > 10
 
@@ -355,7 +369,7 @@ def test_a_learned_unit_follows_the_speakers(learned):
     text = VERSE * 20
     states = Reader(model, vocabulary.start_id).read(vocabulary.encode(text), states=True).states
     strongest = {}
-    for finding in units.find_units(states, properties(text)):
+    for finding in units.TextStates(text, states).find_units():
         strongest.setdefault(finding.property, abs(finding.correlation))
     assert strongest["inside a speaker's name"] > 0.8
     assert "bracket depth" not in strongest

@@ -71,7 +71,7 @@ def cells(
     elif out is None:
         show(_coloured(read, chosen, 0, len(read.text)).removesuffix("\n"), painted=True)
     if out is not None:
-        charlm.save_page(out, read.page(text.name, chosen))
+        charlm.save_page(out, model.cells_page(read, chosen, text.name))
         say(f"{out}: open it in a browser")
 
 

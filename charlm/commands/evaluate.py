@@ -131,7 +131,7 @@ def _heat(model: "LanguageModel", text: Path, out: Path | None) -> None:
             f"expected {odd.expected} {100 * odd.probability:.0f} %"
         )
     if out is not None:
-        charlm.save_page(out, heat.page(text.name))
+        charlm.save_page(out, model.heat_page(heat, text.name))
         say(f"{out}: open it in a browser")
     elif not colours:
         say(NO_COLOURS)

@@ -1,4 +1,4 @@
-"""The most surprising places of a text: typos, names, odd words."""
+"""The surprise of a text, and its most surprising places: typos, names, odd words."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.insight.characters import characters, names
-from charlm.insight.reading import Reader
+from charlm.insight.reading import Reader, Surprise
 from charlm.nn.model import Model
 from charlm.terminal import printable
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
@@ -15,6 +15,8 @@ from charlm.types import Array, Ids
 # What follows an oddity is surprising as well: within so many characters only the oddest counts.
 _APART = 8
 _CONTEXT = 12
+# The most probable symbols are kept, so many of them, for so many symbols of a text.
+TOP, KEPT = 5, 50_000
 # Symbols read at a time; a terminal shows them about twice a second.
 _PIECE = 4096
 
@@ -32,33 +34,42 @@ class Oddity(NamedTuple):
     probability: float  # of that symbol
 
 
-class OddityFinder:
-    """The most surprising places of a text that is read piece by piece.
+class Heat:
+    """The surprise of each character of a text, and its oddest places; iterate over it once.
 
     Attributes:
-        oddities: up to `count` of those so far, the oddest first.
+        ids: the text.
+        vocabulary: its symbols.
+        oddities: up to `count` of the places read so far, the oddest first.
     """
 
-    def __init__(self, model: Model, vocabulary: Vocabulary, count: int = 10) -> None:
-        self.oddities: list[Oddity] = []
-        self._reader, self._vocabulary = Reader(model, vocabulary.start_id), vocabulary
-        self._count, self._names = count, names(vocabulary)
+    def __init__(self, model: Model, vocabulary: Vocabulary, ids: Ids, count: int = 10) -> None:
+        self.ids, self.vocabulary, self.oddities = ids, vocabulary, list[Oddity]()
+        self._reader, self._count = Reader(model, vocabulary.start_id), count
+        self._names, self._kept = names(vocabulary), list[Surprise]()
         self._line, self._column = 1, 1
 
-    def read(self, ids: Ids) -> Iterator[tuple[str, Array]]:
-        """Read a text; yield pieces of whole lines or at least characters, and each one's bits."""
-        begin, newline = 0, self._vocabulary.symbols.find("\n")
+    def __iter__(self) -> Iterator[tuple[str, Array]]:
+        """Yield pieces of whole lines, or at least characters, and each character's bits."""
+        ids, begin, newline = self.ids, 0, self.vocabulary.symbols.find("\n")
         while begin < ids.size:
             piece = ids[begin : begin + _PIECE]
             if begin + piece.size < ids.size:
                 ends = np.flatnonzero(piece == newline) + 1
-                piece = piece[: ends[-1] if ends.size else _whole(self._vocabulary, piece)]
-            yield self._read(piece)
+                piece = piece[: ends[-1] if ends.size else _whole(self.vocabulary, piece)]
+            surprise = self._reader.read(piece, top=TOP).surprise
+            if begin < KEPT:
+                self._kept.append(surprise)
+            yield self._read(piece, surprise)
             begin += piece.size
 
-    def _read(self, ids: Ids) -> tuple[str, Array]:
-        surprise = self._reader.read(ids, top=1).surprise
-        spelled = characters(self._vocabulary, ids)
+    @property
+    def surprise(self) -> Surprise:
+        """Return the surprise of the first 50,000 symbols of what was read."""
+        return Surprise(*(np.concatenate(parts)[:KEPT] for parts in zip(*self._kept, strict=True)))
+
+    def _read(self, ids: Ids, surprise: Surprise) -> tuple[str, Array]:
+        spelled = characters(self.vocabulary, ids)
         text, bits = spelled.text, spelled.sums(surprise.bits)
         for k in _oddest(bits, self._count):
             first = int(spelled.begins[k])

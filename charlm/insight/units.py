@@ -10,10 +10,12 @@ section 4.2.
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from charlm.insight.properties import properties
 from charlm.types import Array
 
 # Characters of a text that are read at most: enough for hundreds of lines.
@@ -32,9 +34,70 @@ class UnitFinding(NamedTuple):
     correlation: float  # Pearson's, on the held-out last third of the text
 
 
-def held_out(N: int) -> int:
-    """Return where the held-out part of N characters begins."""
-    return int(N * _SELECTION)
+class TextStates:
+    """The characters of a text, and every unit's state after each.
+
+    Attributes:
+        text: N characters.
+        states: (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
+    """
+
+    def __init__(self, text: str, states: Array) -> None:
+        self.text, self.states = text, states
+
+    @cached_property
+    def properties(self) -> Mapping[str, Array]:
+        """Return (N,) values of each property of the characters, such as upper case."""
+        return properties(self.text)
+
+    @property
+    def held_out(self) -> int:
+        """Return where the held-out part of the text begins."""
+        return int(len(self.text) * _SELECTION)
+
+    def find_units(self, count: int = 10) -> list[UnitFinding]:
+        """Return the units that correlate most, by descending held-out correlation.
+
+        Each unit is returned once. Each property gets its best unit, then each its second best, and
+        so on, up to `count`. Properties that are constant in a part of the text are left out.
+        """
+        (N, L, H), cut = self.states.shape, self.held_out
+        names = [
+            name
+            for name, values in self.properties.items()
+            if N >= _LEAST and np.ptp(values[:cut]) > 0 and np.ptp(values[cut:]) > 0
+        ]
+        if not names:
+            return []
+        flat = self.states.reshape(N, L * H)
+        values = np.stack([self.properties[name] for name in names], axis=1)
+        selected_by = np.abs(correlations(flat[:cut], values[:cut]))
+        measured = correlations(flat[cut:], values[cut:])
+        # Each property's best unit first, then each one's second best.
+        ranking = np.argsort(-selected_by, axis=None, kind="stable").tolist()
+        picked: dict[int, int] = {}
+        for each in range(1, count + 1):
+            for unit, k in (divmod(pair, len(names)) for pair in ranking):
+                room = len(picked) < count and list(picked.values()).count(k) < each
+                if room and unit not in picked:
+                    picked[unit] = k
+        findings = [
+            UnitFinding(names[k], unit // H, unit % H, float(measured[unit, k]))
+            for unit, k in picked.items()
+        ]
+        return sorted(findings, key=lambda finding: -abs(finding.correlation))
+
+    def excerpt(self, finding: UnitFinding, size: int) -> tuple[int, int]:
+        """Return where the part of the held-out text begins and ends whose property varies most.
+
+        It is at most `size` characters long: whole lines where possible.
+        """
+        text, values = self.text, self.properties[finding.property]
+        last = max(0, len(text) - size)
+        first = min(self.held_out, last)
+        begins = [k + 1 for k in range(first, last) if text[k] == "\n" != text[k + 1]] or [first]
+        begin = max(begins, key=lambda k: float(values[k : k + size].std()))
+        return begin, paragraph_end(text, begin, min(begin + size, len(text)))
 
 
 def correlations(states: Array, values: Array) -> Array:
@@ -50,68 +113,6 @@ def _standardized(columns: Array) -> Array:
     scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
     standardized: Array = (columns * scale).astype(np.float32)
     return standardized
-
-
-def find_units(
-    states: Array, properties: Mapping[str, Array], count: int = 10
-) -> list[UnitFinding]:
-    """Find the units that correlate most.
-
-    Each unit is returned once. Each property gets its best unit, then each its second best, and so
-    on, up to `count`.
-
-    Args:
-        states: (N, L, H) after each character.
-        properties: name -> (N,) values; those that are constant in a part of the text are left out.
-        count: how many units, at most.
-
-    Returns:
-        By descending held-out correlation; empty where nothing can be measured.
-    """
-    N, L, H = states.shape
-    cut = held_out(N)
-    names = [
-        name
-        for name, values in properties.items()
-        if N >= _LEAST and np.ptp(values[:cut]) > 0 and np.ptp(values[cut:]) > 0
-    ]
-    if not names:
-        return []
-    flat = states.reshape(N, L * H)
-    values = np.stack([properties[name] for name in names], axis=1)
-    selected_by = np.abs(correlations(flat[:cut], values[:cut]))
-    measured = correlations(flat[cut:], values[cut:])
-    # Each property's best unit first, then each one's second best.
-    ranking = np.argsort(-selected_by, axis=None, kind="stable").tolist()
-    picked: dict[int, int] = {}
-    for each in range(1, count + 1):
-        for unit, k in (divmod(pair, len(names)) for pair in ranking):
-            room = len(picked) < count and list(picked.values()).count(k) < each
-            if room and unit not in picked:
-                picked[unit] = k
-    findings = [
-        UnitFinding(names[k], unit // H, unit % H, float(measured[unit, k]))
-        for unit, k in picked.items()
-    ]
-    return sorted(findings, key=lambda finding: -abs(finding.correlation))
-
-
-def most_varying(text: str, values: Array, size: int) -> tuple[int, int]:
-    """Find the part of the held-out text in which a property varies most.
-
-    Args:
-        text: the whole text.
-        values: (len(text),) of the property.
-        size: characters of the part, at most.
-
-    Returns:
-        Where it begins and ends: whole lines where possible.
-    """
-    last = max(0, len(text) - size)
-    first = min(held_out(len(text)), last)
-    begins = [k + 1 for k in range(first, last) if text[k] == "\n" != text[k + 1]] or [first]
-    begin = max(begins, key=lambda k: float(values[k : k + size].std()))
-    return begin, paragraph_end(text, begin, min(begin + size, len(text)))
 
 
 def paragraph_end(text: str, begin: int, end: int) -> int:

@@ -10,18 +10,18 @@ from charlm.environment import require
 from charlm.errors import DrawingError
 from charlm.insight.characters import Characters, characters
 from charlm.insight.excerpt import of_file, of_run
-from charlm.insight.properties import properties
+from charlm.insight.oddities import TOP
 from charlm.insight.reading import Reader, Saturation, Surprise, saturation
-from charlm.insight.units import find_units, paragraph_end
+from charlm.insight.units import TextStates, paragraph_end
 from charlm.pages import plots
 from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import Markup, fill, page, safe
-from charlm.pages.texts import TOP, gallery, selection
+from charlm.pages.texts import gallery, selection
 from charlm.runs.loading import Trained, load_model
 from charlm.runs.summary import RunSummary, summarize
 from charlm.storage.history import History
 from charlm.terminal import duration, setting
-from charlm.types import Array, Ids
+from charlm.types import Ids
 
 # Symbols that warm the state up before characters are shown, and how many are shown.
 _WARM, _SHOWN = 300, 2_000
@@ -141,7 +141,7 @@ def _inside(trained: Trained, name: str, ids: Ids) -> dict[str, Markup | None]:
     return {
         "Surprise": _surprise(trained, name, ids[:_COUNTED], spelled, near.surprise),
         "Gates": _gates(saturation([near]), near.surprise.nats.size),
-        "Cells": _cells(spelled.text, states),
+        "Cells": _cells(TextStates(spelled.text, states)),
     }
 
 
@@ -186,18 +186,18 @@ def _gates(found: list[Saturation], count: int) -> Markup | None:
     return fill("gates", count=f"{count:,}", rows=rows, figures=figures)
 
 
-def _cells(text: str, states: Array) -> Markup:
-    values = properties(text)
-    findings = find_units(states, values)
+def _cells(read: TextStates) -> Markup:
+    findings = read.find_units()
     if not findings:
         return fill("no cells")
-    absent = [name for name in values if name not in {finding.property for finding in findings}]
+    found = {finding.property for finding in findings}
+    absent = ", ".join(name for name in read.properties if name not in found)
     return fill(
         "cells",
-        selection=selection(text),
-        absent=f" Too rare here to be measured: {', '.join(absent)}." if absent else "",
+        selection=selection(read),
+        absent=f" Too rare here to be measured: {absent}." if absent else "",
         legend=legend_of_states(),
-        units=gallery(text, states, values, findings),
+        units=gallery(read, findings),
     )
 
 

@@ -1,86 +1,59 @@
 """Pages of one text: its surprise, a unit's state, the units that correlate with its properties."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
-
 from charlm.insight.characters import characters
-from charlm.insight.oddities import Oddity
-from charlm.insight.reading import Reader
-from charlm.insight.units import UnitFinding, held_out, most_varying
+from charlm.insight.oddities import KEPT, Heat
+from charlm.insight.units import TextStates, UnitFinding
 from charlm.pages.coloured import by_state, by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import Markup, fill, page
-from charlm.runs.loading import Trained
-from charlm.types import Array, Ids
 
-# Symbols that a page of surprise shows, at most: browsers slow down with more.
-MOST = 50_000
-TOP = 5
 _CELL = 360
-Properties: TypeAlias = Mapping[str, Array]
 
 
-def surprise_page(
-    name: str, trained: Trained, ids: Ids, size: int, oddities: Sequence[Oddity]
-) -> str:
-    """Return the page of a text coloured by surprise, with a list of its oddest places.
+def surprise_page(title: str, heat: Heat) -> str:
+    """Return the page of a text that was read, coloured by surprise, with its oddest places.
 
-    Args:
-        name: the text's.
-        trained: the model that reads it.
-        ids: its first symbols, `MOST` at most.
-        size: symbols of the whole text.
-        oddities: its oddest places.
+    It shows the first 50,000 symbols: browsers slow down with more.
     """
-    vocabulary = trained.vocabulary
-    spelled = characters(vocabulary, ids)
-    surprise = Reader(trained.model, vocabulary.start_id).read(ids, top=TOP).surprise
+    ids, surprise = heat.ids[:KEPT], heat.surprise
+    spelled = characters(heat.vocabulary, ids)
     bits = surprise.bits.sum() / max(1, len(spelled.text))
-    cut = f" These are the first {MOST:,} of {size:,} symbols." if size > MOST else ""
+    cut = f" These are the first {KEPT:,} of {heat.ids.size:,} symbols." * (heat.ids.size > KEPT)
     rows = []
-    for odd in oddities:
+    for odd in heat.oddities:
         numbers = {"bits": f"{odd.bits:.1f}", "percent": f"{100 * odd.probability:.0f}"}
         rows.append(fill("oddity", **odd._asdict() | numbers))
     lead = Markup(f"{bits:.2f} bits a character on average.{cut} {fill('hint')}")
-    text = by_surprise("text", spelled, surprise, vocabulary, ids)
+    text = by_surprise("text", spelled, surprise, heat.vocabulary, ids)
     more = fill("oddities", rows=rows) if rows else ""
-    return _page(name, lead, [legend_of_surprise(), text], more)
+    return _page(title, lead, [legend_of_surprise(), text], more)
 
 
-def unit_page(name: str, text: str, states: Array, layer: int, unit: int) -> str:
-    """Return the page of a text coloured by (len(text),) states of one unit."""
-    lead = f"Layer {layer}, unit {unit}: its state after it has read each character."
-    return _page(name, lead, [legend_of_states(), by_state(text, states)])
+def states_page(title: str, read: TextStates, unit: tuple[int, int] | None = None) -> str:
+    """Return the page of a text coloured by the state of a unit, as (layer, number).
 
-
-def units_page(
-    name: str, text: str, states: Array, properties: Properties, findings: Sequence[UnitFinding]
-) -> str:
-    """Return the page of units that correlate with a text; arguments as in `gallery`."""
-    shown = gallery(text, states, properties, findings)
-    return _page(name, selection(text), [legend_of_states(), shown])
-
-
-def selection(text: str) -> Markup:
-    """Return how units were selected on a text, and what was measured."""
-    cut = held_out(len(text))
-    return fill("selection", selected=f"{cut:,}", held_out=f"{len(text) - cut:,}")
-
-
-def gallery(
-    text: str, states: Array, properties: Properties, findings: Sequence[UnitFinding]
-) -> Markup:
-    """Draw units on the part of a text where their property varies most.
-
-    Args:
-        text: its characters.
-        states: (len(text), L, H) every unit's state.
-        properties: name -> (len(text),) values.
-        findings: the units.
+    Without one, it shows the units that correlate most with the text's properties.
     """
+    if unit is None:
+        findings = read.find_units()
+        return _page(title, selection(read), [legend_of_states(), gallery(read, findings)])
+    lead = f"Layer {unit[0]}, unit {unit[1]}: its state after it has read each character."
+    text = by_state(read.text, read.states[(slice(None), *unit)])
+    return _page(title, lead, [legend_of_states(), text])
+
+
+def selection(read: TextStates) -> Markup:
+    """Return how units were selected on a text, and what was measured."""
+    cut = read.held_out
+    return fill("selection", selected=f"{cut:,}", held_out=f"{len(read.text) - cut:,}")
+
+
+def gallery(read: TextStates, findings: list[UnitFinding]) -> Markup:
+    """Draw units on the part of a text where their property varies most."""
     figures = []
-    for name, layer, unit, correlation in findings:
-        begin, end = most_varying(text, properties[name], _CELL)
-        part = by_state(text[begin:end], states[begin:end, layer, unit])
+    for finding in findings:
+        name, layer, unit, correlation = finding
+        begin, end = read.excerpt(finding, _CELL)
+        part = by_state(read.text[begin:end], read.states[begin:end, layer, unit])
         r = f"{correlation:+.2f}".replace("-", "\N{MINUS SIGN}")
         figures.append(fill("unit", property=name, layer=layer, unit=unit, r=r, text=part))
     return fill("units", figures=figures)
