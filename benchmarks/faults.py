@@ -282,19 +282,19 @@ def signals(folder: Path, count: int, seed: int, tell: Callable[[str], None] = s
         # Before Python knows the signal, it ends the process by itself, which a shell calls the
         # same: 128 and its number.
         by_itself = code == -number
-        early = f"{('Traceback' in err and 'while Python itself started, traceback') or 'quietly'}"
-        assert by_itself or code == 128 + number or "runpy" in err or "site" in err, (code, err)
-        saved = "saved; go on with" in err
+        early = f"{('Traceback' in err and 'while it was imported, with a traceback') or 'quietly'}"
+        assert by_itself or code == 128 + number or "KeyboardInterrupt" in err, (code, err)
+        saved = "saved; resume with" in err
         if by_itself or "Traceback" in err:
             assert not saved or (twice and "Traceback" not in err), (code, twice, err)
             counted[f"before Python could answer, {early}"] += 1
         elif saved:
-            counted[f"{number.name}: saved between updates, left with {code}"] += 1
+            counted[f"{number.name}: saved between steps, left with {code}"] += 1
             assert step_of(run) >= max(0, began)
         else:
             counted[f"{number.name}: left with {code}" + ", asked twice" * twice] += 1
             assert err.count("\n") < 12, err
-            assert twice or "\nupdate" not in err, f"it was training, and saved nothing: {err}"
+            assert twice or "\nstep" not in err, f"it was training, and saved nothing: {err}"
         if run.exists():
             assert step_of(run) >= began
         tell(f"{counted['signals']} of {count}")
@@ -352,12 +352,12 @@ def soak(folder: Path, seconds: float, tell: Callable[[str], None] = say) -> dic
     speed = [statistics.median(q[2] for q in part) for part in (settled[:third], settled[-third:])]
     return {
         "minutes": round((time.monotonic() - began) / 60, 1),
-        "updates": updates,
+        "steps": updates,
         "saves, each with a sample of its model": len(readings),
         "resident memory, MB": f"{min(q[1] for q in settled):.1f} to "
         f"{max(q[1] for q in settled):.1f}",
         "its slope, MB an hour": f"{memory:.2f} +- {error:.2f}",
-        "updates a second, median of the first and the last third": " and ".join(
+        "steps a second, median of the first and the last third": " and ".join(
             f"{q:.0f}" for q in speed
         ),
         "files": ", ".join(f"{name} {largest[name]:,}" for name in sorted(names)),

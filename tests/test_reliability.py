@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import VERSE, overrides
+from helpers import ROOT, VERSE, faults, of_kind, overrides, stop_at, train
 
 from charlm.errors import CharlmError, CheckpointError, Diverged, RunError
 from charlm.runs.description import Recovery
@@ -28,11 +28,7 @@ from charlm.training.loop import events
 from charlm.training.prepare import resume_run, start_run
 from charlm.training.recovery import FAR, LONG, MOST, threshold, watch
 
-ROOT = Path(__file__).parent.parent
 FILES = ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-import faults
 
 # Of every kind of save at least one: first, between validations, at a validation, with a new best.
 EVERY_SAVE = {
@@ -46,8 +42,8 @@ FEW_ARRAYS = EVERY_SAVE | {
 }  # fmt: skip
 
 
-def finish(beginning):
-    return list(events(beginning.trainer))
+def names_in(folder):
+    return sorted(file.name for file in folder.iterdir())
 
 
 # Kills
@@ -69,8 +65,8 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
         folder.mkdir()
         for name in names:
             (folder / name).write_text("half")
-        finish(start_run(overrides(text_file), tmp_path, "killed"))
-        assert sorted(q.name for q in folder.iterdir()) == FILES
+        train(text_file, tmp_path, "killed")
+        assert names_in(folder) == FILES
         shutil.rmtree(folder)
     for names in (["notes.txt"], ["lock", "notes.txt"], ["ids.bin"], ["lock", "last.npz"]):
         folder = tmp_path / "mine"
@@ -79,14 +75,14 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
             (folder / name).write_text("mine")
         run = start_run(overrides(text_file), tmp_path, "mine").trainer.run
         assert run.folder.name == "mine-2"
-        assert sorted(q.name for q in folder.iterdir()) == sorted(names)
+        assert names_in(folder) == sorted(names)
         run.discard()
         assert not run.folder.exists()
         shutil.rmtree(folder)
     # A start that is not killed at all but slow keeps its own.
     slow = start_run(overrides(text_file), tmp_path, "slow")
     assert start_run(overrides(text_file), tmp_path, "slow").trainer.run.folder.name == "slow-2"
-    finish(slow)
+    list(events(slow.trainer))
 
 
 # The disk
@@ -109,7 +105,7 @@ class Calls:
             raise OSError(self.error, os.strerror(self.error), str(where))
 
     def watch(self, monkeypatch) -> None:
-        calls, plain = self, {q: getattr(os, q) for q in ("open", "close", "write")}
+        calls, plain = self, {name: getattr(os, name) for name in ("open", "close", "write")}
 
         class File(io.FileIO):
             def __init__(self, path, mode):
@@ -214,7 +210,7 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             calls.watch(patch)
             try:
-                finish(start_run(overrides(text_file, **FEW_ARRAYS), runs, "faulty"))
+                train(text_file, runs, "faulty", **FEW_ARRAYS)
                 went_on += calls.made >= failing
             except CharlmError as error:
                 line = str(error)
@@ -225,19 +221,19 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
             break
         tried += 1
         what = f"{calls.names[failing - 1]}: {os.strerror(calls.error)}"
-        left = [q.name for q in run.folder.iterdir()] if run.folder.exists() else []
+        left = names_in(run.folder) if run.folder.exists() else []
         assert sum(name.endswith(".tmp") for name in left) <= 1, (what, left)
         run.release()
         if run.last.exists():
             assert load(run.last).meta["progress"]["step"] <= 2, what
-            finish(resume_run(run))
+            list(events(resume_run(run).trainer))
         else:
-            finish(start_run(overrides(text_file, **FEW_ARRAYS), runs, "faulty"))
+            train(text_file, runs, "faulty", **FEW_ARRAYS)
         assert not (runs / "faulty-2").exists(), what
-        assert sorted(q.name for q in run.folder.iterdir()) == FILES, what
+        assert names_in(run.folder) == FILES, what
         found = load(run.last)
-        for name, q in expected.arrays.items():
-            assert np.array_equal(q, found.arrays[name]), (what, name)
+        for name, array in expected.arrays.items():
+            assert np.array_equal(array, found.arrays[name]), (what, name)
         shutil.rmtree(run.folder)
     assert tried > 80
     assert stopped > went_on > 0, "most calls matter; one that clears up does not"
@@ -261,7 +257,7 @@ def disk(tmp_path):
 
 def test_a_full_disk(text_file, tmp_path, disk):
     changes = EVERY_SAVE | {"model__hidden": 12, "train__steps": 20}
-    finish(start_run(overrides(text_file, **changes), tmp_path, "whole"))
+    train(text_file, tmp_path, "whole", **changes)
     trainer = start_run(overrides(text_file, **changes), disk, "full").trainer
     with pytest.raises(RunError, match=r"cannot be saved \(No space left on device\); .* go on fr"):
         list(events(trainer))
@@ -270,10 +266,10 @@ def test_a_full_disk(text_file, tmp_path, disk):
     assert not list(run.folder.glob("*.tmp"))
     run.release()
     with pytest.raises(CharlmError, match="No space left"):
-        finish(resume_run(run))
+        list(events(resume_run(run).trainer))
     assert mounted(disk, "remount,size=4m")
     run.release()
-    finish(resume_run(run))
+    list(events(resume_run(run).trainer))
     faults.equal(tmp_path / "whole", run.folder)
     # So full that not even a run's folder can be filled.
     (disk / "filler").write_bytes(b"x" * 100)
@@ -302,7 +298,7 @@ def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
     with pytest.raises(RunError, match=r"b: cannot be made \(Read-only file system\)"):
         start_run(overrides(text_file, **EVERY_SAVE), disk, "b")
     assert mounted(disk, "remount,rw")
-    finish(resume_run(Run(disk / "a")))
+    list(events(resume_run(Run(disk / "a")).trainer))
 
 
 def without_privilege() -> list[str]:
@@ -331,7 +327,7 @@ def test_permission_denied(text_file, tmp_path):
                "train.validate_every=20"]  # fmt: skip
     process = run(str(text_file), *options)
     for line in process.stderr:
-        if line.startswith("update"):
+        if line.startswith("step"):
             break
     folder = tmp_path / "checkpoints" / "verse"
     folder.chmod(0o555)
@@ -339,7 +335,7 @@ def test_permission_denied(text_file, tmp_path):
         rest = process.stderr.read()
         assert process.wait(60) == 1
         process.stderr.close()
-        (line,) = [q for q in rest.splitlines() if not q.startswith("update")]
+        (line,) = [line for line in rest.splitlines() if not line.startswith("step")]
         assert "cannot be saved (Permission denied); the checkpoint before is whole, go on" in line
         step = load(folder / "last.npz").meta["progress"]["step"]
         _, err = run("--resume").communicate()
@@ -351,7 +347,7 @@ def test_permission_denied(text_file, tmp_path):
         (tmp_path / "checkpoints").chmod(0o755)
         folder.chmod(0o755)
     _, err = run("--resume", "--steps", str(step + 1)).communicate()
-    assert f"done: {step + 1:,} updates" in err
+    assert f"done: {step + 1:,} steps" in err
 
 
 def test_a_folder_deleted_while_training(text_file, tmp_path):
@@ -426,11 +422,11 @@ def test_an_explosion_is_rolled_back(text_file, tmp_path, what, every_s, monkeyp
     changes = CHANGES | {"train__save_every_s": every_s}
     trainer = start_run(overrides(text_file, **changes), tmp_path, "a").trainer
     seen = planted(trainer, events(trainer), 29, what)
-    (back,) = [q for q in seen if isinstance(q, RolledBack)]
+    (back,) = of_kind(seen, RolledBack)
     assert (back.to, back.factor, back.count) == (24, 0.5, 1)
     assert back.step == (29 if what is a_weight_is_nan else 33)
-    updates = [q for q in seen if isinstance(q, Updated)]
-    first, again = [q for q in updates if q.step == 25]
+    updates = of_kind(seen, Updated)
+    first, again = [event for event in updates if event.step == 25]
     # It is the same update, but for its rate.
     assert (again.loss, again.norm) == (first.loss, first.norm)
     assert again.learning_rate == first.learning_rate / 2
@@ -449,9 +445,9 @@ def test_what_rolled_back_resumes_exactly(text_file, tmp_path):
     changes = CHANGES | EXPLODES
     whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
     seen = list(events(whole))
-    backs = [(q.step, q.to) for q in seen if isinstance(q, RolledBack)]
+    backs = [(back.step, back.to) for back in of_kind(seen, RolledBack)]
     assert len(backs) >= 2, backs
-    made = sum(isinstance(q, Updated) for q in seen)
+    made = len(of_kind(seen, Updated))
     for stops in ([1], [backs[0][0]], [20, 21, 22], [made // 2, made // 2 + 1], [made - 5],
                   list(range(1, made, 7))):  # fmt: skip
         trainer = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
@@ -480,8 +476,10 @@ def test_after_three_times_it_stops_with_advice(text_file, tmp_path):
     )
     with pytest.raises(Diverged, match=message):
         planted(trainer, events(trainer), 13, a_weight_is_nan, times=4, seen=seen)
-    backs = [q for q in seen if isinstance(q, RolledBack)]
-    assert [(q.step, q.to, q.factor) for q in backs] == [(13, 12, 0.5**k) for k in (1, 2, 3)]
+    backs = of_kind(seen, RolledBack)
+    assert [(back.step, back.to, back.factor) for back in backs] == [
+        (13, 12, 0.5**k) for k in (1, 2, 3)
+    ]
     assert len(backs) == MOST
     found = load(trainer.run.last)
     assert (found.meta["progress"]["step"], found.meta["recovery"]["rollbacks"]) == (12, 3)
@@ -496,11 +494,14 @@ def test_a_rate_a_hundred_times_too_high(charlm, text_file):
     options = ["train", text_file, "--preset", "small", "--hidden", 12, "--batch-size", 4, "--seq-len", 8, "--steps", 60,
                "--set", "train.warmup=0", "--set", "train.weight_decay=0"]  # fmt: skip
     code, _, err = charlm(*options, "--lr", 3, "--name", "high")
-    (line,) = [q for q in err.splitlines() if "half" in q]
+    (line,) = [line for line in err.splitlines() if "half" in line]
     assert code == 0, err
-    assert line.startswith("update 21: the loss explodes, 20 steps in a row were above 4.5")
-    assert line.endswith("; back to update 0 at half the learning rate (1 of at most 3 times)")
-    assert "back from update 20 to 0, half the rate: the loss explodes" in charlm("info", "high")[1]
+    assert line.startswith("step 21: the loss explodes, 20 steps in a row were above 4.5")
+    assert line.endswith("; back to step 0 at half the learning rate (1 of at most 3 times)")
+    assert (
+        "rolled back from step 20 to 0, half the learning rate: the loss expl"
+        in charlm("info", "high")[1]
+    )
     code, _, err = charlm(*options, "--lr", 800, "--name", "higher")
     assert code == 1
     assert err.count("half the learning rate (") == 3
@@ -512,7 +513,7 @@ def test_a_good_state_is_one_that_does_not_explode(text_file, tmp_path, monkeypa
     monkeypatch.setattr(recovery, "LONG", 10)
     trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
     seen = planted(trainer, events(trainer), 20, all_weights_are_large)
-    (back,) = [q for q in seen if isinstance(q, RolledBack)]
+    (back,) = of_kind(seen, RolledBack)
     assert (back.step, back.to) == (29, 12)
 
 
@@ -554,7 +555,7 @@ def test_a_kill_leaves_no_mixture(text_file, tmp_path, monkeypatch, points):
     """Whatever is linked, replaced, removed or recorded at that moment: equal to the bit."""
     changes = CHANGES | EXPLODES | {"train__validate_every": 6, "train__save_every_s": 1e-9}
     whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
-    backs = [q for q in events(whole) if isinstance(q, RolledBack)]
+    backs = of_kind(events(whole), RolledBack)
     assert len(backs) >= 2
     killed = 0
     for at in range(*points):
@@ -578,9 +579,7 @@ def test_a_kill_leaves_no_mixture(text_file, tmp_path, monkeypatch, points):
 
 def stopped_at(step, text_file, tmp_path, **changes):
     trainer = start_run(overrides(text_file, **CHANGES | changes), tmp_path, "a").trainer
-    for event in events(trainer):
-        if isinstance(event, Updated) and event.step == step:
-            trainer.ask_to_stop()
+    stop_at(trainer, step)
     return trainer.run
 
 
@@ -599,7 +598,7 @@ def test_the_good_state_is_a_file_of_its_own(text_file, tmp_path, monkeypatch, l
     assert not list(run.folder.glob("*.tmp"))
     trainer = resume_run(run).trainer
     seen = planted(trainer, events(trainer), 34, a_weight_is_nan)
-    (back,) = [q for q in seen if isinstance(q, RolledBack)]
+    (back,) = of_kind(seen, RolledBack)
     assert back.to == 24
     assert trainer.progress.step == 60
     assert not run.good.exists()
@@ -624,7 +623,7 @@ def test_a_good_state_is_checked_before_it_is_needed(text_file, tmp_path):
     run.good.unlink()
     trainer = resume_run(run).trainer
     seen = planted(trainer, events(trainer), 34, a_weight_is_nan)
-    assert [q.to for q in seen if isinstance(q, RolledBack)] == [30]
+    assert [back.to for back in of_kind(seen, RolledBack)] == [30]
 
 
 def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path):
@@ -702,16 +701,14 @@ def findings(charlm, *arguments):
     code, out, err = charlm("info", "--check", *arguments, "--json")
     assert err == ""
     ((_, found),) = json.loads(out).items()
-    return code, {q["file"]: (q["state"], q["text"]) for q in found}
+    return code, {entry["file"]: (entry["state"], entry["text"]) for entry in found}
 
 
 @pytest.fixture
 def checked(charlm, text_file, tmp_path):
     given = overrides(text_file, **EVERY_SAVE | {"train__steps": 4})
     trainer = start_run(given, tmp_path / "checkpoints", "a").trainer
-    for event in events(trainer):
-        if isinstance(event, Updated) and event.step == 3:
-            trainer.ask_to_stop()
+    stop_at(trainer, 3)
     return trainer.run
 
 
@@ -722,7 +719,7 @@ def test_check_of_what_is_whole(charlm, checked):
     assert set(found) == {*FILES, "good.npz", "verse.txt", ""}
     assert found["last.npz"] == ("ok", "step 3, every array as its checksum says")
     assert found[""] == ("ok", "can be resumed: charlm train --resume")
-    assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok  last.npz ")
+    assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok ")
     assert charlm("train", "--resume", "-q")[0] == 0
     assert (
         findings(charlm, "a")[1][""][1] == "finished; more steps: charlm train --resume --steps 8"
@@ -760,13 +757,15 @@ def flip(path):
 )  # fmt: skip
 def test_check_of_what_is_not(charlm, checked, spoil, file, state, text, verdict):
     spoil(checked)
-    before = {q.name: q.read_bytes() for q in checked.folder.iterdir()}
+    before = {file.name: file.read_bytes() for file in checked.folder.iterdir()}
     code, found = findings(charlm, checked.folder)
-    assert before == {q.name: q.read_bytes() for q in checked.folder.iterdir()}, "it only looks"
+    assert before == {file.name: file.read_bytes() for file in checked.folder.iterdir()}, (
+        "it only looks"
+    )
     assert found[file][0] == state
     assert text in found[file][1], found
     assert found[""][0] == verdict
-    assert code == any(q[0] == "wrong" for q in found.values())
+    assert code == any(state == "wrong" for state, _ in found.values())
     if verdict == "ok" and checked.last.exists():
         assert charlm("train", "--resume", "-q") == (0, "", ""), "what it says is so"
 
@@ -817,5 +816,5 @@ def test_check_finds_what_no_checksum_does(charlm, checked, name, value, text):
 def test_a_short_soak(tmp_path):
     """The short form of `scripts/faults soak`: it has two checkpoints and one history."""
     found = faults.soak(tmp_path, 0.5, tell=lambda _: None)
-    names = [q.split()[0] for q in found["files"].split(", ")]
+    names = [entry.split()[0] for entry in found["files"].split(", ")]
     assert {"last.npz"} <= set(names) <= {*FILES, "lock"}
