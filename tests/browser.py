@@ -1,6 +1,6 @@
 """A headless Chromium that tests talk to by its DevTools protocol, over two pipes.
 
-It loads no address but a page's own file: whatever else a page asks for is told in `requests`.
+It loads a page's own file; every address that a page asks for is in `requests`.
 """
 
 import base64
@@ -81,7 +81,7 @@ class Browser:
             self._read()
 
     def evaluate(self, expression: str):
-        """Return what an expression of the page's language is worth."""
+        """Return the value of a JavaScript expression."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")

@@ -34,7 +34,7 @@ NETWORKS = [
     for L in (1, 2)
 ]
 every_network = pytest.mark.parametrize(("cell", "embedding", "L"), NETWORKS)
-every_way_back = pytest.mark.parametrize("to", [Format.PYTORCH, Format.SAFETENSORS])
+both_formats = pytest.mark.parametrize("to", [Format.PYTORCH, Format.SAFETENSORS])
 
 
 def need(name):
@@ -44,6 +44,21 @@ def need(name):
 
 def need_library(to):
     need(to.library)
+
+
+def saved(path, state, text):
+    """Write a file as PyTorch's users do, by its suffix; return its path."""
+    torch = need("torch")
+    tensors = {
+        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+        for name, value in state.items()
+    }
+    entry = {} if text is None else {"charlm": text}
+    if path.suffix == ".pt":
+        torch.save({"state_dict": tensors} | entry, path)
+    else:
+        need("safetensors.torch").save_file(tensors, path, metadata=entry)
+    return path
 
 
 def network(cell, embedding, L, seed=0):
@@ -62,34 +77,34 @@ def network(cell, embedding, L, seed=0):
 
 
 def chunks(trained, seed=0):
-    """Yield two chunks of different T and B = 3, then one of B = 1: ids, state, where to go on."""
+    """Yield two chunks of different T and B = 3, then one of B = 1: ids, state, whether it is carried."""
     rng = np.random.default_rng(seed)
-    for T, streams, goes_on in ((7, B, False), (4, B, True), (3, 1, False)):
+    for T, streams, carried in ((7, B, False), (4, B, True), (3, 1, False)):
         states = len(trained.model.layers[0].STATES)
         shape = (trained.config.model.layers, streams, H)
         state = [rng.normal(0, 0.5, shape).astype(np.float32) for _ in range(states)]
-        yield rng.integers(0, V, (T, streams)), state, goes_on
+        yield rng.integers(0, V, (T, streams)), state, carried
 
 
 def ours(trained, ids, state):
     """Return charlm's log-probabilities (T, B, V) and the states that leave, (L, B, H) each."""
     model, (T, streams) = trained.model, ids.shape
     cache = model.cache(T, streams)
-    entering = [tuple(part[k].T for part in state) for k in range(len(model.layers))]
-    leaving = model.forward(ids, entering, cache)
+    state_in = [tuple(part[k].T for part in state) for k in range(len(model.layers))]
+    state_out = model.forward(ids, state_in, cache)
     log_probs = np.empty((T, streams, model.V), np.float32)
     for t in range(T):
         z = model.output.forward(cache.output, t)
         log_probs[t] = (z - softmax(z.copy())).T
-    return log_probs, [np.stack([h.T for h in part]) for part in zip(*leaving, strict=True)]
+    return log_probs, [np.stack([h.T for h in part]) for part in zip(*state_out, strict=True)]
 
 
 def compare(trained, run):
-    """Hold another program against charlm over chained chunks; run(ids, state) is the program."""
+    """Return the worst error of another program, run(ids, state), over chained chunks."""
     worst, leaving, theirs_leaving = 0.0, None, None
-    for ids, state, goes_on in chunks(trained):
-        expected, leaving = ours(trained, ids, leaving if goes_on else state)
-        log_probs, theirs_leaving = run(ids, theirs_leaving if goes_on else state)
+    for ids, state, carried in chunks(trained):
+        expected, leaving = ours(trained, ids, leaving if carried else state)
+        log_probs, theirs_leaving = run(ids, theirs_leaving if carried else state)
         for a, b in zip([expected, *leaving], [log_probs, *theirs_leaving], strict=True):
             assert a.shape == b.shape
             worst = max(worst, relative_error(a, b))
@@ -186,7 +201,7 @@ def test_onnx_computes_the_same(cell, embedding, L, tmp_path):
     assert session.get_outputs()[0].shape == ["T", "B", V]
 
 
-@every_way_back
+@both_formats
 @every_network
 def test_round_trip_is_exact(cell, embedding, L, to, tmp_path):
     need_library(to)
@@ -205,18 +220,14 @@ def test_round_trip_is_exact(cell, embedding, L, to, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
-@every_way_back
+@both_formats
 def test_other_precisions_become_float32(to, dtype, tmp_path):
     torch = need("torch")
     trained = network("lstm", 4, 2)
     ours = to_state_dict(trained.config.model, trained.model.parameters.copies())
     converted = {k: torch.from_numpy(v).to(getattr(torch, dtype)) for k, v in ours.items()}
     about = to_text(trained.config, trained.vocabulary)
-    path = tmp_path / f"a{to.suffix}"
-    if to is Format.PYTORCH:
-        torch.save({"state_dict": converted, "charlm": about}, path)
-    else:
-        need("safetensors.torch").save_file(converted, path, metadata={"charlm": about})
+    path = saved(tmp_path / f"a{to.suffix}", converted, about)
     arrays = load(transfer.import_run(path, tmp_path / "runs").best).arrays
     assert all(array.dtype == np.float32 for array in arrays.values())
     expected = converted["output.weight"].to(torch.float32).numpy()
@@ -224,11 +235,10 @@ def test_other_precisions_become_float32(to, dtype, tmp_path):
     assert relative_error(arrays["output.W"], ours["output.weight"]) < 2e-3  # bfloat16: 8 bits
 
 
-@every_way_back
+@both_formats
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
     torch = need("torch")
-    need_library(to)
     trained = network(cell, 4, 2)
     path = tmp_path / "a.pt"
     transfer.export_model(trained, Format.PYTORCH, path)
@@ -238,12 +248,7 @@ def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
     with torch.no_grad():
         for parameter in module.parameters():  # both biases move
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
-    further = tmp_path / f"further{to.suffix}"
-    if to is Format.PYTORCH:
-        torch.save({"state_dict": module.state_dict(), "charlm": file["charlm"]}, further)
-    else:
-        saver = need("safetensors.torch")
-        saver.save_file(module.state_dict(), further, metadata={"charlm": file["charlm"]})
+    further = saved(tmp_path / f"further{to.suffix}", module.state_dict(), file["charlm"])
     back = load_model(transfer.import_run(further, tmp_path / "runs").best)
     assert compare(back, run) < CLOSE
     assert compare(trained, run) > 1e-2
@@ -290,7 +295,7 @@ def test_names_of_exported_files(trained_run, tmp_path, monkeypatch):
     assert err.startswith("verse.safetensors: ")
 
 
-@every_way_back
+@both_formats
 def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_path):
     need_library(to)
     name = f"verse{to.suffix}"
@@ -394,7 +399,7 @@ def test_extras_are_those_of_pyproject():
         assert format_of(Path(f"a{to.suffix.upper()}")) is to
 
 
-# What is refused on the way in; the files are written by the libraries themselves.
+# What an import refuses; the files are written by the libraries themselves.
 
 SMALL = network("lstm", 4, 1)
 STATE = to_state_dict(SMALL.config.model, SMALL.model.parameters.copies())
@@ -461,15 +466,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", list(REFUSED))
-@every_way_back
+@both_formats
 def test_what_does_not_fit_is_refused(case, to, tmp_path):
     need_library(to)
     state, text, problem = REFUSED[case]
-    path = tmp_path / f"a{to.suffix}"
-    if to is Format.PYTORCH:
-        save_pytorch(path, state, text)
-    else:
-        need("safetensors.numpy").save_file(state, path, None if text is None else {"charlm": text})
+    path = saved(tmp_path / f"a{to.suffix}", state, text)
+    if to is Format.SAFETENSORS:
         problem = problem.replace("got int64", "got I64")
     assert refused(path).problem == problem
 
@@ -497,18 +499,9 @@ def test_damaged_safetensors(tmp_path):
         assert refused(path).problem.startswith("cannot be read (Error while deserializing: ")
 
 
-def save_pytorch(path, state, text):
-    torch = need("torch")
-    tensors = {
-        name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        for name, value in state.items()
-    }
-    torch.save({"state_dict": tensors} | ({} if text is None else {"charlm": text}), path)
-
-
 def test_damaged_pytorch_files(tmp_path):
     path = tmp_path / "a.pt"
-    save_pytorch(path, STATE, ABOUT)
+    saved(path, STATE, ABOUT)
     whole = path.read_bytes()
     for content in (b"", b"text" * 100, whole[:-100]):
         path.write_bytes(content)
@@ -541,13 +534,13 @@ def test_foreign_pytorch_files(tmp_path):
         (3, "int"),
         (torch.zeros(V, device="meta"), "a tensor without dense values"),
     ):
-        save_pytorch(path, STATE | {"output.bias": value}, ABOUT)
+        saved(path, STATE | {"output.bias": value}, ABOUT)
         assert refused(path).problem.endswith(f"float16 or bfloat16, got {kind}")
 
 
 def test_a_run_that_cannot_be_saved_leaves_no_folder(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
-    need("safetensors.numpy").save_file(STATE, path, {"charlm": ABOUT})
+    saved(path, STATE, ABOUT)
 
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -292,7 +292,7 @@ def test_what_leaves_the_numbers_is_left_out(charlm, tmp_path):
     assert dh["rnn", 100][0] > 0
     with pytest.raises(DrawingError):
         gradient_figure.check_figure(tmp_path / "a")
-    # As far as there are numbers, they tell by what a step multiplies.
+    # The factor per lag, as far as there are numbers.
     assert rate(np.array([8.0, 4.0, 2.0, 0.0, 0.0])) == 0.5
     assert rate(np.array([1.0, 3.0, np.inf, np.nan])) == 3
     assert rate(np.array([1.0, 0.0])) == 0

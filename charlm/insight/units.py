@@ -78,8 +78,8 @@ class TextStates:
         picked: dict[int, int] = {}
         for each in range(1, count + 1):
             for unit, k in (divmod(pair, len(names)) for pair in ranking):
-                room = len(picked) < count and list(picked.values()).count(k) < each
-                if room and unit not in picked:
+                taken = len(picked) == count or list(picked.values()).count(k) == each
+                if unit not in picked and not taken:
                     picked[unit] = k
         findings = [
             UnitFinding(names[k], unit // H, unit % H, float(measured[unit, k]))
