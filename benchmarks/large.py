@@ -37,7 +37,8 @@ def run(_: int) -> dict:
             f"{SIZE:,} bytes read and encoded in {result['reading_s']:.1f} s, {rate:.0f} MB/s "
             f"({cpu_rate:.0f} for each second of CPU); {UPDATES} updates, then "
             f"{result['chunks']:,} chunks of all {result['streams']} streams in "
-            f"{result['walk_s']:.0f} s; at most {ended.peak / 1e6:.0f} MB in memory",
+            f"{result['walk_s']:.0f} s; {result['own_memory'] / 1e6:.0f} MB in memory without the "
+            f"mapped file, at most {ended.peak / 1e6:.0f} MB with it",
             flush=True,
         )
         stopped = [interrupted(text, Path(folder) / f"stopped-{late}", late) for late in (0, 1)]
