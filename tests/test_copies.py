@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import charlm
+from charlm import ConfigError, load
 from charlm.generation.copies import Copy, find_copies
 
 
@@ -71,46 +71,36 @@ def test_a_ruled_line_a_thousand_times_over():
 LINE = "The quick brown fox jumps over a lazy dog 0123456789\n"
 
 
-@pytest.fixture
-def parrot(charlm, tmp_path):
-    """A run that has learned one line by heart."""
+def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     (tmp_path / "line.txt").write_text(LINE * 60)
     code, _, err = charlm(
         "train", "line.txt", "--hidden", 32, "--layers", 1, "--steps", 120, "--lr", 0.03,
         "--dropout", 0, "--batch-size", 4, "--seq-len", 32, "--set", "train.sample_length=0",
     )  # fmt: skip
     assert code == 0, err
-    return charlm
-
-
-def test_the_program_names_what_it_quotes(parrot, tmp_path):
     asked = ("sample", "--temp", 0, "-n", 160, "--seed", 1)
-    code, out, err = parrot(*asked, "--check-copy")
+    code, out, err = charlm(*asked, "--check-copy")
     assert code == 0
-    assert out == parrot(*asked)[1], "stdout holds the text alone"
+    assert out == charlm(*asked)[1], "stdout holds the text alone"
     assert LINE in out
     (line,) = err.splitlines()[1:]
     assert line.startswith("copy: 160 characters from 0 on stand in the learned text, from ")
     assert "…" in line
-    texts = parrot(*asked, "--check-copy", "--count", 2)[2].splitlines()
+    texts = charlm(*asked, "--check-copy", "--count", 2)[2].splitlines()
     assert {line[:37] for line in texts if line.startswith("copy")} == {
         "copy: 160 characters from 0 of text 1",
         "copy: 160 characters from 0 of text 2",
     }
-    err = parrot("sample", "-n", 20, "--seed", 1, "--check-copy")[2]
+    err = charlm("sample", "-n", 20, "--seed", 1, "--check-copy")[2]
     assert err.splitlines()[1:] == [
         "no copy: nothing of 32 characters or more stands in the learned text"
     ]
     (tmp_path / "alone.npz").write_bytes((tmp_path / "checkpoints/line/best.npz").read_bytes())
-    code, out, err = parrot("sample", "alone.npz", "--check-copy")
+    code, out, err = charlm("sample", "alone.npz", "--check-copy")
     assert (code, out) == (1, "")
     assert "needs the text that it learned beside it, as ids.bin" in err
-
-
-@pytest.mark.usefixtures("parrot")
-def test_the_library_names_it_too():
-    model = charlm.load("line")
+    model = load("line")
     assert model.copies(LINE[4:40]) == [Copy(0, 36, 4)]
     assert model.copies(LINE[4:40], at_least=37) == []
-    with pytest.raises(charlm.ConfigError, match="at_least: must be at least 1, got 0"):
+    with pytest.raises(ConfigError, match="at_least: must be at least 1, got 0"):
         model.copies(LINE, at_least=0)

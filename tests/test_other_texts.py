@@ -1,4 +1,4 @@
-"""Texts that are no English verse: Korean, source code, and a text that is short."""
+"""Texts that are no English verse: Korean and source code."""
 
 import math
 import tokenize
@@ -46,16 +46,3 @@ def test_source_code(tmp_path, monkeypatch):
     model = training.run()
     assert training.notes[0].startswith("preset short: ")
     assert model.evaluate("def text(self):\n    return None\n").carried.nats < 3.5
-
-
-def test_one_file_of_many_that_cannot_be_read(tmp_path):
-    for k in range(3):
-        (tmp_path / f"{k}.txt").write_text("the river rose\n" * 200)
-    (tmp_path / "1.txt").write_bytes("déjà vu\n".encode("latin-1") * 200)
-    with pytest.raises(charlm.TextError) as error:
-        charlm.start(tmp_path, checkpoints=tmp_path / "runs")
-    assert str(error.value) == (
-        f"{tmp_path / '1.txt'}: is not UTF-8, got byte 0xE9 at offset 1 (invalid continuation "
-        "byte); leave it out where the 2 others can be read, or: it looks like latin-1, try "
-        "--encoding latin-1, or learn its bytes as they are with --level byte"
-    )

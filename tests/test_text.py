@@ -168,6 +168,13 @@ def test_several_files_are_one_text(tmp_path):
         Source.find([tmp_path / "b"], "*.md")
     with pytest.raises(TextError, match="nope: no such file"):
         Source.find([tmp_path / "nope"], "*.txt")
+    (tmp_path / "z.txt").write_bytes(b"\xe9t\xe9 \xe0")
+    with pytest.raises(TextError, match="not UTF-8, got byte 0xE9 at offset 0") as error:
+        list(text.pieces())
+    assert error.value.where == str(tmp_path / "z.txt")
+    assert error.value.advice.startswith(
+        "leave it out where the 4 others can be read, or: it looks like latin-1, try --encoding"
+    )
 
 
 def test_what_becomes_of_unknown_characters():
