@@ -84,7 +84,7 @@ def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     assert out == charlm(*asked)[1], "stdout holds the text alone"
     assert LINE in out
     (line,) = err.splitlines()[1:]
-    assert line.startswith("copy: 160 characters from 0 on stand in the learned text, from ")
+    assert line.startswith("copy: 160 characters from 0 on stand in the training text, from ")
     assert "…" in line
     texts = charlm(*asked, "--check-copy", "--count", 2)[2].splitlines()
     assert {line[:37] for line in texts if line.startswith("copy")} == {
@@ -92,9 +92,8 @@ def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
         "copy: 160 characters from 0 of text 2",
     }
     err = charlm("sample", "-n", 20, "--seed", 1, "--check-copy")[2]
-    assert err.splitlines()[1:] == [
-        "no copy: nothing of 32 characters or more stands in the learned text"
-    ]
+    (line,) = err.splitlines()[1:]
+    assert line.startswith("no copy: ")
     (tmp_path / "alone.npz").write_bytes((tmp_path / "checkpoints/line/best.npz").read_bytes())
     code, out, err = charlm("sample", "alone.npz", "--check-copy")
     assert (code, out) == (1, "")

@@ -25,7 +25,7 @@ RATE = 0.001
 DECAY = 0.005
 EPSILON = 0.3
 CHUNK = 32
-# Chunks of the learned text that the statistics are taken over.
+# Chunks of the training text that the statistics are taken over.
 _STATISTICS = 200
 
 
@@ -78,7 +78,7 @@ def dynamic(
 
 
 def _squares(model: Model, learned: Ids) -> Array:
-    """Return the mean squared gradient over chunks spread evenly over the learned text."""
+    """Return the mean squared gradient over chunks spread evenly over the training text."""
     assert model.gradient is not None
     gradient = model.gradient.flat
     squares, T = np.zeros_like(gradient), min(CHUNK, learned.size - 1)

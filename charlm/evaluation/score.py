@@ -30,15 +30,10 @@ _READ = 256
 
 @dataclass(frozen=True)
 class Score:
-    """A text's score.
-
-    Attributes:
-        nats: mean cross-entropy per character.
-        characters: the number scored.
-    """
+    """A text's mean cross-entropy per character."""
 
     nats: float
-    characters: int
+    characters: int  # scored
 
     @property
     def bits(self) -> float:

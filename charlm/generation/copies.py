@@ -1,8 +1,8 @@
-"""Verbatim copies: the parts of a text that stand in the learned text, symbol by symbol.
+"""Verbatim copies: the parts of a text that stand in the training text, symbol by symbol.
 
 Every run of k equal symbols holds a window of w = k - s + 1 of them that begins at a multiple of s
-in the learned text. These windows are looked up among those of the texts; where one is found, the
-text is compared with the learned text along that diagonal, place - position = d.
+in the training text. These windows are looked up among those of the texts; where one is found, the
+text is compared with the training text along that diagonal, place - position = d.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ AT_LEAST = 32
 
 
 class Copy(NamedTuple):
-    """A part of a text and its place in the learned text, in characters, or bytes at byte level."""
+    """A part of a text and its place in the training text, in characters (bytes at byte level)."""
 
     begin: int
     length: int
@@ -26,7 +26,7 @@ class Copy(NamedTuple):
 
 
 def find_copies(learned: Ids, texts: Sequence[Ids], at_least: int = AT_LEAST) -> list[list[Copy]]:
-    """Return each text's copies of k or more symbols, longest first, none overlapping a longer."""
+    """Return each text's copies of `at_least` symbols or more, longest first, without overlaps."""
     if at_least < 1:
         raise ConfigError("at_least", f"must be at least 1, got {at_least}")
     learned, s = np.asarray(learned), (at_least + 2) // 3
