@@ -497,9 +497,9 @@ def test_a_rate_a_hundred_times_too_high(charlm, text_file):
     (line,) = [line for line in err.splitlines() if "half" in line]
     assert code == 0, err
     assert line.startswith("step 21: the loss explodes, 20 steps in a row were above 4.5")
-    assert line.endswith("; back to step 0 at half the learning rate (1 of at most 3 times)")
+    assert line.endswith("; back to step 0 at half the learning rate (rollback 1)")
     assert (
-        "rolled back from step 20 to 0, half the learning rate: the loss expl"
+        "rolled back from step 20 to 0, half the learning rate: the loss exp"
         in charlm("info", "high")[1]
     )
     code, _, err = charlm(*options, "--lr", 800, "--name", "higher")
