@@ -152,16 +152,16 @@ def _kill_through(
             counted["killed"] += 1
             for what in where(run):
                 counted[what] += 1
-            assert [q.name for q in run.parent.glob("killed*")] in ([], ["killed"])
+            assert [file.name for file in run.parent.glob("killed*")] in ([], ["killed"])
             if run.exists():
-                temporary = [q for q in run.iterdir() if q.suffix == ".tmp"]
+                temporary = [file for file in run.iterdir() if file.suffix == ".tmp"]
                 assert len(temporary) <= 1, temporary
             # What is there loads, and is no older than what was there, but where it went back.
             assert step_of(run) >= saved or name == "explodes", (step_of(run), saved)
             saved = step_of(run)
             if (run / "best.npz").exists():
                 load(run / "best.npz")
-    left = {q.name for q in run.iterdir()}
+    left = {file.name for file in run.iterdir()}
     if code == -signal.SIGKILL:
         # It was killed between its last save and its end.
         left.discard("lock")
@@ -219,15 +219,18 @@ def equal(one: Path, other: Path) -> None:
     for name in ("last.npz", "best.npz"):
         a, b = load(one / name), load(other / name)
         assert list(a.arrays) == list(b.arrays)
-        for key, q in a.arrays.items():
-            assert np.array_equal(q, b.arrays[key]), f"{name}: {key} differs"
+        for key, array in a.arrays.items():
+            assert np.array_equal(array, b.arrays[key]), f"{name}: {key} differs"
         for key in ("progress", "plateau", "recovery"):
             clocks = {"elapsed_s": 0}
             assert a.meta[key] | clocks == b.meta[key] | clocks, (key, a.meta[key], b.meta[key])
-    told = [read_history(q / "history.jsonl") for q in (one, other)]
+    told = [read_history(folder / "history.jsonl") for folder in (one, other)]
     clockless = [
-        [dataclasses.replace(reading, elapsed_s=None, chars_per_s=None) for reading in q.readings]
-        for q in told
+        [
+            dataclasses.replace(reading, elapsed_s=None, chars_per_s=None)
+            for reading in history.readings
+        ]
+        for history in told
     ]
     assert clockless[0] == clockless[1]
     assert told[0].rollbacks == told[1].rollbacks
@@ -345,20 +348,23 @@ def soak(folder: Path, seconds: float, tell: Callable[[str], None] = say) -> dic
                 if updates and time.monotonic() - began > seconds:
                     training.stop()
     # What is allocated once, such as a first sample's buffers, is no slope.
-    settled = [q for q in readings if q[0] >= readings[-1][0] / 10]
-    hours = [q[0] / 3600 for q in settled]
-    memory, error = slope(hours, [q[1] for q in settled])
+    settled = [reading for reading in readings if reading[0] >= readings[-1][0] / 10]
+    hours = [reading[0] / 3600 for reading in settled]
+    memory, error = slope(hours, [reading[1] for reading in settled])
     third = max(1, len(settled) // 3)
-    speed = [statistics.median(q[2] for q in part) for part in (settled[:third], settled[-third:])]
+    speed = [
+        statistics.median(reading[2] for reading in part)
+        for part in (settled[:third], settled[-third:])
+    ]
     return {
         "minutes": round((time.monotonic() - began) / 60, 1),
         "steps": updates,
         "saves, each with a sample of its model": len(readings),
-        "resident memory, MB": f"{min(q[1] for q in settled):.1f} to "
-        f"{max(q[1] for q in settled):.1f}",
+        "resident memory, MB": f"{min(reading[1] for reading in settled):.1f} to "
+        f"{max(reading[1] for reading in settled):.1f}",
         "its slope, MB an hour": f"{memory:.2f} +- {error:.2f}",
         "steps a second, median of the first and the last third": " and ".join(
-            f"{q:.0f}" for q in speed
+            f"{rate:.0f}" for rate in speed
         ),
         "files": ", ".join(f"{name} {largest[name]:,}" for name in sorted(names)),
     }
@@ -373,9 +379,9 @@ def resident_mb() -> float:
 def slope(x: list[float], y: list[float]) -> tuple[float, float]:
     """Return the least-squares slope and its standard error."""
     middle, mean = statistics.fmean(x), statistics.fmean(y)
-    spread = sum((q - middle) ** 2 for q in x) or 1.0
-    k = sum((q - middle) * (p - mean) for q, p in zip(x, y, strict=True)) / spread
-    rest = sum((p - mean - k * (q - middle)) ** 2 for q, p in zip(x, y, strict=True))
+    spread = sum((value - middle) ** 2 for value in x) or 1.0
+    k = sum((value - middle) * (p - mean) for value, p in zip(x, y, strict=True)) / spread
+    rest = sum((p - mean - k * (value - middle)) ** 2 for value, p in zip(x, y, strict=True))
     return k, (rest / max(1, len(x) - 2) / spread) ** 0.5
 
 
@@ -410,7 +416,7 @@ def healthy(folder: Path, tell: Callable[[str], None] = say) -> dict:
                   {"optimizer": "sgd", "learning_rate": 1.0, "momentum": 0.9})  # fmt: skip
     runs = [(name, {}) for name in texts]
     runs += [("shakespeare", {"cell": cell}) for cell in ("gru", "rnn")]
-    runs += [("shakespeare", q) for q in optimizers]
+    runs += [("shakespeare", changes) for changes in optimizers]
     runs += [("shakespeare", {"learning_rate": 0.03}), ("shakespeare", {"dropout": 0.7})]
     runs += [("shakespeare", {"embedding": "one-hot"}), ("shakespeare", {"warmup": 0})]
     runs += [(name, {"batch_size": 1, "seq_len": 32}) for name in ("a, then b", "two alphabets")]
@@ -474,9 +480,9 @@ def be_victim(run: str, at: str, delay_s: str, *arguments: str) -> None:
 
     def watch(event: str, given: tuple) -> None:
         nonlocal seen
-        if event in ("open", "os.mkdir", "os.rename", "os.remove") and str(given[0]).endswith(
-            _OF_A_RUN
-        ):
+        if event in ("open", "os.mkdir", "os.link", "os.rename", "os.remove") and str(
+            given[0]
+        ).endswith(_OF_A_RUN):
             seen += 1
             if seen == int(at):
                 threading.Thread(target=kill, daemon=True).start()
@@ -488,8 +494,8 @@ def be_victim(run: str, at: str, delay_s: str, *arguments: str) -> None:
     from charlm.__main__ import main
 
     name = Path(run).name
-    _OF_A_RUN = (name, *(f"{name}/{q}" for q in (
-        "last.npz", "last.npz.tmp", "best.npz", "best.npz.tmp", "config.yaml.tmp", "ids.bin",
+    _OF_A_RUN = (name, *(f"{name}/{file}" for file in (
+        "last.npz", "last.npz.tmp", "good.npz", "good.npz.tmp", "best.npz", "best.npz.tmp", "config.yaml.tmp", "ids.bin",
         "history.jsonl", "lock")))  # fmt: skip
     sys.addaudithook(watch)
     sys.argv = ["charlm", *arguments]

@@ -315,7 +315,7 @@ def fuzz(name: str, count: int) -> Counter[str]:
     def late(*_: Any) -> None:
         raise AssertionError(f"took more than {LONGEST_S} seconds")
 
-    handlers = {q: signal.signal(q, late) for q in (signal.SIGALRM, signal.SIGPROF)}
+    handlers = {number: signal.signal(number, late) for number in (signal.SIGALRM, signal.SIGPROF)}
     kept = resource.getrlimit(resource.RLIMIT_AS)
     if name != "import":
         # PyTorch reserves far more than it uses.

@@ -118,11 +118,11 @@ def members(path: Path) -> dict[str, bytes]:
 def changed_array(rng: Random, content: bytes) -> bytes:
     """Change what an array says of itself, or its numbers."""
     try:
-        q = np.load(io.BytesIO(content))
+        array = np.load(io.BytesIO(content))
     except Exception:
         # It is none, or something was done to it already.
         return changed_bytes(rng, content)
-    if q.dtype.kind not in "fi":
+    if array.dtype.kind not in "fi":
         return changed_bytes(rng, content)
     out = io.BytesIO()
     match rng.randrange(6):
@@ -130,20 +130,20 @@ def changed_array(rng: Random, content: bytes) -> bytes:
             shape = tuple(rng.choices(LENGTHS, k=rng.randrange(5)))
             header = {"descr": rng.choice(TYPES), "fortran_order": rarely(rng, 4), "shape": shape}
             np.lib.format.write_array_header_1_0(out, header)
-            out.write(rng.choice([q.tobytes(), b"", bytes(64)]))
+            out.write(rng.choice([array.tobytes(), b"", bytes(64)]))
         case 1:
-            spoiled = q.ravel().copy()
+            spoiled = array.ravel().copy()
             if spoiled.size and spoiled.dtype.kind == "f":
-                spoiled[at(rng, q.size)] = rng.choice(
+                spoiled[at(rng, array.size)] = rng.choice(
                     [np.nan, np.inf, -np.inf, 3e38, 1e20, -1e20, 1e-45]
                 )
-            np.save(out, spoiled.reshape(q.shape))
+            np.save(out, spoiled.reshape(array.shape))
         case 2:
             np.save(out, np.array([{"a": 1}], object), allow_pickle=True)
         case 3:
-            np.lib.format.write_array(out, q, version=(2, 0))
+            np.lib.format.write_array(out, array, version=(2, 0))
         case 4:
-            np.save(out, np.asfortranarray(q.astype(rng.choice(["f4", "f8", "i8", "f2"]))))
+            np.save(out, np.asfortranarray(array.astype(rng.choice(["f4", "f8", "i8", "f2"]))))
         case _:
             return changed_bytes(rng, content)
     return out.getvalue()
@@ -170,7 +170,7 @@ def checkpoint(rng: Random, path: Path) -> bytes:
             case _:
                 inside[rng.choice(["x.npy", "../x", "average/x.npy"])] = inside[name]
     if isinstance(meta, dict) and rarely(rng, 2):
-        meta["arrays"] = [q.removesuffix(".npy") for q in inside if q != "meta.json"]
+        meta["arrays"] = [name.removesuffix(".npy") for name in inside if name != "meta.json"]
     if "meta.json" in inside:
         inside["meta.json"] = json.dumps(meta).encode()
     if rarely(rng, 16):

@@ -37,9 +37,11 @@ CASES = [(version, cell) for version in VERSIONS for cell in LOG_PROBS[version]]
 
 def test_every_version_has_its_files():
     assert list(range(1, storage.FORMAT + 1)) == VERSIONS
-    assert [q.name for q in sorted(FORMATS.iterdir()) if q.is_dir() and q.name.isdigit()] == [
-        str(version) for version in VERSIONS
-    ]
+    assert [
+        folder.name
+        for folder in sorted(FORMATS.iterdir())
+        if folder.is_dir() and folder.name.isdigit()
+    ] == [str(version) for version in VERSIONS]
 
 
 @pytest.mark.parametrize(("version", "cell"), CASES)

@@ -35,6 +35,7 @@ from charlm.text.source import Source
 from charlm.training.prepare import resume_run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(fuzz.KINDS))
 def test_fuzzed(kind):
     if kind == "import" and not fuzz.exports():
@@ -42,6 +43,7 @@ def test_fuzzed(kind):
     assert fuzz.fuzz(kind, 40).total() >= 40
 
 
+@pytest.mark.slow
 def test_what_is_spoiled_is_refused_or_harmless():
     """Every 41st of all truncations and flipped bits; the long form feeds them all."""
     outcomes = fuzz.spoiled(fuzz.folder() / "good" / "best.npz", 41)
@@ -62,9 +64,9 @@ class Trap:
         return os.mkdir, (str(self.path),)
 
 
-def npy(q: np.ndarray) -> bytes:
+def npy(array: np.ndarray) -> bytes:
     out = io.BytesIO()
-    np.save(out, q, allow_pickle=True)
+    np.save(out, array, allow_pickle=True)
     return out.getvalue()
 
 
@@ -78,7 +80,7 @@ def repack(path: Path, *, members=None, meta=None, method=zipfile.ZIP_STORED, do
     inside = dict(mutations.members.__wrapped__(path))
     told = json.loads(inside["meta.json"])
     inside |= members or {}
-    told |= {"arrays": [q.removesuffix(".npy") for q in inside if q != "meta.json"]}
+    told |= {"arrays": [name.removesuffix(".npy") for name in inside if name != "meta.json"]}
     told |= meta or {}
     inside["meta.json"] = json.dumps(told).encode()
     with zipfile.ZipFile(path, "w") as archive:
@@ -223,7 +225,7 @@ def test_hostile_checkpoints(charlm, attack, tmp_path):
     with pytest.raises(CheckpointError) as error:
         library.load(path)
     assert message in str(error.value)
-    assert sorted(q.name for q in tmp_path.iterdir()) == ["m.npz", "t.txt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["m.npz", "t.txt"]
     # Where only the weights are bad, it can still be described.
     code, _, err = charlm("info", path)
     assert code == 0 or (code, err.count("\n")) == (1, 1)
@@ -283,7 +285,7 @@ try:
     print("a model")
 except CheckpointError as error:
     print(error)
-(line,) = [q for q in open("/proc/self/status") if q.startswith("VmHWM")]
+(line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
 print(line.split()[1])
 """
 
@@ -308,7 +310,7 @@ def large(path: Path, *, averaged: bool = False, embedding: object = "auto") -> 
         for name, shape in nn.shapes(told.model, VOCABULARY.size).items()
     }
     if averaged:
-        arrays |= {f"average/{name}": q for name, q in arrays.items()}
+        arrays |= {f"average/{name}": array for name, array in arrays.items()}
     meta = {"config": told.as_dict(), "vocabulary": VOCABULARY.as_dict()}
     save(path, arrays, meta)
 
@@ -361,6 +363,7 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells the peak memory")
 @pytest.mark.parametrize("kind", list(MAKERS))
 def test_loading_takes_twice_the_file_and_100_mb_at_the_most(kind, tmp_path):

@@ -49,7 +49,7 @@ def main() -> None:
             export(load_model(kept / "lstm.npz"), to, kept / f"lstm{to.suffix}")
     for cell in ("lstm", "gru", "rnn"):
         model = charlm.load(kept / f"{cell}.npz")
-        print(cell, [round(float(q), 6) for q in model.log_probs("ab, 한🙂")])
+        print(cell, [round(float(value), 6) for value in model.log_probs("ab, 한🙂")])
 
 
 if __name__ == "__main__":
