@@ -127,18 +127,11 @@ def _rows(networks: "Sequence[Network]", lags: int, clip: float, columns: int) -
             rows.append(["", panel, "radius", "a step", f"lag {lags}", "norm", "clipped"])
         measured = network.gradients
         norm = [_number(measured.update_norm), f"x {min(1.0, clip / measured.update_norm):.2g}"]
-        for k, dh in enumerate(measured.dh.T):
-            mark, name = (network.mark, network.name) if network.mark else (str(k), f"layer {k}")
-            radii = [
-                radius
-                for matrix, radius in measured.radius.items()
-                if matrix.split(".")[1] == str(k)
-            ]
-            low, high = f"{min(radii):.2f}", f"{max(radii):.2f}"
-            radius = low if low == high else f"{low}-{high}"
-            rows.append([mark, name, radius, *_curve(dh), *(norm if k == 0 else ("", ""))])
-        if network.without_c is not None:
-            rows.append(["x", "c closed", "", *_curve(network.without_c), "", ""])
+        for k, (mark, label, dh) in enumerate(network.curves):
+            radii = [r for name, r in measured.radius.items() if name.split(".")[1] == str(k)]
+            low, high = (f"{pick(radii, default=0):.2f}" for pick in (min, max))
+            radius = "" if not radii else low if low == high else f"{low}-{high}"
+            rows.append([mark, label, radius, *_curve(dh), *(norm if k == 0 else ("", ""))])
     return [row[:5] for row in rows] if columns < _NARROW else rows
 
 

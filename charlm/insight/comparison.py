@@ -27,12 +27,19 @@ class Network(NamedTuple):
     gradients: Gradients
 
     @property
-    def without_c(self) -> Array | None:
-        """Return (K+1,) norms of the top layer's dh without the path along c, where it is shown."""
-        norms = self.gradients.dh_without_c
-        # It hardly depends on the forget bias.
-        shown = self.name in ("lstm", self.panel)
-        return norms[:, -1] if norms is not None and shown else None
+    def curves(self) -> list[tuple[str, str, Array]]:
+        """Return what is shown of it: a mark, a label and (K+1,) norms, for each layer of a run.
+
+        The mark x is the top layer's dh without the path along c, after the layers.
+        """
+        dh, without_c = self.gradients.dh, self.gradients.dh_without_c
+        curves = [(str(k), f"layer {k}", norms) for k, norms in enumerate(dh.T)]
+        if self.mark:
+            curves = [(self.mark, self.name, dh[:, -1])]
+        # That hardly depends on the forget bias.
+        if without_c is not None and self.name in ("lstm", self.panel):
+            curves.append(("x", "c closed", without_c[:, -1]))
+        return curves
 
 
 def compare_cells(

@@ -61,7 +61,9 @@ def draw_gradients(networks: Sequence[Network], path: Path) -> None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    panels = _panels(networks)
+    panels: dict[str, list[tuple[str, str, Array]]] = {}
+    for network in networks:
+        panels.setdefault(network.panel, []).extend(network.curves)
     with rc_context(SETTINGS), warnings.catch_warnings():
         # Letters of a run's name that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
@@ -96,17 +98,3 @@ def _draw_panel(ax: Any, title: str, curves: Sequence[tuple[str, str, Array]]) -
     ax.set_xlabel("lag k, steps back")
     # Below the axes: inside them some curve would cross it.
     ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
-
-
-def _panels(networks: Sequence[Network]) -> dict[str, list[tuple[str, str, Array]]]:
-    """Return the curves of each panel: a mark, a label and (K+1,) norms."""
-    panels: dict[str, list[tuple[str, str, Array]]] = {}
-    for network in networks:
-        curves, dh = panels.setdefault(network.panel, []), network.gradients.dh
-        if network.mark:
-            curves.append((network.mark, network.name, dh[:, -1]))
-        else:
-            curves += [(str(k), f"layer {k}", norms) for k, norms in enumerate(dh.T)]
-        if network.without_c is not None:
-            curves.append(("x", "c closed", network.without_c))
-    return panels
