@@ -14,9 +14,9 @@ What only looking inside needs is imported there: a model that writes is loaded 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast
 
 import numpy as np
 
@@ -77,9 +77,24 @@ class Sample:
     index: int
     seed: int
 
+    def likelihood(self) -> float:
+        """Return the mean log-probability of its symbols."""
+        return self.log_prob / max(1, self.symbols)
+
 
 class Drawing(TypedDict, total=False):
-    """How a text is drawn; the arguments are described in `LanguageModel.sampler`."""
+    """How a text is drawn.
+
+    Attributes:
+        start: what the model reads before it writes.
+        temperature: at least 0, 0.8 by default; 0 is greedy, 1 leaves the model's probabilities.
+        top_k: draw from the k most probable symbols only.
+        top_p: draw from the most probable symbols that make up this probability.
+        min_p: leave out what is less probable than this fraction of the most probable symbol.
+        stop: texts to end after.
+        on_unknown: what becomes of unknown characters of the start text.
+        seed: the same seed gives the same text; a new one where None.
+    """
 
     start: str
     temperature: float
@@ -127,50 +142,27 @@ class LanguageModel:
     # Write
 
     def sampler(
-        self,
-        *,
-        start: str = "",
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        min_p: float | None = None,
-        stop: str | Sequence[str] = (),
-        on_unknown: OnUnknown = "error",
-        streams: int = 1,
-        seed: int | None = None,
-        n: int = 0,
-        scored: bool = False,
+        self, *, streams: int = 1, n: int = 0, scored: bool = False, **drawing: Unpack[Drawing]
     ) -> Sampler:
         """Return a sampler, which draws step by step.
 
         Args:
-            start: what the model reads before it writes.
-            temperature: at least 0; 0 is greedy, 1 leaves the model's probabilities.
-            top_k: draw from the k most probable symbols only.
-            top_p: draw from the most probable symbols that make up this probability.
-            min_p: leave out what is less probable than this fraction of the most probable symbol.
-            stop: texts to end after.
-            on_unknown: what becomes of unknown characters of the start text.
             streams: B, how many texts are drawn side by side.
-            seed: the same seed gives the same text; None takes a new one.
             n: which of the seed's draws.
             scored: sum up `log_probs`, in nats.
+            **drawing: see `Drawing`.
 
         Raises:
             ConfigError: a value is out of range.
             UnknownCharacter: the start text holds a character that the vocabulary lacks.
         """
+        others = cast(dict[str, Any], {"seed": None, **drawing})
+        keys = [key for key in others if key in ("temperature", "top_k", "top_p", "min_p")]
+        filters = Filters(**{key: others.pop(key) for key in keys})
+        if others["seed"] is None:
+            others["seed"] = _new_seed()
         return Sampler(
-            self._model,
-            self.vocabulary,
-            Filters(temperature, top_k, top_p, min_p),
-            start=start,
-            on_unknown=on_unknown,
-            streams=streams,
-            stop=stop,
-            seed=_new_seed() if seed is None else seed,
-            n=n,
-            scored=scored,
+            self._model, self.vocabulary, filters, streams=streams, n=n, scored=scored, **others
         )
 
     def stream(self, length: int = 500, **drawing: Unpack[Drawing]) -> Iterator[str]:
@@ -178,7 +170,7 @@ class LanguageModel:
 
         Args:
             length: symbols to draw, at most.
-            **drawing: as in `sampler`.
+            **drawing: see `Drawing`.
         """
         return self.sampler(**drawing).characters(length)
 
@@ -195,7 +187,7 @@ class LanguageModel:
             count: how many.
             length: symbols to draw for each, at most.
             best_of: draw so many for each text, and keep the most probable one, per symbol.
-            **drawing: as in `sampler`.
+            **drawing: see `Drawing`.
 
         Raises:
             ConfigError: a value is out of range.
@@ -207,31 +199,20 @@ class LanguageModel:
         if drawing.get("seed") is None:
             drawing["seed"] = _new_seed()
         groups = enumerate(_groups(count, best_of))
-        # Of these the first one is made here: what cannot be drawn is an error of this call.
         samplers = (self.sampler(streams=B, n=n, scored=True, **drawing) for n, B in groups)
+        # What cannot be drawn is an error of this call, not of the first iteration.
         first = next(samplers)
-        return self._samples(first, samplers, count, length, best_of)
-
-    def _samples(
-        self, first: Sampler, rest: Iterator[Sampler], count: int, length: int, best_of: int
-    ) -> Iterator[Sample]:
-        def drawn() -> Iterator[Sample]:
-            sampler: Sampler | None = first
-            while sampler:
-                scores = zip(sampler.write(length), sampler.counts, sampler.log_probs, strict=True)
-                for written, symbols, log_prob in scores:
-                    whole = sampler.start + written
-                    yield Sample(
-                        whole, sampler.start, written, symbols, float(log_prob), 0, sampler.seed
-                    )
-                sampler = next(rest, None)
-
-        candidates = drawn()
-        for index in range(count):
-            best = max(
-                islice(candidates, best_of), key=lambda one: one.log_prob / max(1, one.symbols)
+        drawn = (
+            Sample(f"{one.start}{written}", one.start, written, symbols, float(nats), 0, one.seed)
+            for one in chain([first], samplers)
+            for written, symbols, nats in zip(
+                one.write(length), one.counts, one.log_probs, strict=True
             )
-            yield replace(best, index=index)
+        )
+        return (
+            replace(max(islice(drawn, best_of), key=Sample.likelihood), index=index)
+            for index in range(count)
+        )
 
     # Score
 

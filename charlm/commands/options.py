@@ -32,11 +32,11 @@ def threads(default: str, **more: Any) -> Any:
     return typer.Option(min=1, help="Threads of the BLAS.", show_default=default, **more)
 
 
-def setting(key: str, panel: str, *names: str, help: str = "", default: str = "") -> Any:  # noqa: A002
+def setting(name: str, panel: str, help: str = "", default: str = "") -> Any:  # noqa: A002
     """Return the option for a setting; its help is the setting's meaning."""
-    meaning: str = help or charlm.FIELDS[key].metadata["meaning"]
-    meaning = meaning[0].upper() + meaning[1:] + "." * (not meaning.endswith("."))
-    return typer.Option(*names, help=meaning, show_default=default or False, rich_help_panel=panel)
+    meaning: str = charlm.FIELDS[charlm.KEYS[name]].metadata["meaning"]
+    help = help or f"{meaning[0].upper()}{meaning[1:]}."  # noqa: A001
+    return typer.Option(help=help, show_default=default or False, rich_help_panel=panel)
 
 
 def renamed(error: charlm.CharlmError, options: Mapping[str, str], advice: str = "") -> Exception:

@@ -5,6 +5,7 @@ import io
 import math
 import sys
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, TextIO, cast
 
 import typer
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from charlm import Copy, LanguageModel, Sample, Sampler
 
-_DRAWING = "Drawing"
-_WRITTEN = "What is written"
+_drawing = partial(typer.Option, rich_help_panel="Drawing")
+_written = partial(typer.Option, rich_help_panel="What is written")
 
 # The options that are not called as the library's arguments are.
 _OPTIONS = {
@@ -49,109 +50,58 @@ def sample(
     checkpoint: RunArgument = None,
     temp: Annotated[
         float,
-        typer.Option(
-            "--temp",
-            "-t",
-            help="Temperature: 0 is greedy, 1 leaves the model's probabilities.",
-            rich_help_panel=_DRAWING,
-        ),
+        _drawing("--temp", "-t", help="Temperature: 0 is greedy, 1 the model's probabilities."),
     ] = 0.8,
     top_k: Annotated[
-        int | None,
-        typer.Option(
-            help="Draw from the k most probable characters only.", rich_help_panel=_DRAWING
-        ),
+        int | None, _drawing(help="Draw from the k most probable characters only.")
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option(
-            help="Draw from the most probable characters that make up this probability.",
-            rich_help_panel=_DRAWING,
-        ),
+        _drawing(help="Draw from the most probable characters that make up this probability."),
     ] = None,
     min_p: Annotated[
         float | None,
-        typer.Option(
-            help="Leave out what is less probable than this fraction of the most probable.",
-            rich_help_panel=_DRAWING,
-        ),
+        _drawing(help="Leave out what is less probable than this fraction of the most probable."),
     ] = None,
     best_of: Annotated[
         int,
-        typer.Option(
-            min=1,
-            help="Draw so many for each text, and keep the most probable one, per character.",
-            rich_help_panel=_DRAWING,
-        ),
+        _drawing(min=1, help="Draw so many for each text; keep the most probable, per character."),
     ] = 1,
     seed: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            help="The same seed gives the same text.",
-            show_default="another each time",
-            rich_help_panel=_DRAWING,
+        _drawing(
+            min=0, help="The same seed gives the same text.", show_default="another each time"
         ),
     ] = None,
     start: Annotated[
-        str,
-        typer.Option(
-            help="What the text begins with; - reads it from stdin.",
-            show_default=False,
-            rich_help_panel=_WRITTEN,
-        ),
+        str, _written(help="What the text begins with; - reads it from stdin.", show_default=False)
     ] = "",
     on_unknown: Annotated[
         OnUnknown,
-        typer.Option(
-            help="What becomes of the start's characters that the model does not know.",
-            rich_help_panel=_WRITTEN,
-        ),
+        _written(help="What becomes of the start's characters that the model does not know."),
     ] = OnUnknown.ERROR,
     length: Annotated[
         int,
-        typer.Option(
-            "--length",
-            "-n",
-            min=0,
-            help="Characters to write, at most; bytes, where the model is one of bytes.",
-            rich_help_panel=_WRITTEN,
-        ),
+        _written("--length", "-n", min=0, help="Characters to write, at most, or bytes."),
     ] = 500,
     stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="End after this was written; several may be given.", rich_help_panel=_WRITTEN
-        ),
+        list[str] | None, _written(help="End after this was written; several may be given.")
     ] = None,
-    count: Annotated[
-        int,
-        typer.Option(min=1, help="Texts to write, drawn side by side.", rich_help_panel=_WRITTEN),
-    ] = 1,
+    count: Annotated[int, _written(min=1, help="Texts to write, drawn side by side.")] = 1,
     color: Annotated[
-        bool,
-        typer.Option(
-            "--color",
-            help="Colour each character by its surprise, on a terminal.",
-            rich_help_panel=_WRITTEN,
-        ),
+        bool, _written("--color", help="Colour each character by its surprise, on a terminal.")
     ] = False,
     json: Annotated[
         bool,
-        typer.Option(
+        _written(
             "--json",
             help="Print a JSON object a text: the text with its start, the log-probability in "
             "nats of what was drawn, and more.",
-            rich_help_panel=_WRITTEN,
         ),
     ] = False,
     check_copy: Annotated[
         bool,
-        typer.Option(
-            "--check-copy",
-            help="Report on stderr what was copied from the text that the model was trained on.",
-            rich_help_panel=_WRITTEN,
-        ),
+        _written("--check-copy", help="Report on stderr what was copied from the training text."),
     ] = False,
     checkpoints: Checkpoints = CHECKPOINTS,
     threads: Annotated[int | None, threads("1")] = None,

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,27 +14,11 @@ from charlm.commands.console import say
 from charlm.commands.options import CHECKPOINTS, setting, threads
 from charlm.errors import ConfigError
 
-_TEXT, _NETWORK, _TRAINING, _RUN = "Text", "Network", "Training", "Run"
+_TEXT, _NETWORK, _TRAINING = "Text", "Network", "Training"
+_run = partial(typer.Option, rich_help_panel="Run")
 
-# Options that are other names for settings.
-_SETTINGS = {
-    "glob": "data.glob",
-    "level": "data.level",
-    "encoding": "data.encoding",
-    "init_from": "train.init_from",
-    "cell": "model.cell",
-    "layers": "model.layers",
-    "hidden": "model.hidden",
-    "batch_size": "train.batch_size",
-    "seq_len": "train.seq_len",
-    "dropout": "train.dropout",
-    "optimizer": "train.optimizer",
-    "lr": "train.learning_rate",
-    "steps": "train.steps",
-    "epochs": "train.epochs",
-    "minutes": "train.minutes",
-    "seed": "train.seed",
-}
+# Options that are not called as their settings are.
+_SETTINGS = {"lr": "learning_rate"}
 _LENGTHS = ("steps", "epochs", "minutes")
 
 
@@ -47,14 +32,11 @@ def train(
             show_default="data.path",
         ),
     ] = None,
-    glob: Annotated[str | None, setting("data.glob", _TEXT, default="*.txt")] = None,
-    level: Annotated[str | None, setting("data.level", _TEXT, default="char")] = None,
-    encoding: Annotated[str | None, setting("data.encoding", _TEXT, default="utf-8")] = None,
-    init_from: Annotated[str | None, setting("train.init_from", _NETWORK)] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Continue the newest run, or --name.", rich_help_panel=_RUN),
-    ] = False,
+    glob: Annotated[str | None, setting("glob", _TEXT, default="*.txt")] = None,
+    level: Annotated[str | None, setting("level", _TEXT, default="char")] = None,
+    encoding: Annotated[str | None, setting("encoding", _TEXT, default="utf-8")] = None,
+    init_from: Annotated[str | None, setting("init_from", _NETWORK)] = None,
+    resume: Annotated[bool, _run("--resume", help="Continue the newest run, or --name.")] = False,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -63,52 +45,49 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
-    cell: Annotated[str | None, setting("model.cell", _NETWORK)] = None,
-    layers: Annotated[int | None, setting("model.layers", _NETWORK)] = None,
-    hidden: Annotated[int | None, setting("model.hidden", _NETWORK)] = None,
-    batch_size: Annotated[int | None, setting("train.batch_size", _TRAINING)] = None,
-    seq_len: Annotated[str | None, setting("train.seq_len", _TRAINING)] = None,
-    dropout: Annotated[float | None, setting("train.dropout", _TRAINING)] = None,
-    optimizer: Annotated[str | None, setting("train.optimizer", _TRAINING, default="adam")] = None,
+    cell: Annotated[str | None, setting("cell", _NETWORK, "lstm, gru or rnn.")] = None,
+    layers: Annotated[int | None, setting("layers", _NETWORK)] = None,
+    hidden: Annotated[int | None, setting("hidden", _NETWORK)] = None,
+    batch_size: Annotated[int | None, setting("batch_size", _TRAINING)] = None,
+    seq_len: Annotated[str | None, setting("seq_len", _TRAINING)] = None,
+    dropout: Annotated[float | None, setting("dropout", _TRAINING)] = None,
+    optimizer: Annotated[
+        str | None, setting("optimizer", _TRAINING, "adam, rmsprop, adagrad or sgd.", "adam")
+    ] = None,
     lr: Annotated[
         float | None,
-        setting("train.learning_rate", _TRAINING, default="one that suits the optimizer"),
+        setting("learning_rate", _TRAINING, default="one that suits the optimizer"),
     ] = None,
     steps: Annotated[
         int | None,
-        setting("train.steps", _TRAINING, help="Optimizer steps; with --resume, a new goal."),
+        setting("steps", _TRAINING, help="Optimizer steps; with --resume, a new goal."),
     ] = None,
-    epochs: Annotated[float | None, setting("train.epochs", _TRAINING)] = None,
-    minutes: Annotated[float | None, setting("train.minutes", _TRAINING)] = None,
-    seed: Annotated[int | None, setting("train.seed", _TRAINING)] = None,
+    epochs: Annotated[float | None, setting("epochs", _TRAINING)] = None,
+    minutes: Annotated[float | None, setting("minutes", _TRAINING)] = None,
+    seed: Annotated[int | None, setting("seed", _TRAINING)] = None,
     name: Annotated[
-        str | None,
-        typer.Option(help="The run's name.", show_default="the text's stem", rich_help_panel=_RUN),
+        str | None, _run(help="The run's name.", show_default="the text's stem")
     ] = None,
     set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Any setting of config.yaml.", rich_help_panel=_RUN
-        ),
+        list[str] | None, _run("--set", metavar="KEY=VALUE", help="Any setting of config.yaml.")
     ] = None,
     config: Annotated[
-        Path | None,
-        typer.Option(help="Settings file.", show_default="./config.yaml", rich_help_panel=_RUN),
+        Path | None, _run(help="Settings file.", show_default="./config.yaml")
     ] = None,
-    checkpoints: Annotated[
-        Path, typer.Option(help="Folder of all runs.", rich_help_panel=_RUN)
-    ] = CHECKPOINTS,
-    threads: Annotated[int | None, threads("its own", rich_help_panel=_RUN)] = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=_RUN)
-    ] = False,
+    checkpoints: Annotated[Path, _run(help="Folder of all runs.")] = CHECKPOINTS,
+    threads: Annotated[int | None, threads("its own", rich_help_panel="Run")] = None,
+    quiet: Annotated[bool, _run("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Learn a text, or continue a run with --resume.
 
     Example: charlm train data/shakespeare.txt --minutes 5
     """
     began = time.perf_counter()
-    options = {key: context.params[key] for key in _SETTINGS if context.params[key] is not None}
+    options = {
+        name: value
+        for name, value in context.params.items()
+        if _SETTINGS.get(name, name) in charlm.KEYS and value is not None
+    }
     stop = training_view.Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -167,8 +146,8 @@ def _overrides(
             raise ConfigError("--set", f"must be KEY=VALUE, got {given!r}")
         overrides.append(charlm.Overrides("--set", {key: value}))
     for option, value in options.items():
-        source = f"--{option.replace('_', '-')}"
-        overrides.append(charlm.Overrides(source, {_SETTINGS[option]: value}))
+        source, key = f"--{option.replace('_', '-')}", charlm.KEYS[_SETTINGS.get(option, option)]
+        overrides.append(charlm.Overrides(source, {key: value}))
     if preset is not None:
         overrides.append(charlm.Overrides("--preset", {"preset": preset}))
     return overrides
