@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +190,61 @@ def test_parameters_are_views(model):
     before = model.log_probs("The river")
     model.parameters["output.b"][...] += np.arange(model.vocabulary.size)
     assert not np.allclose(model.log_probs("The river"), before)
+
+
+def test_several_samples(model):
+    drawing = {"start": "The ", "seed": 3, "temperature": 1.5}
+    samples = list(model.samples(3, 30, best_of=4, **drawing))
+    assert [one.index for one in samples] == [0, 1, 2]
+    sampler = model.sampler(streams=12, scored=True, **drawing)
+    texts = sampler.write(30)
+    for k, one in enumerate(samples):
+        likeliest = max(range(4 * k, 4 * k + 4), key=sampler.log_probs.__getitem__)
+        assert (one.text, one.written) == (f"The {texts[likeliest]}", texts[likeliest])
+        assert one.log_prob == pytest.approx(sampler.log_probs[likeliest])
+        assert (one.symbols, one.seed, one.start) == (30, 3, "The ")
+    for options in ({"count": 0}, {"count": 1, "best_of": 0}, {"count": 1, "top_k": 0}):
+        with pytest.raises(charlm.ConfigError, match="must be at least 1, got 0"):
+            model.samples(**options)
+    with pytest.raises(charlm.UnknownCharacter):
+        model.samples(1, start="é")
+
+
+def test_paths_are_read_and_strings_are_texts(here, model):
+    path = here / "my-text.txt"
+    whole = model.evaluate(path.read_text())
+    assert model.evaluate(path) == model.evaluate([path]) == whole
+    assert np.array_equal(model.log_probs(path), model.log_probs(path.read_text()))
+    with pytest.raises(charlm.TextError, match="nope: no such file"):
+        model.evaluate(here / "nope")
+    (here / "empty").touch()
+    with pytest.raises(charlm.TextError, match="empty: is empty"):
+        model.surprise(here / "empty")
+
+
+def test_runs_are_listed_described_and_compared(here, model):
+    charlm.train("my-text.txt", **SMALL | {"cell": "gru"}, name="other")
+    assert {run.name for run in charlm.list_runs()} == {"my-text", "other"}
+    described = [charlm.describe(name) for name in ("my-text", "other")]
+    parameters = [charlm.load(run.folder).parameters for run in described]
+    assert [run.parameters for run in described] == [
+        sum(array.size for array in arrays.values()) for arrays in parameters
+    ]
+    assert charlm.compare(described)["model.cell"] == ["lstm", "gru"]
+    assert all(finding.state == "ok" for finding in charlm.check("other"))
+
+
+def test_export_and_import(here, model):
+    pytest.importorskip("safetensors")
+    path = charlm.export(model, "safetensors")
+    assert path == Path("my-text.safetensors")
+    again = charlm.import_(path, "again")
+    assert again.sample(50, seed=1) == model.sample(50, seed=1)
+    with pytest.raises(charlm.ExchangeError, match="exists"):
+        charlm.export("again", out=path)
+    for options in ({"to": "keras"}, {}, {"out": "a.bin"}):
+        with pytest.raises(charlm.ConfigError):
+            charlm.export("again", **options)
 
 
 FRESH = "é and ñ and ü, with what was there before.\n"

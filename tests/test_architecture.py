@@ -92,6 +92,14 @@ def test_only_the_commands_print():
             assert "print" not in names, path
 
 
+def test_nothing_is_called_q():
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            name = node.id if stored else node.arg if isinstance(node, ast.arg) else ""
+            assert name != "q", f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
 def test_test_modules_import_no_test_module():
     for path in (ROOT / "tests").glob("*.py"):
         assert not re.search(r"^\s*(?:from|import) test_", path.read_text(), re.M), path

@@ -547,6 +547,10 @@ def test_other_texts_from_the_shell(charlm, tmp_path):
     code, _, err = charlm("train", folder, "--glob", "*.py", "--encoding", "latin-1", *SMALL)
     assert code == 0, err
     assert "a.py and 1 more" in err
+    for command in (["eval"], ["cells", "--unit", "0.0", "-n", "9"], ["gradients", "--run", "src"]):
+        code, out, err = charlm(*command, "src")
+        assert (code, bool(out)) == (0, True), err
+    assert "src: 2,280 characters" in charlm("eval", "src")[1]
     code, _, err = charlm("train", folder, "--glob", "*", "--level", "byte", *SMALL)
     assert code == 0, err
     assert "256 distinct" in err

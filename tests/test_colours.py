@@ -15,7 +15,8 @@ from rich.color import ColorSystem
 
 import charlm as library
 from charlm.commands.drawing import by_state, by_surprise, colour_system
-from charlm.insight import units
+from charlm.insight import oddities, units
+from charlm.pages import texts
 from charlm.terminal import printable
 
 SMALL = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}
@@ -209,9 +210,8 @@ def test_heat_as_a_page(program, trained, tmp_path, no_colours):
 
 
 def test_a_long_page_is_cut(program, trained, tmp_path, monkeypatch):
-    from charlm.pages import texts
-
-    monkeypatch.setattr(texts, "MOST", 500)
+    for module in (oddities, texts):
+        monkeypatch.setattr(module, "KEPT", 500)
     page = tmp_path / "heat.html"
     assert program("eval", trained / "verse.txt", "--heat", "--out", page)[0] == 0
     assert "These are the first 500 of 4,440 symbols." in page.read_text()
