@@ -32,14 +32,7 @@ Recurrent: TypeAlias = RecurrentLayer[Any, Any]
 
 
 class ModelCache:
-    """What the whole network keeps of a chunk of T time steps of B streams.
-
-    Attributes:
-        layers: one cache per recurrent layer.
-        output: the output layer's.
-        masks: L+1 dropout masks: of the input, between layers and before the output; None is 1.
-        zero_dstates: the gradient of the state that leaves, where it is truncated.
-    """
+    """What the whole network keeps of a chunk of T time steps of B streams."""
 
     def __init__(self, model: "Model", T: int, B: int, rates: Sequence[float]) -> None:
         self.T, self.B = T, B
@@ -48,10 +41,12 @@ class ModelCache:
         self.inputs = [cache.x for cache in self.layers] + [self.output.y]
         self.rates = tuple(rates) or (0.0,) * len(self.inputs)
         assert not self.rates[0] or model.input.needs_dx, "one-hot input has no features to drop"
+        # L+1 dropout masks: of the input, between layers and before the output; None is 1.
         self.masks = [
             np.empty(x.shape[1:], x.dtype) if rate else None
             for rate, x in zip(self.rates, self.inputs, strict=True)
         ]
+        # The gradient of the state that leaves, where it is truncated.
         self.zero_dstates = model.zero_state(B)
 
     def draw_masks(self, rng: np.random.Generator) -> None:
@@ -120,11 +115,8 @@ class Model:
     def cache(self, T: int, B: int, rates: Sequence[float] = ()) -> ModelCache:
         """Allocate a cache for chunks of T time steps of B streams.
 
-        Args:
-            T: time steps.
-            B: streams.
-            rates: L+1 dropout rates: of the input, between layers and before the output; all 0
-                where empty.
+        `rates` are L+1 dropout rates: of the input, between layers and before the output; all are 0
+        where it is empty.
         """
         return ModelCache(self, T, B, rates)
 
@@ -181,29 +173,18 @@ class Model:
 
 
 def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes of a model's parameters; allocates nothing.
-
-    Args:
-        config: as for `Model`.
-        V: size of the vocabulary.
-    """
+    """Return the names and shapes of a model's parameters; allocates nothing."""
     first, layers, output = _network(config, V)
     blocks = chain(first.blocks(), *(layer.blocks() for layer in layers), output.blocks())
     return {name: shape for block in blocks for name, shape in block.shapes().items()}
 
 
 class Memory(NamedTuple):
-    """The memory that training takes, the interpreter and its libraries not counted.
+    """The memory that training takes, the interpreter and its libraries not counted."""
 
-    Attributes:
-        parameters: how many numbers are learned.
-        weights: bytes of what grows with them alone.
-        caches: bytes of what grows with the streams and time steps as well.
-    """
-
-    parameters: int
-    weights: int
-    caches: int
+    parameters: int  # how many numbers are learned
+    weights: int  # bytes of what grows with them alone
+    caches: int  # bytes of what grows with the streams and time steps as well
 
     @property
     def total(self) -> int:
@@ -224,7 +205,7 @@ def memory(
     """Add up the arrays of a float32 training; allocates nothing.
 
     Args:
-        config: as for `Model`.
+        config: as for `Model`, and so is V.
         V: size of the vocabulary.
         T: time steps of a chunk.
         B: streams.

@@ -28,21 +28,16 @@ def steps_per_block(T: int, B: int, V: int) -> int:
 
 
 class OutputCache:
-    """The output layer's input, 8 (H + 1) B bytes per time step in float32, and a block's logits.
-
-    Attributes:
-        y: (T, H, B) input from the top layer.
-        y1: (H+1, T B) the same and ones, the time steps side by side.
-        dy: (T, H, B) gradient of y.
-        z: (V, B) logits of a single time step.
-    """
+    """The output layer's input, 8 (H + 1) B bytes per time step in float32, and some logits."""
 
     def __init__(self, layer: "Output", T: int, B: int) -> None:
         shapes, dtype = layer.cache_shapes(T, B, training=layer.training), layer.linear.W.dtype
         arrays = {name: aligned_zeros(shape, dtype) for name, shape in shapes.items()}
         self.nbytes = sum(array.nbytes for array in arrays.values())
-        self.y1, self.logits, H = arrays["y1"], arrays["logits"], layer.H
+        H, self.logits = layer.H, arrays["logits"]
+        self.y1 = arrays["y1"]  # (H+1, T B) y and ones, the time steps side by side
         self.y1[-1] = 1
+        # (T, H, B) the input from the top layer
         self.y = self.y1[:H].reshape(H, T, B).transpose(1, 0, 2)
         self.columns = [self.y1[:, t * B : (t + 1) * B] for t in range(T)]
         self.z = self.logits[: layer.V * B].reshape(layer.V, B)

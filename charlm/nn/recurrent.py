@@ -34,33 +34,19 @@ StepCacheT = TypeVar("StepCacheT")
 
 
 class Cache(ABC, Generic[StepCacheT]):
-    """What one layer keeps of a chunk, and the scratch arrays of its time steps.
+    """What one layer keeps of a chunk, and the scratch arrays of its time steps."""
 
-    Attributes:
-        x: (T, D, B) the layer's input.
-        h: (T+1, H, B) hidden states.
-        state_in: the state that enters time step 0, as views.
-        state_out: the state that leaves time step T-1, as views.
-        steps: one step cache per time step.
-        dx: (T, D, B) gradient of the input; (T, 0, B) where the layer does not need it.
-        dh: (H, B) gradient of the h that leaves the time step at hand.
-        dh_in: (H, B) gradient of the h that enters it, for each time step.
-        dstate: gradients of the other states, carried from time step to time step.
-        buffers: one a linear layer, for its weight gradient.
-        nbytes: bytes of its arrays, the buffers not counted.
-    """
-
-    x: Array
-    h: Array
-    state_in: State
-    state_out: State
-    steps: list[StepCacheT]
-    dx: Array
-    dh: Array
-    dh_in: list[Array]
-    dstate: State = ()
-    buffers: Sequence[GradBuffer] = ()
-    nbytes: int
+    x: Array  # (T, D, B) the layer's input
+    h: Array  # (T+1, H, B) hidden states
+    state_in: State  # views of the state that enters time step 0
+    state_out: State  # views of the state that leaves time step T-1
+    steps: list[StepCacheT]  # one per time step
+    dx: Array  # (T, D, B) gradient of the input; (T, 0, B) where the layer does not need it
+    dh: Array  # (H, B) gradient of the h that leaves the time step at hand
+    dh_in: list[Array]  # (H, B) gradient of the h that enters it, for each time step
+    dstate: State = ()  # gradients of the other states, carried from time step to time step
+    buffers: Sequence[GradBuffer] = ()  # one per linear layer, for its weight gradient
+    nbytes: int  # of its arrays, the buffers not counted
 
     @abstractmethod
     def memory(self, t: int) -> Array:
@@ -83,17 +69,11 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
         H: hidden units.
         needs_dx: whether the gradient of the input is computed.
         source: the input layer, where this is the first layer of a network.
-
-    Attributes:
-        X: rows of x: D, or V where an embedding is folded into the weights.
-        STATES: names of what is carried from time step to time step.
-        GATES: names of the blocks of H rows of the recurrent weights.
-        SIGMOIDS: names of the gates between 0 and 1.
     """
 
-    STATES: ClassVar[tuple[str, ...]]
-    GATES: ClassVar[tuple[str, ...]]
-    SIGMOIDS: ClassVar[tuple[str, ...]]
+    STATES: ClassVar[tuple[str, ...]]  # what is carried from time step to time step
+    GATES: ClassVar[tuple[str, ...]]  # the blocks of H rows of the recurrent weights
+    SIGMOIDS: ClassVar[tuple[str, ...]]  # the gates between 0 and 1
     dtype: "np.dtype[Any]"
     linears: tuple[Linear, ...]
     training: bool
@@ -106,7 +86,7 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
 
     @property
     def X(self) -> int:  # noqa: N802 (a size)
-        """Return the rows of x."""
+        """Return the rows of x: D, or V where an embedding is folded into the weights."""
         return self.linears[0].x_rows - self.linears[0].K + self.D
 
     @abstractmethod
