@@ -8,13 +8,13 @@ lock, temporary files        whether a process holds it, or left them
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from charlm.errors import CharlmError, CheckpointError, RunError, TextError
 from charlm.nn.model import shapes
-from charlm.runs.description import Description, parse_description
+from charlm.runs.description import Description, Progress, parse_description
 from charlm.runs.folder import Run, find_folder
 from charlm.runs.training_text import is_intact
 from charlm.settings.files import parse_yaml
@@ -27,6 +27,8 @@ from charlm.storage.lock import holder
 from charlm.terminal import argument
 from charlm.text.source import Source
 
+State: TypeAlias = Literal["ok", "note", "wrong"]
+
 
 class Finding(NamedTuple):
     """The state of a file.
@@ -38,7 +40,7 @@ class Finding(NamedTuple):
     """
 
     file: str
-    state: Literal["ok", "note", "wrong"]
+    state: State
     text: str
 
 
@@ -74,16 +76,26 @@ def _findings(run: Run) -> Iterator[Finding]:
     last, best = found.get(run.last), found.get(run.best)
     if last and best and last.text != best.text:
         yield Finding(run.best.name, "wrong", "was trained on another text than last.npz")
-    has_text = True
-    if last:
-        texts = list(_text(run, last))
-        has_text = any(finding.state != "wrong" for finding in texts)
-        yield from texts
+    texts = list(_text(run, last)) if last else []
+    yield from texts
     if (known := last or best) and run.config.exists():
         yield _config(run, known)
-    yield from _history(run, last)
+    yield from _history(run, last.progress if last else None)
     yield from _left(run)
-    yield _verdict(run, last, best, has_text)
+    if last and last.progress and any(finding.state != "wrong" for finding in texts):
+        goal = last.config.train.steps or 0
+        if last.progress.step >= goal:
+            yield Finding("", "ok", f"finished; more steps: {run.resuming} --steps {goal * 2}")
+        else:
+            yield Finding("", "ok", f"can be resumed: {run.resuming}")
+    elif last:
+        yield Finding("", "wrong", f"needs its text to resume: {run.resuming} and the text's path")
+    elif best:
+        command = f"charlm train TEXT --init-from {argument(run.best)}"
+        state: State = "wrong" if run.last.exists() else "ok"
+        yield Finding("", state, f"cannot be resumed; its weights can begin a new run: {command}")
+    else:
+        yield Finding("", "wrong", "holds no usable checkpoint; train again")
 
 
 def _load(path: Path) -> Description:
@@ -108,42 +120,38 @@ def _text(run: Run, last: Description) -> Iterator[Finding]:
     text, data = last.text, last.config.data
     assert text is not None
     paths = [Path(path) for path in text.paths or (text.path,)]
-    state: Literal["ok", "note", "wrong"] = "ok"
     try:
         source = Source.find(paths, data.glob, data.encoding, data.level)
         same = source.sha256() == text.sha256
-        state, line = "ok", "the text is as it was"
-        if not same:
-            state, line = "wrong", "the text has changed; a resume needs it as it was, or none"
+        found = ("ok", "is as it was") if same else ("wrong", "has changed; a resume needs the old")
     except TextError:
-        same = False
-        state, line = "note", f"the text is not at {paths[0]} any more"
+        same, found = False, ("note", f"is not at {paths[0]} any more")
     if is_intact(run.ids, text):
         yield Finding(run.ids.name, "ok", f"{text.characters:,} ids, as their digest says")
     elif same:
         yield Finding(run.ids.name, "note", "missing or damaged; a resume makes it again")
     else:
         yield Finding(run.ids.name, "wrong", "missing or damaged, and so is the text")
-        state = "wrong"
-    yield Finding(paths[0].name, state, line)
+        found = ("wrong", found[1])
+    yield Finding(paths[0].name, cast(State, found[0]), f"the text {found[1]}")
 
 
 def _config(run: Run, known: Description) -> Finding:
-    name, advice = run.config.name, "a resume uses the checkpoint's settings"
     try:
         with open_file(run.config) as file:
             config = resolve([parse_yaml(str(run.config), file.read())]).config
+        if config == known.config:
+            return Finding(run.config.name, "ok", "the checkpoint's settings")
+        problem = "has other settings than the checkpoint"
     except OSError as error:
-        return Finding(name, "note", f"cannot be read ({error.strerror or error}); {advice}")
+        problem = f"cannot be read ({error.strerror or error})"
     except CharlmError as error:
-        return Finding(name, "note", f"{_told(error)}; {advice}")
-    if config != known.config:
-        return Finding(name, "note", f"has other settings than the checkpoint; {advice}")
-    return Finding(name, "ok", "the checkpoint's settings")
+        problem = _told(error)
+    return Finding(run.config.name, "note", f"{problem}; a resume uses the checkpoint's settings")
 
 
-def _history(run: Run, last: Description | None) -> Iterator[Finding]:
-    name, progress = run.history.name, last.progress if last else None
+def _history(run: Run, progress: Progress | None) -> Iterator[Finding]:
+    name = run.history.name
     if not run.history.exists():
         if progress and progress.step:
             yield Finding(name, "note", "missing; its losses are lost, the weights are not")
@@ -173,32 +181,13 @@ def _left(run: Run) -> Iterator[Finding]:
     if run.lock.exists():
         try:
             who = holder(run.lock)
-        except OSError as error:
-            yield Finding(run.lock.name, "wrong", f"cannot be read ({error.strerror or error})")
-        else:
             line = f"{who} trains this run now" if who else "left by a process that has ended"
             yield Finding(run.lock.name, "note", line)
+        except OSError as error:
+            yield Finding(run.lock.name, "wrong", f"cannot be read ({error.strerror or error})")
     for path in filter(Path.exists, map(temporary_of, run.replaced)):
         line = "being written, or left by a crash; the next start removes it"
         yield Finding(path.name, "note", line)
-
-
-def _verdict(
-    run: Run, last: Description | None, best: Description | None, has_text: bool
-) -> Finding:
-    if last and has_text:
-        assert last.progress is not None
-        goal = last.config.train.steps or 0
-        if last.progress.step >= goal:
-            return Finding("", "ok", f"finished; more steps: {run.resuming} --steps {goal * 2}")
-        return Finding("", "ok", f"can be resumed: {run.resuming}")
-    if last:
-        return Finding("", "wrong", f"needs its text to resume: {run.resuming} and the text's path")
-    if best:
-        command = f"charlm train TEXT --init-from {argument(run.best)}"
-        state: Literal["ok", "wrong"] = "wrong" if run.last.exists() else "ok"
-        return Finding("", state, f"cannot be resumed; its weights can begin a new run: {command}")
-    return Finding("", "wrong", "holds no usable checkpoint; train again")
 
 
 def _told(error: CharlmError) -> str:
