@@ -238,7 +238,7 @@ def test_streams_end_each_for_itself(small):
 def test_nothing_is_drawn_when_all_have_ended(small):
     sampler = sampler_of(small, streams=2, stop=list("\nabc"))
     assert [len(text) for text in sampler.write(300)] == [1, 1]
-    assert (sampler.draws, sampler.finished) == (1, True)
+    assert (sampler.counts, sampler.finished) == ([1, 1], True)
     assert sampler.write(300) == ["", ""]
     assert sampler.step() == ["", ""]
 

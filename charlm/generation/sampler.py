@@ -39,7 +39,6 @@ class Sampler:
         scored: sum up the log-probabilities; costs a softmax a draw.
 
     Attributes:
-        draws: the number of symbols drawn for each stream, those after its end included.
         counts: the number of symbols of each text; bytes at byte level.
         ended: whether each stream has written a stop text.
         log_probs: (B,) ln p of each text under the model itself: at temperature 1 and without
@@ -82,7 +81,6 @@ class Sampler:
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
         self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
         self.stop = tuple(filter(None, stop))
-        self.draws = 0
         self.counts = [0] * streams
         self.ended = [False] * streams
         self.log_probs = np.zeros(streams)
@@ -154,7 +152,6 @@ class Sampler:
         else:
             np.sum(cumulated <= self._rng.random(self.B) * cumulated[-1], axis=0, out=self._last)
             drawn = self._last.tolist()
-        self.draws += 1
         if logits is not None:
             nats = cross_entropy(logits, self._last)
             self.log_probs -= np.where(self.ended, 0, nats)

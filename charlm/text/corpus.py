@@ -175,8 +175,8 @@ def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
     Raises:
         TextError: it cannot be read.
     """
-    # The size is read here, once. A file that is cut later, while it is in use, ends the process
-    # with SIGBUS: nothing but charlm writes to a run's folder, and charlm replaces whole files.
+    # The size is read here, once. A file that is cut later, while it is mapped, ends the process
+    # with SIGBUS; only charlm writes to a run's folder, and it maps the ids after writing them.
     try:
         size = path.stat().st_size // dtype.itemsize
         return np.memmap(path, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
