@@ -1,7 +1,7 @@
-"""Every random number of charlm comes from here, and none of the generators is ever stored.
+"""The source of every random number; no generator is stored.
 
-A generator is derived from the run's seed, the purpose it serves and a counter, so the masks of
-update 700 are the same whether the run came there in one go or was resumed at 650.
+A generator is derived from the run's seed, its purpose and a counter, so the masks of step 700 are
+the same whether or not the run was resumed at step 650.
 """
 
 from typing import Final
@@ -10,8 +10,8 @@ import numpy as np
 
 INITIAL_WEIGHTS: Final = 0
 STREAM_OFFSETS: Final = 1  # n is the epoch
-DROPOUT_MASKS: Final = 2  # n is the update
-SAMPLES: Final = 3  # n is the update, or 0 outside training
+DROPOUT_MASKS: Final = 2  # n is the step
+SAMPLES: Final = 3  # n is the step, or 0 outside training
 
 
 def generator(seed: int, purpose: int, n: int = 0) -> np.random.Generator:
