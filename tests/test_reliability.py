@@ -137,9 +137,6 @@ class Calls:
         def opened(file, mode="r", buffering=-1, *more, **options):
             if "b" not in mode or not str(file).startswith(self.folder):
                 return plain_open(file, mode, buffering, *more, **options)
-            if buffering == 0:
-                # The ids, read at every update: no part of a save.
-                return plain_open(file, mode, buffering)
             raw = File(os.fspath(file), mode.replace("b", ""))
             kind = io.BufferedRandom if "+" in mode else (
                 io.BufferedReader if "r" in mode else io.BufferedWriter)  # fmt: skip
@@ -259,7 +256,9 @@ def test_a_full_disk(text_file, tmp_path, disk):
     changes = EVERY_SAVE | {"model__hidden": 12, "train__steps": 20}
     train(text_file, tmp_path, "whole", **changes)
     trainer = start_run(overrides(text_file, **changes), disk, "full").trainer
-    with pytest.raises(RunError, match=r"cannot be saved \(No space left on device\); .* go on fr"):
+    with pytest.raises(
+        RunError, match=r"cannot be saved \(No space left on device\); .* resume fr"
+    ):
         list(events(trainer))
     run = Run(disk / "full")
     assert load(run.last).meta["progress"]["step"] < 20
@@ -314,6 +313,7 @@ def without_privilege() -> list[str]:
     return command
 
 
+@pytest.mark.slow
 def test_permission_denied(text_file, tmp_path):
     command = [*without_privilege(), sys.executable, "-m", "charlm", "train"]
 
@@ -336,10 +336,10 @@ def test_permission_denied(text_file, tmp_path):
         assert process.wait(60) == 1
         process.stderr.close()
         (line,) = [line for line in rest.splitlines() if not line.startswith("step")]
-        assert "cannot be saved (Permission denied); the checkpoint before is whole, go on" in line
+        assert "cannot be saved (Permission denied); the checkpoint before is whole, resume" in line
         step = load(folder / "last.npz").meta["progress"]["step"]
         _, err = run("--resume").communicate()
-        assert "cannot be saved (Permission denied); the checkpoint before is whole, go on" in err
+        assert "cannot be saved (Permission denied); the checkpoint before is whole, resume" in err
         (tmp_path / "checkpoints").chmod(0o555)
         _, err = run(str(text_file), *options).communicate()
         assert err == "charlm: checkpoints/verse-2: cannot be made (Permission denied)\n"
@@ -549,32 +549,28 @@ class Kill:
 
 
 @pytest.mark.parametrize(
-    "points", [(3, 40, 5), pytest.param((1, 400, 1), marks=pytest.mark.slow)], ids=["some", "all"]
+    "points", [(3, 40, 12), pytest.param((1, 400, 3), marks=pytest.mark.slow)], ids=["some", "all"]
 )
 def test_a_kill_leaves_no_mixture(text_file, tmp_path, monkeypatch, points):
     """Whatever is linked, replaced, removed or recorded at that moment: equal to the bit."""
     changes = CHANGES | EXPLODES | {"train__validate_every": 6, "train__save_every_s": 1e-9}
-    whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
-    backs = of_kind(events(whole), RolledBack)
-    assert len(backs) >= 2
-    killed = 0
+    whole, seen = train(text_file, tmp_path, "whole", **changes)
+    assert len(of_kind(seen, RolledBack)) >= 2
     for at in range(*points):
         trainer = start_run(overrides(text_file, **changes), tmp_path, "killed").trainer
         with monkeypatch.context() as patch:
-            Kill(patch, at)
-            try:
+            kill = Kill(patch, at)
+            with suppress(Killed):
                 list(events(trainer))
-            except Killed:
-                killed += 1
+        if kill.made < at:
+            break
         run = trainer.run
         if run.last.exists():
             list(events(resume_run(run).trainer))
             faults.equal(whole.run.folder, run.folder)
             assert not run.good.exists()
             shutil.rmtree(run.folder)
-        elif not killed:
-            break
-    assert killed >= 5
+    assert at > 30
 
 
 def stopped_at(step, text_file, tmp_path, **changes):

@@ -256,7 +256,7 @@ def test_failed_save_is_one_line(text_file, tmp_path, monkeypatch):
 
     t = start_run(overrides(text_file), tmp_path, "b").trainer
     message = (
-        r"cannot be saved \(.*\); the checkpoint before is whole, go on from it with: charlm train "
+        r"cannot be saved \(.*\); the checkpoint before is whole, resume from it with: charlm train "
         f"--resume --checkpoints {tmp_path}$"
     )
     running = events(t)

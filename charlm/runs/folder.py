@@ -48,7 +48,7 @@ class Run:
         self.best = folder / "best.npz"
         self.history = folder / "history.jsonl"
         self.lock = folder / "lock"
-        # Written by way of a temporary file.
+        # These are written to a temporary file first.
         self.replaced = (self.last, self.good, self.best, self.config)
         self._held: Lock | None = None
 
@@ -109,10 +109,10 @@ class Run:
         """Return the error to raise where a file of the run cannot be saved."""
         if not self.folder.exists():
             return RunError(self.folder, "is gone, somebody removed it", "start again")
-        go_on = "no checkpoint was saved yet, make room and start again"
+        advice = "no checkpoint was saved yet, make room and start again"
         if self.last.exists():
-            go_on = f"the checkpoint before is whole, go on from it with: {self.resuming}"
-        return RunError(path, f"cannot be saved ({error.strerror or error})", go_on)
+            advice = f"the checkpoint before is whole, resume from it with: {self.resuming}"
+        return RunError(path, f"cannot be saved ({error.strerror or error})", advice)
 
     @property
     def checkpoints(self) -> list[Path]:

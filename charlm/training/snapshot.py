@@ -5,8 +5,8 @@
     best.npz    the weights of the best validation, averaged where on
 
 A state is good at a validation where the loss is not above the threshold of recovery.py. Before
-another one replaces a good last.npz, that file gets a second name, good.npz. Which of the two a
-rollback returns to is told by last.npz itself, so it changes at the instant of its replacement:
+another one replaces a good last.npz, that file gets a second name, good.npz. last.npz itself says
+which of the two a rollback returns to, so that changes at the instant of its replacement:
 
     killed before or after linking good.npz      last.npz is good      return to last.npz
     killed after last.npz was replaced           last.npz is not       return to good.npz
