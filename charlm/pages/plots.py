@@ -25,10 +25,9 @@ STYLE: Any = {
     "grid.linewidth": 0.6,
     "legend.frameon": False,
 }
-_INK, _MUTED, _LINE, _ONE, _OTHER = (f"#00000{k}" for k in range(1, 6))
-_COLOURS = dict(
-    zip((_INK, _MUTED, _LINE, _ONE, _OTHER), ("ink", "muted", "line", "one", "other"), strict=True)
-)
+_NAMES = ("ink", "muted", "line", "one", "other")
+_COLOURS = {f"#00000{k}": name for k, name in enumerate(_NAMES, 1)}
+_INK, _MUTED, _LINE, _ONE, _OTHER = _COLOURS
 _PAGE_STYLE = STYLE | {
     "svg.fonttype": "none",
     "font.size": 10,
