@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.optim.averaging import Average
+from charlm.optim.averaging import EMA
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import BLOCK, SGD, Adagrad, Adam, RMSprop
 from charlm.optim.schedules import Plateau, learning_rate
@@ -92,7 +92,7 @@ def test_plateau_falls_when_nothing_gets_better():
 
 def test_average_of_a_few_updates():
     mean = np.zeros(3)
-    average = Average(mean, 0.5)
+    average = EMA(mean, 0.5)
     expected = 0.0
     for n, value in enumerate([1.0, 4.0, 9.0, 2.0]):
         average.update(n, np.full(3, value))

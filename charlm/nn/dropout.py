@@ -14,13 +14,7 @@ from charlm.types import Array
 
 
 def draw_mask(rate: float, mask: Array, rng: np.random.Generator) -> None:
-    """Fill a mask.
-
-    Args:
-        rate: probability of a zero, at least 0 and below 1.
-        mask: (H, B) output.
-        rng: the step's generator.
-    """
+    """Fill an (H, B) mask; `rate` is the probability of a zero, at least 0 and below 1."""
     keep = 1.0 - rate
     rng.random(out=mask, dtype=mask.dtype)
     np.less(mask, keep, out=mask)
@@ -28,12 +22,9 @@ def draw_mask(rate: float, mask: Array, rng: np.random.Generator) -> None:
 
 
 def apply_mask(mask: Array | None, values: Array, out: Array) -> None:
-    """Write the masked values.
+    """Write (T, H, B) hidden states, or gradients, times the mask into `out`, perhaps in place.
 
-    Args:
-        mask: (H, B), the same at every time step; None keeps everything.
-        values: (T, H, B) hidden states, or the gradient with respect to the masked ones.
-        out: (T, H, B) output; may be `values`.
+    The mask is (H, B), the same at every time step; None keeps everything.
     """
     if mask is not None and out is values and values.strides[0] < values.strides[1]:
         # The output layer's rows hold all time steps: one pass over them.

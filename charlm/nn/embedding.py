@@ -140,15 +140,7 @@ class FoldedEmbedding(Embedding):
 
 
 class FoldedLinear(Linear):
-    """The block [Wx, rest] multiplied as [Wx E, rest] by one-hot x.
-
-    Args:
-        embedding: holds E (D, V) and its gradient.
-        M: rows of the block.
-        K: columns of the block, the D of Wx first.
-        grad_columns: as for `Linear`; none of the first D.
-        sigmoid_rows: as for `Linear`.
-    """
+    """The block [Wx, rest] multiplied as [Wx E, rest] by one-hot x; no gradient goes to x."""
 
     def __init__(
         self, embedding: Embedding, M: int, K: int, grad_columns: slice, sigmoid_rows: int

@@ -13,14 +13,7 @@ from charlm.types import Array, Ids
 
 
 def softmax(z: Array) -> Array:
-    """Turn logits into probabilities, in place.
-
-    Args:
-        z: (V, B) logits, one column a stream; becomes the probabilities.
-
-    Returns:
-        (B,) the logarithm of the sum that each column was divided by.
-    """
+    """Turn (V, B) logits into probabilities, in place; return ln sum_u exp(z_u), (B,)."""
     top = z.max(axis=0)
     z -= top
     np.exp(z, out=z)
@@ -32,26 +25,15 @@ def softmax(z: Array) -> Array:
 
 
 def cross_entropy(z: Array, targets: Ids) -> Array:
-    """Score the targets, and turn the logits into probabilities in place.
-
-    Args:
-        z: (V, B) logits; becomes the probabilities.
-        targets: (B,) ids of the characters that came.
-
-    Returns:
-        (B,) nats per character, -ln p of each target.
-    """
+    """Return the nats of (B,) targets; turn the (V, B) logits into probabilities in place."""
     at_targets = z[targets, np.arange(targets.size)]
     return softmax(z) - at_targets
 
 
 def cross_entropy_backward(p: Array, targets: Ids, weight: float) -> None:
-    """Turn probabilities into the gradient with respect to the logits, in place.
+    """Turn (V, B) probabilities into the gradient of the logits, in place.
 
-    Args:
-        p: (V, B) probabilities; becomes dz.
-        targets: (B,) ids of the characters that came.
-        weight: what one character counts in the loss, 1 / (T B) for the mean over a chunk.
+    `weight` is what a character counts in the loss: 1 / (T B) for the mean over a chunk.
     """
     p[targets, np.arange(targets.size)] -= 1
     p *= weight

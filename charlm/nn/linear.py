@@ -20,21 +20,11 @@ GRADIENT_COLUMNS = 1024
 
 
 class GradBuffer:
-    """Columns of several time steps whose weight gradient is not added yet.
-
-    Args:
-        M: rows of W.
-        K: columns of W.
-        B: streams.
-        dtype: of the weights.
-
-    Attributes:
-        filled: columns in use; 0 between chunks.
-    """
+    """Columns da (M, N) and x (K, N) of several time steps whose gradient is not added yet."""
 
     def __init__(self, M: int, K: int, B: int, dtype: "np.dtype[np.floating]") -> None:
         self.da, self.x = (aligned_zeros(shape, dtype) for shape in self.shapes(M, K, B))
-        self.filled = 0
+        self.filled = 0  # columns in use; none between chunks
 
     @staticmethod
     def shapes(M: int, K: int, B: int) -> list[tuple[int, int]]:
@@ -94,12 +84,7 @@ class Linear:
             np.copyto(self.WT, self.weights[:, self.grad_columns].T)
 
     def forward(self, x: Array, a: Array) -> None:
-        """Write W @ x into a.
-
-        Args:
-            x: (K, N) columns; may be some columns of a wider array.
-            a: (M, N) output, contiguous.
-        """
+        """Write W @ x into a: (K, N), perhaps columns of a wider array, to contiguous (M, N)."""
         # dot is faster than matmul for one stream by a tenth, but copies what is not contiguous.
         if x.flags.c_contiguous:
             np.dot(self.W, x, out=a)
@@ -107,32 +92,16 @@ class Linear:
             np.matmul(self.W, x, out=a)
 
     def backward(self, da: Array, dx: Array) -> None:
-        """Write W^T @ da into dx, for the rows of x in `grad_columns`.
-
-        Args:
-            da: (M, N) gradient with respect to W @ x, sigmoid rows not halved.
-            dx: (grad columns, N) output.
-        """
+        """Write W^T @ da into dx: (M, N), sigmoid rows not halved, to (grad columns, N)."""
         np.matmul(self.WT, da, out=dx)
 
     def add_grad(self, da: Array, x: Array) -> None:
-        """Add da @ x^T to dW.
-
-        Args:
-            da: (M, N) gradient with respect to W @ x.
-            x: (K, N) columns; fastest for an N of many hundreds.
-        """
+        """Add da (M, N) @ x^T (N, K) to dW; fastest for an N of many hundreds."""
         np.matmul(da, x.T, out=self.partial)
         self.total += self.partial
 
     def accumulate_grad(self, da: Array, x: Array, buffer: GradBuffer) -> None:
-        """Append a time step's columns to the buffer; add them to dW when it is full.
-
-        Args:
-            da: (M, B) gradient with respect to W @ x.
-            x: (K, B) what W was multiplied by.
-            buffer: of the cache, for the same B.
-        """
+        """Append a time step's da (M, B) and x (K, B) to the cache's buffer, for `add_grad`."""
         end = buffer.filled + x.shape[1]
         buffer.da[:, buffer.filled : end] = da
         buffer.x[:, buffer.filled : end] = x

@@ -152,12 +152,11 @@ class Model:
         Args:
             ids: (T, B) symbols.
             targets: (T, B) the symbols that came next.
-            state: the state that enters.
+            state: as for `forward`, and so is the cache.
             cache: of the same T and B.
 
         Returns:
-            loss: mean cross-entropy in nats per character.
-            state: the state that leaves, as views valid until the next forward with this cache.
+            The mean cross-entropy in nats per character, and the state that leaves.
         """
         assert self.gradient is not None
         state_out = self.forward(ids, state, cache)

@@ -83,15 +83,7 @@ class Output:
         return cache.z
 
     def loss_and_gradient(self, targets: Ids, cache: OutputCache) -> float:
-        """Compute the loss of a chunk, and backpropagate through this layer.
-
-        Args:
-            targets: (T, B) ids.
-            cache: holds y; holds dy afterwards.
-
-        Returns:
-            The mean of the nats per character.
-        """
+        """Return the loss of (T, B) targets in nats per character, and write dy."""
         (T, B), V = targets.shape, self.V
         N, nats, flat_targets = targets.size, 0.0, targets.reshape(-1)
         width = steps_per_block(T, B, V) * B

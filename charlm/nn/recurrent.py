@@ -125,13 +125,7 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
 
     @abstractmethod
     def step_backward(self, s: StepCacheT, cache: CacheT) -> None:
-        """Backpropagate through one time step.
-
-        Args:
-            s: the time step's values.
-            cache: reads `dh`, and adds to `dstate`; the gradients of the x and h that entered go to
-                `dx` and `dh_in`.
-        """
+        """Backpropagate through one time step: from `cache.dh` to `dx`, `dh_in` and `dstate`."""
 
     def forward(self, state: State, cache: CacheT) -> State:
         """Run over `cache.x`, which the layer below has written.

@@ -14,19 +14,12 @@ from charlm.types import Array, Ids, States
 
 
 class Stepper:
-    """A model run one time step at a time.
-
-    Args:
-        model: the network, refreshed.
-        B: streams.
-
-    Attributes:
-        state: the current state, as views that may be written to.
-    """
+    """A refreshed model run one time step at a time, for B streams."""
 
     def __init__(self, model: Model, B: int) -> None:
         self.model = model
         self.caches = [layer.cache(1, B, rolling=True) for layer in model.layers]
+        # The current state, as views that may be written to.
         self.state: States = [cache.state_out for cache in self.caches]
         self._output = model.output.cache(1, B)
         self._x = self.caches[0].x
@@ -47,10 +40,7 @@ class Stepper:
                 part.fill(0)
 
     def step(self, ids: Ids) -> Array:
-        """Read one symbol per stream.
-
-        Args:
-            ids: (B,) symbols.
+        """Read (B,) symbols, one per stream.
 
         Returns:
             (V, B) logits of the next symbol, valid until the next call; may be overwritten.

@@ -1,6 +1,6 @@
-"""The steps of dynamic evaluation: as long as a weight's gradients usually are, and drawn back.
+"""The optimizer of dynamic evaluation: steps in units of the usual gradient, and decay to p_0.
 
-    s = root of the mean squared gradient of each weight, on the text that was learned
+    s = root of the mean squared gradient of each weight, on the training text
     p = p - learning_rate dp / (s + epsilon mean(s))
     p = p + min(1, decay s / mean(s)) (p_0 - p)
 
@@ -15,25 +15,24 @@ from charlm.types import Array
 
 
 class Adaptation(Optimizer):
-    """Follow the gradient on a new text without losing what was learned before.
+    """Dynamic evaluation's update of trained weights.
 
     Args:
-        parameters: the trained weights, which are moved.
+        parameters: the trained weights.
         gradient: their gradient.
-        squares: the mean squared gradient on the text that was learned; is overwritten.
-        decay: how fast an average weight goes back, an update.
+        squares: the mean squared gradient on the training text; is overwritten.
+        decay: of an average weight towards p_0, per step.
         epsilon: at least 0, in units of the mean of s.
     """
 
     STATE = ("scale", "pull", "trained")
-    SCRATCH = 1
 
     def __init__(
         self, parameters: Array, gradient: Array, squares: Array, decay: float, epsilon: float
     ) -> None:
         super().__init__(parameters, gradient)
         s = np.sqrt(squares, out=squares)
-        # Weights that never had a gradient get none of either.
+        # A weight that never had a gradient gets neither.
         mean = max(float(s.mean()), float(np.finfo(s.dtype).tiny))
         np.add(s, epsilon * mean, out=self.state["scale"])
         np.minimum(s * (decay / mean), 1, out=self.state["pull"])

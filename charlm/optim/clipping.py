@@ -1,6 +1,6 @@
-"""Clipping by the global norm: a gradient that is too long keeps its direction and loses length.
+"""Gradient clipping by the global norm.
 
-    dp = dp * min(1, longest / |dp|)
+    dp = dp * min(1, max_norm / |dp|)
 
 Source: Pascanu, Mikolov & Bengio 2013, algorithm 1.
 """
@@ -13,17 +13,11 @@ from charlm.types import Array
 
 
 def global_norm(gradient: Array) -> float:
-    """Return the Euclidean length of a flat gradient; inf or nan where it is not finite."""
+    """Return the Euclidean norm of a flat gradient; inf or nan where it is not finite."""
     return math.sqrt(float(np.dot(gradient, gradient)))
 
 
-def clip(gradient: Array, norm: float, longest: float) -> None:
-    """Shorten a gradient in place.
-
-    Args:
-        gradient: flat.
-        norm: its length.
-        longest: the length it may have; 0 for any.
-    """
-    if 0 < longest < norm:
-        gradient *= longest / norm
+def clip(gradient: Array, norm: float, max_norm: float) -> None:
+    """Scale a flat gradient of this norm down to `max_norm` in place; 0 leaves any norm."""
+    if 0 < max_norm < norm:
+        gradient *= max_norm / norm

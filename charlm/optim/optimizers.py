@@ -1,7 +1,6 @@
 """Optimizers over one flat buffer: SGD with momentum, Adagrad, RMSprop and Adam.
 
-They work block by block, so that what one line of the equations leaves is still in the cache when
-the next line reads it.
+They work block by block, so that a block stays in the processor's cache from line to line.
 
 An optimizer's state is a dictionary of flat arrays and one counter, saved and loaded as it is.
 """
@@ -20,35 +19,23 @@ BLOCK = 16384
 
 
 class Optimizer(ABC):
-    """Move a flat buffer of parameters against its gradient.
+    """Base class: moves flat parameters along their gradient, which is as long."""
 
-    Args:
-        parameters: the buffer.
-        gradient: its twin.
-
-    Attributes:
-        state: the arrays that outlive an update, by name.
-        updates: how many updates there have been.
-    """
-
-    STATE: ClassVar[tuple[str, ...]]
-    SCRATCH: ClassVar[int]
+    STATE: ClassVar[tuple[str, ...]]  # arrays as long as the parameters, kept between steps
 
     def __init__(self, parameters: Array, gradient: Array) -> None:
         self.parameters, self.gradient = parameters, gradient
         self.state: dict[str, Array] = {name: np.zeros_like(parameters) for name in self.STATE}
-        self.updates = 0
-        block = min(BLOCK, parameters.size)
-        self._scratch = [np.empty(block, parameters.dtype) for _ in range(self.SCRATCH)]
+        self.steps = 0  # steps made
+        self._scratch = np.empty(min(BLOCK, parameters.size), parameters.dtype)
 
     def step(self, learning_rate: float) -> None:
-        """Make one update."""
-        self.updates += 1
+        """Make one step."""
+        self.steps += 1
         arrays = [self.parameters, self.gradient, *self.state.values()]
         for begin in range(0, self.parameters.size, BLOCK):
             parts = [array[begin : begin + BLOCK] for array in arrays]
-            size = parts[0].size
-            self._update(learning_rate, *parts, *(u[:size] for u in self._scratch))
+            self._update(learning_rate, *parts, self._scratch[: parts[0].size])
 
     @abstractmethod
     def _update(self, learning_rate: float, *arrays: Array) -> None:
@@ -66,7 +53,6 @@ class SGD(Optimizer):
     """
 
     STATE = ("v",)
-    SCRATCH = 1
 
     def __init__(
         self,
@@ -105,7 +91,6 @@ class Adagrad(Optimizer):
     """
 
     STATE = ("v",)
-    SCRATCH = 1
 
     def __init__(
         self, parameters: Array, gradient: Array, epsilon: float = 1e-10, weight_decay: float = 0.0
@@ -165,7 +150,6 @@ class Adam(Optimizer):
     """
 
     STATE = ("m", "v")
-    SCRATCH = 1
 
     def __init__(
         self,
@@ -192,10 +176,10 @@ class Adam(Optimizer):
         u *= 1 - self.beta2
         v += u
         np.sqrt(v, out=u)
-        u /= math.sqrt(1 - self.beta2**self.updates)
+        u /= math.sqrt(1 - self.beta2**self.steps)
         u += self.epsilon
         np.divide(m, u, out=u)
-        u *= learning_rate / (1 - self.beta1**self.updates)
+        u *= learning_rate / (1 - self.beta1**self.steps)
         p -= u
 
 

@@ -108,7 +108,7 @@ def restore(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
     for name, array in _state(trainer).items():
         checkpoint.read_into(name, array)
     trainer.progress, trainer.plateau = description.progress, description.plateau
-    trainer.optimizer.updates = trainer.progress.step
+    trainer.optimizer.steps = trainer.progress.step
 
 
 def _arrays(trainer: Trainer) -> dict[str, Array]:

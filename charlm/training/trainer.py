@@ -15,7 +15,7 @@ from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
-from charlm.optim.averaging import Average
+from charlm.optim.averaging import EMA
 from charlm.optim.clipping import clip, global_norm
 from charlm.optim.optimizers import make_optimizer
 from charlm.optim.schedules import Plateau, learning_rate
@@ -79,7 +79,7 @@ class Trainer:
         if train.average:
             self.ema_model = Model(config.model, vocabulary.size, training=False)
             np.copyto(self.ema_model.parameters.flat, parameters)
-            self.ema = Average(self.ema_model.parameters.flat, train.average)
+            self.ema = EMA(self.ema_model.parameters.flat, train.average)
         self.zero_state = self.model.zero_state(train.batch_size)
         self.state: States = self.zero_state
         self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
