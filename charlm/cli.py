@@ -1,7 +1,7 @@
 """The command line: names the commands, and turns errors into one line and an exit code.
 
-0    well
-1    a CharlmError, or an error of the system's: one line on stderr
+0    success
+1    a CharlmError or an OSError: one line on stderr
 2    wrong usage
 130  Ctrl-C, 143 SIGTERM: training has saved first
 """
@@ -37,17 +37,16 @@ app = typer.Typer(
 )
 # What typer raises where an option or an argument is wrong; it has no name of its own there.
 _UsageError: Any = typer.BadParameter.__mro__[1]
-_LEARN, _LOOK, _ELSEWHERE = "Learn and write", "Look at what was learned", "Bring in and take away"
-app.command(cls=Command, rich_help_panel=_LEARN)(train)
-app.command(cls=Command, rich_help_panel=_LEARN)(sample)
-app.command("eval", cls=Command, rich_help_panel=_LOOK)(evaluate)
-app.command(cls=Command, rich_help_panel=_LOOK)(info)
-app.command(cls=Command, rich_help_panel=_LOOK)(report)
-app.command(cls=Command, rich_help_panel=_LOOK)(cells)
-app.command(cls=Command, rich_help_panel=_LOOK)(gradients)
-app.command(cls=Command, rich_help_panel=_ELSEWHERE)(fetch)
-app.command(cls=Command, rich_help_panel=_ELSEWHERE)(export)
-app.command("import", cls=Command, rich_help_panel=_ELSEWHERE)(import_)
+_PANELS = {
+    "Learn and write": {"train": train, "sample": sample},
+    "Look at what was learned": {
+        "eval": evaluate, "info": info, "report": report, "cells": cells, "gradients": gradients,
+    },
+    "Bring in and take away": {"fetch": fetch, "export": export, "import": import_},
+}  # fmt: skip
+for _panel, _commands in _PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
 
 
 def _version(asked: bool) -> None:
@@ -81,16 +80,15 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except CharlmError as error:
-        say(f"charlm: {error}")
-        sys.exit(1)
+        problem = str(error)
     except MemoryError as error:
-        say(
-            f"charlm: there is not enough memory ({error or 'it is full'}); lower model.hidden, "
+        problem = (
+            f"there is not enough memory ({error or 'it is full'}); lower model.hidden, "
             "model.layers, train.batch_size or train.seq_len"
         )
-        sys.exit(1)
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"charlm: {where}{error.strerror or error}")
-        sys.exit(1)
-    sys.exit(code or 0)
+        problem = f"{error.filename}: " * bool(error.filename) + (error.strerror or str(error))
+    else:
+        sys.exit(code or 0)
+    say(f"charlm: {problem}")
+    sys.exit(1)

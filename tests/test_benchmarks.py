@@ -2,15 +2,14 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import VERSE
+from helpers import ROOT, VERSE, environment
 
-ROOT = Path(__file__).parent.parent
+from charlm.storage.history import Reading
+
 FOLDER = ROOT / "benchmarks"
 
 
@@ -73,6 +72,7 @@ def test_what_is_held_out_is_what_was_validated_on(benchmark, tmp_path):
     assert held.read_bytes() == b"0123456789\n"
 
 
+@pytest.mark.slow
 def test_a_row_of_presets_and_one_of_filters(tmp_path):
     (tmp_path / "verse.txt").write_text(VERSE * 60)
     small = [
@@ -84,15 +84,15 @@ def test_a_row_of_presets_and_one_of_filters(tmp_path):
         tmp_path, "presets", "--text", tmp_path / "verse.txt", "--seeds", 2, "--dynamic", *small
     )
     assert "| `charlm train verse.txt --set model.hidden=12" in out
-    assert [q["seed"] for q in result["runs"]] == [0, 1]
-    for q in result["runs"]:
-        assert q["validations"] >= 1
-        assert 0 < q["carried"] < 4
-        assert 0 < q["dynamic"] < 4
-        assert q["seconds"] > 0
+    assert [one["seed"] for one in result["runs"]] == [0, 1]
+    for one in result["runs"]:
+        assert one["validations"] >= 1
+        # Uniform guesses among 38 characters cost 3.6 nats.
+        assert 0 < one["carried"] < 3.6
+        assert 0 < one["dynamic"] < 3.6
     subprocess.run(
         [sys.executable, "-m", "charlm", "train", "verse.txt", "--quiet", *small],
-        cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, check=True, env=environment(),
     )  # fmt: skip
     out, result = run(tmp_path, "filters", "--texts", 2, "--length", 120)
     rows = [line for line in out.splitlines() if line.startswith("| ")]
@@ -105,9 +105,11 @@ def test_cells_draw_a_plot(benchmark, tmp_path):
     pytest.importorskip("matplotlib")
     cells = benchmark("equal_cells")
     curves = {
-        cell: [{"step": n, "validation": 3 / n, "elapsed_s": n} for n in (1, 2, 3)]
+        cell: [Reading(n, validation=3 / n, elapsed_s=n) for n in (1, 2, 3)]
         for cell in ("lstm", "gru")
     }
     path = tmp_path / "cells.svg"
     cells.draw(curves, {"lstm": {"units": 8}, "gru": {"units": 9}}, path)
-    assert "gru, 2 x 9" in path.read_text() or path.stat().st_size > 5000
+    drawn = path.read_text()
+    assert "lstm, 2 x 8" in drawn
+    assert "gru, 2 x 9" in drawn

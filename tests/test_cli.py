@@ -164,6 +164,7 @@ def test_start_from_stdin(trained, tmp_path):
     assert len(out) == 15
 
 
+@pytest.mark.slow
 def test_sample_into_head_and_ctrl_c(trained, tmp_path):
     process = spawn(tmp_path, "sample", "--length", 10**9)
     assert len(process.stdout.read(20)) == 20
@@ -386,6 +387,7 @@ def test_ctrl_c_and_sigterm_save(text_file, tmp_path):
         assert f"stopped after step {step:,}," in rest
 
 
+@pytest.mark.slow
 def test_a_run_is_trained_by_one_process(charlm, text_file, tmp_path):
     options = ["--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "20000"]
     process = spawn(tmp_path, "train", text_file, *options, "--set", "train.validate_every=20")
@@ -413,6 +415,7 @@ def test_a_run_is_trained_by_one_process(charlm, text_file, tmp_path):
     assert names == ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_stops_no_training(text_file, tmp_path):
     options = [*SMALL[:-1], 200, "--set", "train.validate_every=10"]
     process = spawn(tmp_path, "train", text_file, *options, "--name", "a")
@@ -451,6 +454,7 @@ def test_too_little_memory(charlm, text_file, monkeypatch):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
     """A bar tells how far it is, and neither a run nor a word is left."""
     text = tmp_path / "long.txt"

@@ -139,6 +139,7 @@ def test_sample_without_colours_is_plain(program, no_colours):
     assert "stdout shows no colours; FORCE_COLOR=1 insists" in err
 
 
+@pytest.mark.slow
 def test_sample_on_a_terminal(trained):
     def shown(**environment):
         master, slave = pty.openpty()

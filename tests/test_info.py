@@ -395,6 +395,7 @@ def test_on_a_terminal_the_list_fits(runs, tmp_path):
     assert "…" in shown[2]
 
 
+@pytest.mark.slow
 def test_poor_encodings_and_closed_pipes(charlm, runs, tmp_path):
     os.rename(runs / "verse", runs / "vérse")
 

@@ -102,6 +102,7 @@ def test_what_was_learned_never_reaches_a_terminal_raw(hostile):
         assert {"漢", "é"} <= set(shown)
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_what_was_learned(hostile):
     done = into_a_pipe(hostile, *SAMPLE)
     text = done.stdout.decode()
@@ -120,6 +121,7 @@ def test_bytes_never_reach_a_terminal_raw(tmp_path, charlm):
     assert into_a_pipe(tmp_path, "sample", *options, given=b"\x9b\xff").stdout == b"\x9b\xff"
 
 
+@pytest.mark.slow
 def test_json_is_plain_everywhere(hostile):
     assert RAW.findall(on_a_terminal(hostile, [*SAMPLE, "--json"])) == []
     text = json.loads(into_a_pipe(hostile, *SAMPLE, "--json").stdout)["text"]
@@ -179,6 +181,7 @@ def test_no_name_reaches_a_terminal_raw(hostile):
         assert (code == 0) == (arguments in COMMANDS), (arguments, part)
 
 
+@pytest.mark.slow
 def test_names_are_escaped_in_pipes_too(hostile):
     for arguments in (["eval", TEXT, "--run", NAME], ["info", NAME], ["info"]):
         done = into_a_pipe(hostile, *arguments)
@@ -224,6 +227,7 @@ def test_nothing_that_is_looked_at_reaches_a_terminal_raw(learned, colours):
     assert "copy: " in parts[6]
 
 
+@pytest.mark.slow
 def test_a_page_of_hostile_names_shows_them(learned):
     pytest.importorskip("matplotlib")
     (part,) = each_of(on_a_terminal(learned, ["report", NAME]), 1)
@@ -241,6 +245,7 @@ CONSOLES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("console", list(CONSOLES))
 def test_narrow_consoles_are_no_error(learned, console):
     """Neither on a terminal nor in a pipe: what cannot be encoded is replaced."""

@@ -252,6 +252,7 @@ def test_bytes_come_as_whole_characters(charlm, tmp_path):
     assert report["log_probability"] == pytest.approx(-200 * np.log(12), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_start_from_stdin_is_read_as_training_reads(written, tmp_path):
     write_checkpoint(
         tmp_path / "checkpoints" / "verse" / "best.npz", Vocabulary("\n\rabc\ufeff", "\n")
@@ -266,6 +267,7 @@ def test_start_from_stdin_is_read_as_training_reads(written, tmp_path):
     assert "--start: character '\\udcff' (U+DCFF) at position 2 is not in" in err
 
 
+@pytest.mark.slow
 def test_a_model_of_bytes_reads_bytes_as_they_are(charlm, tmp_path):
     path = write_checkpoint(tmp_path / "bytes.npz", ByteVocabulary())
     content = b"\xef\xbb\xbfcaf\xe9\r\n"
@@ -276,6 +278,7 @@ def test_a_model_of_bytes_reads_bytes_as_they_are(charlm, tmp_path):
     assert (code, out) == (0, b"caf\xe9"), err
 
 
+@pytest.mark.slow
 def test_closed_streams_are_one_line(written, tmp_path):
     code, out, err = shell(tmp_path, "<&-", "--start", "-")
     assert (code, out) == (1, b"")
@@ -289,6 +292,7 @@ def test_closed_streams_are_one_line(written, tmp_path):
     assert shell(tmp_path, "<&-", "--length", "5")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is full")
 def test_a_full_disk_is_one_line(written, tmp_path):
     for more in ([], ["--count", "2"], ["--json"]):
@@ -298,6 +302,7 @@ def test_a_full_disk_is_one_line(written, tmp_path):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_head_may_leave(written, tmp_path):
     for more in ([], ["--count", "3000"], ["--count", "3000", "--json"]):
         code, out, err = shell(tmp_path, "| head -c 5", "--seed", "1", *more)
@@ -305,6 +310,7 @@ def test_head_may_leave(written, tmp_path):
         assert "Error" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "utf-16"])
 def test_narrow_consoles_get_what_they_can_show(written, tmp_path, encoding):
     narrow = {"PYTHONIOENCODING": encoding}
@@ -373,6 +379,7 @@ def test_wrong_usage(written, arguments):
     assert "usage" in err.lower()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):
     said = "checkpoints/verse/best.npz, seed 1\n"
     shown = on_a_terminal(
