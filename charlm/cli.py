@@ -37,7 +37,7 @@ app = typer.Typer(
 )
 # What typer raises where an option or an argument is wrong; it has no name of its own there.
 _UsageError: Any = typer.BadParameter.__mro__[1]
-_PANELS = {
+_PANELS: dict[str, dict[str, Any]] = {
     "Learn and write": {"train": train, "sample": sample},
     "Look at what was learned": {
         "eval": evaluate, "info": info, "report": report, "cells": cells, "gradients": gradients,
