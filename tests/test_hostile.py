@@ -270,8 +270,16 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
         assert (code, out, err.count("\n")) == (1, "", 1), (arguments, err)
         assert re.search("not a regular file|no ordinary file|no such file", err), (arguments, err)
     assert "not a regular file" in charlm("info")[1]
+    # Ids that are not a file are made again.
+    library.train(tmp_path / "v.txt", name="c", **TINY)
+    ids = (tmp_path / "checkpoints" / "c" / "ids.bin").read_bytes()
+    (tmp_path / "checkpoints" / "c" / "ids.bin").unlink()
+    make(tmp_path / "checkpoints" / "c" / "ids.bin")
+    assert charlm("train", "--resume", "--name", "c", "--steps", 4, "--quiet") == (0, "", "")
+    assert (tmp_path / "checkpoints" / "c" / "ids.bin").read_bytes() == ids
 
 
+TINY = {"hidden": 4, "layers": 1, "batch_size": 2, "seq_len": 4, "steps": 3}
 MEASURE = """
 import sys
 from pathlib import Path

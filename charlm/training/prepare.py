@@ -273,7 +273,12 @@ def _same_text(
                 f"no such file, and {run.ids} is damaged or missing",
                 "name where the text is now: charlm train TEXT --resume",
             )
-        encode_to_file(source, description.vocabulary, run.ids)
+        try:
+            # Whatever it was, also what is not a file.
+            run.ids.unlink(missing_ok=True)
+            encode_to_file(source, description.vocabulary, run.ids)
+        except OSError as error:
+            raise run.failed(run.ids, error) from None
         notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
     elif not there:
         notes.append(f"{path} is gone; the run's own copy is used, {run.ids}")

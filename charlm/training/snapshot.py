@@ -14,6 +14,7 @@ which of the two a rollback returns to, so that changes at the instant of its re
 """
 
 import math
+from contextlib import suppress
 
 import numpy as np
 
@@ -69,7 +70,8 @@ def resume(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
     description, run = parse_description(checkpoint.path, checkpoint.meta), trainer.run
     if run and run.good.exists():
         if description.is_good:
-            run.good.unlink()
+            with suppress(OSError):
+                run.good.unlink()
         else:
             # A damaged one is found out now, not at the rollback.
             with opened(run.good) as good:
