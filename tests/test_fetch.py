@@ -117,6 +117,24 @@ def test_another_file_is_never_written_over(server, tmp_path):
     assert server.asked == []
 
 
+def test_a_file_that_appears_meanwhile_is_kept(server, tmp_path):
+    path = tmp_path / "heron.txt"
+    with pytest.raises(TextError, match="another file was written there meanwhile") as error:
+        fetch("heron", tmp_path, f"{server.url}/good", lambda _: path.write_bytes(b"notes"))
+    assert error.value.where == str(path)
+    assert os.listdir(tmp_path) == ["heron.txt"]
+    assert path.read_bytes() == b"notes"
+
+
+@pytest.mark.parametrize("scheme", ["file://", "ftp://", "data:,", ""])
+def test_only_http_is_fetched(tmp_path, scheme):
+    (tmp_path / "text").write_bytes(CONTENT)
+    with pytest.raises(TextError, match="url: must begin with http:// or https://, got ") as error:
+        fetch("tinyshakespeare", tmp_path / "to", f"{scheme}{tmp_path}/text")
+    assert scheme in error.value.problem
+    assert not (tmp_path / "to").exists()
+
+
 def test_full_disk(server, tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
@@ -134,7 +152,7 @@ def test_offline_and_proxy(server, tmp_path, monkeypatch):
 
     with pytest.raises(TextError, match="Connection refused"):
         fetch("heron", tmp_path)
-    for url in ("heron.txt", "http://", "http://127.0.0.1:x/"):
+    for url in ("http://", "http://127.0.0.1:x/"):
         with pytest.raises(TextError, match="cannot be fetched"):
             fetch("heron", tmp_path, url)
     monkeypatch.setenv("http_proxy", server.url)

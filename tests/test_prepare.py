@@ -10,12 +10,13 @@ from conftest import open_ids, overrides, settings
 
 import charlm
 from charlm import environment
-from charlm.errors import ConfigError, TextError
+from charlm.errors import ConfigError, RunError, TextError
 from charlm.runs.folder import Run
 from charlm.settings.schema import Config, Overrides
 from charlm.storage.checkpoint import load
 from charlm.text import source
 from charlm.text.corpus import TextInfo
+from charlm.text.corpus import open_ids as open_text
 from charlm.training import planning, prepare
 from charlm.training.loop import events
 from charlm.training.planning import Pace, measure, set_steps
@@ -152,6 +153,23 @@ def test_a_start_that_is_interrupted_leaves_no_folder(tmp_path, text_file, monke
         with pytest.raises(KeyboardInterrupt):
             start_run(overrides(text_file), runs, reading=functools.partial(stop, goal))
         assert list(runs.iterdir()) == []
+
+
+def test_ids_are_encoded_again_into_a_new_file(tmp_path, text_file):
+    """A process that has the damaged file mapped keeps it."""
+    trainer = start_run(overrides(text_file, train__steps=1), tmp_path, "a").trainer
+    list(events(trainer))
+    run, whole = trainer.run, np.array(trainer.ids)
+    run.ids.write_bytes(bytes(whole.size))
+    mapped = open_text(run.ids, whole.dtype)
+    prepared = resume_run(run)
+    prepared.trainer.run.release()
+    assert np.array_equal(prepared.trainer.ids, whole)
+    assert not mapped.any()
+    run.ids.unlink()
+    run.ids.mkdir()
+    with pytest.raises(RunError, match="cannot be saved"):
+        resume_run(run)
 
 
 @pytest.fixture

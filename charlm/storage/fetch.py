@@ -9,6 +9,7 @@ from urllib.request import build_opener
 
 from charlm.errors import TextError
 from charlm.storage.atomic import replacing
+from charlm.terminal import brief
 
 _TIMEOUT_S, _ADVICE = 30.0, "try another --url or --to"
 _Progress = Callable[[int], object] | None
@@ -40,7 +41,7 @@ def fetch(
     Args:
         name: one of `KNOWN_TEXTS`.
         to: a folder; made if it does not exist.
-        url: another address of the same text.
+        url: another address of the same text, by http or https.
         progress: called with the size of each piece as it arrives.
 
     Raises:
@@ -50,6 +51,8 @@ def fetch(
         raise TextError(name, "is no known text", f"there is {', '.join(KNOWN_TEXTS)}")
     text, path, content = KNOWN_TEXTS[name], Path(to) / f"{name}.txt", b""
     where = str(path) if (there := path.exists()) else url or text.url
+    if not there and not where.lower().startswith(("http://", "https://")):
+        raise TextError("url", f"must begin with http:// or https://, got {brief(where)}", _ADVICE)
     try:
         with path.open("rb") if there else build_opener().open(where, None, _TIMEOUT_S) as source:
             while piece := source.read(min(1 << 16, text.nbytes + 1 - len(content))):
@@ -63,6 +66,8 @@ def fetch(
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
                 file.write(content)
+                if path.exists():
+                    raise FileExistsError("another file was written there meanwhile")
     except (OSError, ValueError, HTTPException) as error:
         getattr(error, "close", int)()  # an HTTPError holds a socket
         reason = getattr(error, "reason", error)

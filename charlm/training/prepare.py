@@ -274,7 +274,7 @@ def _same_text(
                 "name where the text is now: charlm train TEXT --resume",
             )
         try:
-            # Whatever it was, also what is not a file.
+            # A process that has the old file mapped keeps it; what is no file goes as well.
             run.ids.unlink(missing_ok=True)
             encode_to_file(source, description.vocabulary, run.ids)
         except OSError as error:
