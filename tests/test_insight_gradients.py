@@ -124,9 +124,10 @@ def test_radius_is_the_scale_of_fresh_cells():
 
 def test_radius_is_the_largest_eigenvalue():
     model = untrained(ModelConfig(cell="gru", layers=1, hidden=3), 64)
-    for block, largest in enumerate((0.9, 0.3, 2.0)):
-        # A triangular matrix shows its eigenvalues on the diagonal, whatever stands above it.
-        W = model.parameters.views["gru.0.Wh"][3 * block : 3 * block + 3]
+    for W, largest in zip(
+        np.split(model.parameters.views["gru.0.Wh"], 3), (0.9, 0.3, 2.0), strict=True
+    ):
+        # A triangular matrix has its eigenvalues on the diagonal, whatever stands above it.
         W[...] = np.triu(np.full((3, 3), 5.0), 1) + np.diag([0.1, -largest, 0.2])
     model.refresh()
     radius = measure(model, random_ids(4, 2), lags=2).radius
