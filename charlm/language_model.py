@@ -139,8 +139,6 @@ class LanguageModel:
             f"{self.vocabulary.size} symbols>"
         )
 
-    # Write
-
     def sampler(
         self, *, streams: int = 1, n: int = 0, scored: bool = False, **drawing: Unpack[Drawing]
     ) -> Sampler:
@@ -214,8 +212,6 @@ class LanguageModel:
             for index in range(count)
         )
 
-    # Score
-
     def evaluate(self, text: Text) -> Evaluation:
         """Return a text's scores: mean cross-entropy in nats per character."""
         ids, start_id = self._ids(text), self.vocabulary.start_id
@@ -282,8 +278,6 @@ class LanguageModel:
     def zero_state(self, B: int = 1) -> States:
         """Return the state at the beginning of a text, for B streams."""
         return self._trained.model.zero_state(B)
-
-    # Look inside
 
     @cached_property
     def training_text(self) -> Ids:

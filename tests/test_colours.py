@@ -117,9 +117,9 @@ def test_sample_in_colours(program, trained, colours):
     )
     # A number may round the other way: the sampler's sum is a difference of two.
     assert ANSI.sub("", out).replace(" \n", "\n") == plain.replace(" \n", "\n")
-    numbers = [re.findall(r"\d+", " ".join(ANSI.findall(q))) for q in (out, expected)]
+    numbers = [re.findall(r"\d+", " ".join(ANSI.findall(text))) for text in (out, expected)]
     assert len(numbers[0]) == len(numbers[1]) > 100
-    assert np.abs(np.subtract(*(np.array(q, int) for q in numbers))).max() <= 1
+    assert np.abs(np.subtract(*(np.array(text, int) for text in numbers))).max() <= 1
 
 
 def test_sample_in_colours_of_bytes(charlm, tmp_path, colours):
@@ -218,16 +218,6 @@ def test_a_long_page_is_cut(program, trained, tmp_path, monkeypatch):
     assert "These are the first 500 of 4,440 symbols." in page.read_text()
 
 
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [(["--heat", "--json"], "--json excludes --heat"), (["--out", "x"], "--out belongs to --heat")],
-)
-def test_heat_is_asked_for_rightly(program, trained, more, message):
-    code, _, err = program("eval", trained / "verse.txt", *more)
-    assert code == 2
-    assert message in err
-
-
 # charlm cells
 
 
@@ -248,7 +238,8 @@ def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatc
     assert "stdout shows no colours" in err
     found = library.load(trained / "verse").cells(VERSE * 20)
     assert out.splitlines() == [
-        f"{q.correlation:+.3f}  layer {q.layer}, unit {q.unit:<4}  {q.property}" for q in found
+        f"{one.correlation:+.3f}  layer {one.layer}, unit {one.unit:<4}  {one.property}"
+        for one in found
     ]
     assert len(found) == 10
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -64,7 +64,7 @@ def test_list(charlm, runs):
     assert lines[0].split() == ["run", "model", "steps", "best", "age", "size", "text"]
     for line, name, cell, age in ((lines[1], "verse-2", "gru", 2), (lines[2], "verse", "lstm", 3)):
         loss, step = best_of(runs / name / "last.npz")
-        size = sum(q.stat().st_size for q in (runs / name).iterdir())
+        size = sum(path.stat().st_size for path in (runs / name).iterdir())
         assert re.split(" {2,}", line) == [
             name, f"{cell} 2x12", "30/30", f"{loss} at {step}", f"{age} h",
             f"{size / 1e3:.1f} kB", "verse.txt",
@@ -77,7 +77,7 @@ def test_list_as_json(charlm, runs):
     assert (code, err) == (0, "")
     content = json.loads(out)
     assert content["checkpoints"] == "checkpoints"
-    assert [q["name"] for q in content["runs"]] == ["verse-2", "verse"]
+    assert [run["name"] for run in content["runs"]] == ["verse-2", "verse"]
     run, meta = content["runs"][1], read_meta(runs / "verse" / "last.npz")
     assert (run["folder"], run["step"], run["steps"]) == ("checkpoints/verse", 30, 30)
     assert (run["text"], run["model"]) == (meta["text"], meta["config"]["model"])
@@ -118,7 +118,7 @@ def test_runs_of_the_same_moment_stand_in_order(runs):
         (runs / name).mkdir()
         (runs / name / "best.npz").write_bytes((runs / "verse" / "best.npz").read_bytes())
         os.utime(runs / name / "best.npz", (1e9, 1e9))
-    names = [q.name for q in all_runs(runs)]
+    names = [run.name for run in all_runs(runs)]
     assert names == ["verse-2", "verse", "anton", "verse-9", "verse-10"]
 
 
@@ -196,8 +196,8 @@ def test_one_run_as_json(charlm, runs):
     assert content["parameters"] == 3350
     assert content["checkpoint"] == "checkpoints/verse/last.npz"
     assert "model.hidden" in content["changed"]
-    assert content["files"].keys() == {q.name for q in (runs / "verse").iterdir()}
-    steps = [q["step"] for q in content["history"]["readings"]]
+    assert content["files"].keys() == {path.name for path in (runs / "verse").iterdir()}
+    steps = [reading["step"] for reading in content["history"]["readings"]]
     assert steps == list(range(31))
     assert (content["history"]["resumes"], content["history"]["torn"]) == ([], 0)
 
@@ -433,7 +433,7 @@ ERRORS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(q[0]) for q in ERRORS])
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(one[0]) for one in ERRORS])
 def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
     (tmp_path / "folder").mkdir()
     (tmp_path / "broken").mkdir()
@@ -467,9 +467,9 @@ def test_history(tmp_path):
 
 
 def test_history_of_a_resumed_run(tmp_path):
-    lines = [f'{{"step": {q}, "loss": 1}}' for q in (10, 20, 30, 40)]
+    lines = [f'{{"step": {n}, "loss": 1}}' for n in (10, 20, 30, 40)]
     # The goal moved, and with it the steps that are read; what was gone back behind is no more.
-    lines += ['{"resume": 25}', *(f'{{"step": {q}, "loss": 2}}' for q in (28, 35))]
+    lines += ['{"resume": 25}', *(f'{{"step": {n}, "loss": 2}}' for n in (28, 35))]
     history = read_history(write(tmp_path / "history.jsonl", *lines))
     assert [(r.step, r.loss) for r in history.readings] == [(10, 1), (20, 1), (28, 2), (35, 2)]
     assert history.resumes == [25]
@@ -492,14 +492,14 @@ def test_history_that_is_no_history(tmp_path):
 
 def test_long_and_torn_histories_are_told(charlm, runs):
     lines = [
-        json.dumps({"step": q, "train_loss": 3.0, "validation": 3 - q / 100}) for q in range(15)
+        json.dumps({"step": n, "train_loss": 3.0, "validation": 3 - n / 100}) for n in range(15)
     ]
     lines[3] = lines[3][:9]
     lines += ['{"resume": 13}', '{"step": 14, "validation": "low"}', '{"step": 14, "elapsed_s": 5}']
     write(runs / "verse" / "history.jsonl", *lines)
     losses = charlm("info", "verse")[1].partition("losses in nats per character")[2].splitlines()
     assert losses[0] == ", the last 10 of 13"
-    assert [line.split()[0] for line in losses[2:12]] == [str(q) for q in range(4, 14)]
+    assert [line.split()[0] for line in losses[2:12]] == [str(n) for n in range(4, 14)]
     assert losses[11].split() == ["13", "3.0000", "2.8700", "-", "best"]
     assert losses[12:] == ["  resumed after step 13", "  lines that cannot be read: 2"]
 

@@ -39,7 +39,7 @@ PROGRAM = """
 import json, os, sys
 from charlm import cli
 for k, arguments in enumerate(json.loads(sys.argv[1])):
-    sys.argv = ["charlm", *(os.fsdecode(bytes.fromhex(q)) for q in arguments)]
+    sys.argv = ["charlm", *(os.fsdecode(bytes.fromhex(word)) for word in arguments)]
     print(f"<{k}>", flush=True)
     try:
         cli.main()
@@ -50,7 +50,7 @@ for k, arguments in enumerate(json.loads(sys.argv[1])):
 
 def command(commands: list[list[object]]) -> list[str]:
     # In hexadecimal digits: a narrow locale has its own idea of an argument's characters.
-    lines = [[os.fsencode(str(q)).hex() for q in arguments] for arguments in commands]
+    lines = [[os.fsencode(str(word)).hex() for word in arguments] for arguments in commands]
     return [sys.executable, "-c", PROGRAM, json.dumps(lines)]
 
 
@@ -98,7 +98,7 @@ def test_what_was_learned_never_reaches_a_terminal_raw(hostile):
     commands = [[*SAMPLE, *more] for more in ([], ["--count", "2"], ["--best-of", "3"])]
     for shown in each_of(on_a_terminal(hostile, *commands), 3):
         assert RAW.findall(shown) == []
-        assert [q for q in ESCAPES if q not in shown] == []
+        assert [escape for escape in ESCAPES if escape not in shown] == []
         assert {"漢", "é"} <= set(shown)
 
 

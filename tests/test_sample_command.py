@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, environment, finish, on_a_terminal, spawn, write_checkpoint
+from helpers import environment, finish, on_a_terminal, spawn, write_checkpoint
 
 from charlm import language_model
 from charlm.generation.filters import Filters
@@ -152,7 +152,9 @@ def test_best_of_keeps_the_likeliest(written, model, count):
     kept = []
     for k in range(count):
         candidates = texts[5 * k : 5 * k + 5]
-        kept.append(max(candidates, key=lambda q: log_probability(model, "ab", q) / len(q)))
+        kept.append(
+            max(candidates, key=lambda text: log_probability(model, "ab", text) / len(text))
+        )
     whole = ["ab" + text for text in kept]
     assert out == "".join(text if text.endswith("\n") else text + "\n" for text in whole)
     assert err.count("-" * 40) == count - 1
@@ -170,7 +172,7 @@ def test_best_of_more_than_are_drawn_at_once(written, model, monkeypatch):
     groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate(sizes)]
     texts = [text for group in groups for text in group.write(9)]
     best = [
-        max(texts[k : k + 9], key=lambda q: log_probability(model, "\n", q)) for k in (0, 9)
+        max(texts[k : k + 9], key=lambda text: log_probability(model, "\n", text)) for k in (0, 9)
     ]  # fmt: skip
     assert [json.loads(line)["text"] for line in out.splitlines()] == best
 
@@ -351,11 +353,14 @@ ERRORS = [
      "--temp: must be at most 1000, where all characters are about equally likely, got 1e+39"),
     (["--temp", "inf"],
      "--temp: must be at most 1000, where all characters are about equally likely, got inf"),
+    (["--temp", "-1"], "--temp: must be at least 0, got -1.0"),
+    (["--top-k", "0"], "--top-k: must be at least 1, got 0"),
     (["--top-p", "0"], "--top-p: must be above 0 and at most 1, got 0.0"),
+    (["--min-p", "2"], "--min-p: must be from 0 to 1, got 2.0"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(q[0]) for q in ERRORS])
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(one[0]) for one in ERRORS])
 def test_errors_are_one_line(written, arguments, message):
     assert written("sample", *arguments) == (1, "", f"charlm: {message}\n")
 
@@ -405,9 +410,3 @@ def test_help_groups_its_options(written, monkeypatch):
     for part in ("Drawing", "What is written", "(the newest run)", "(another each time)", "0.8",
                  "error|skip|replace", 'charlm sample --temp 0.8 --start "KING "'):  # fmt: skip
         assert part in out, part
-
-
-def test_nothing_of_numpy_before_the_line_is_parsed():
-    code = "import sys, charlm.commands.sample; print('numpy' in sys.modules)"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert out.stdout.strip() == "False", out
