@@ -37,13 +37,15 @@ if TYPE_CHECKING:
     from charlm.pages.gradient_figure import check_figure as check_figure
     from charlm.pages.gradient_figure import draw_gradients as draw_gradients
     from charlm.runs.check import Finding as Finding
+    from charlm.runs.description import Description as Description, Progress as Progress
     from charlm.runs.folder import find_checkpoint as find_checkpoint
     from charlm.runs.summary import RunSummary as RunSummary
     from charlm.settings.schema import Config as Config, FIELDS as FIELDS, KEYS as KEYS
     from charlm.settings.schema import Overrides as Overrides, Settings as Settings
     from charlm.storage.fetch import KNOWN_TEXTS as KNOWN_TEXTS, KnownText as KnownText
     from charlm.storage.fetch import fetch as fetch
-    from charlm.storage.history import History as History, Reading as Reading
+    from charlm.storage.history import History as History, Reading as Reading, Rollback as Rollback
+    from charlm.text.corpus import TextInfo as TextInfo
     from charlm.text.vocabulary import ByteVocabulary as ByteVocabulary, Vocabulary as Vocabulary
     from charlm.training.events import Done as Done, Event as Event, RolledBack as RolledBack
     from charlm.training.events import Sampled as Sampled, Saved as Saved, Started as Started
@@ -74,11 +76,13 @@ _EXPORTS = {
     "charlm.language_model": "Drawing Evaluation LanguageModel Sample load",
     "charlm.pages.gradient_figure": "check_figure draw_gradients",
     "charlm.runs.check": "Finding",
+    "charlm.runs.description": "Description Progress",
     "charlm.runs.folder": "find_checkpoint",
     "charlm.runs.summary": "RunSummary",
     "charlm.settings.schema": "Config FIELDS KEYS Overrides Settings",
     "charlm.storage.fetch": "KNOWN_TEXTS KnownText fetch",
-    "charlm.storage.history": "History Reading",
+    "charlm.storage.history": "History Reading Rollback",
+    "charlm.text.corpus": "TextInfo",
     "charlm.text.vocabulary": "ByteVocabulary Vocabulary",
     "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
 }

@@ -1,16 +1,15 @@
-r"""What may be shown: names, values and learned text, none of which a terminal shall obey.
+r"""Text for a terminal: names, values and model output, with control characters escaped.
 
     printable   one line; whatever does not print is an escape      a name, a path, a message
-    symbol      one character, told from all others                 a vocabulary
+    symbol      one character, distinct from all others              a vocabulary
     visible     many lines; only what a terminal acts on is         a text that a model wrote
-    brief       a value as Python writes it, and never more than    what a setting was given
-                a few words of it
+    brief       a value as Python writes it, shortened              an invalid setting
     argument    quoted for the shell                                a path in a command to copy
     setting     a value as config.yaml has it                       a table of settings
     duration    a number and a unit                                 seconds of training
 
-A name may hold an escape sequence, a damaged file any character at all, and a model learns what
-its text holds.
+A name may contain an escape sequence, a damaged file any character, and a model writes what its
+text contained.
 """
 
 import json
@@ -24,14 +23,14 @@ _HUGE = 10**400
 
 
 def printable(text: str) -> str:
-    """Return a text in one line, what does not print written as an escape, such as a newline's."""
+    """Return a text in one line, with escapes for what does not print, such as a newline."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def symbol(character: str) -> str:
-    r"""Return a character of a vocabulary so that it can be told from all others.
+    r"""Return a character of a vocabulary so that it differs from all others.
 
     Whitespace, controls, combining marks and what Unicode leaves open are quoted: `' '`, `'\n'`,
     `'\u0301'`.
@@ -42,7 +41,7 @@ def symbol(character: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Return a text with what a terminal would act on written as escapes.
+    """Return a text with escapes for what a terminal would act on.
 
     These are the controls of C0 and C1 but for newline and tab, what reorders a line, and lone
     surrogates, of which those that stand for a byte are written as that byte.
@@ -72,7 +71,7 @@ _BRIEF = _Brief()
 
 
 def brief(value: object) -> str:
-    """Return a value as Python writes it, its middle left out where it is long."""
+    """Return the repr of a value, with the middle left out where it is long."""
     return _BRIEF.repr(value)
 
 

@@ -31,15 +31,15 @@ def model(here):
 
 
 PUBLIC_NAMES = """
-    AT_LEAST ByteVocabulary CharlmError CheckpointError Config ConfigError Copy Diverged Done
-    Drawing DrawingError Evaluation Event ExchangeError FIELDS Finding Format Gradients Heat
-    History KEYS KNOWN_TEXTS KnownText LanguageModel Network Oddity Overrides Reading
-    RolledBack RunError RunSummary STREAMS Sample Sampled Sampler Saturation Saved Score
-    Settings Started Surprise TextError TextStates Training TrainingPlan UnitFinding
-    UnknownCharacter Updated Validated Vocabulary __version__ check check_figure
-    chosen_threads compare compare_cells describe draw_gradients export fetch find_checkpoint
-    format_of gradients import_ list_runs load rate report resume save_page set_threads start
-    train
+    AT_LEAST ByteVocabulary CharlmError CheckpointError Config ConfigError Copy Description
+    Diverged Done Drawing DrawingError Evaluation Event ExchangeError FIELDS Finding Format
+    Gradients Heat History KEYS KNOWN_TEXTS KnownText LanguageModel Network Oddity Overrides
+    Progress Reading Rollback RolledBack RunError RunSummary STREAMS Sample Sampled Sampler
+    Saturation Saved Score Settings Started Surprise TextError TextInfo TextStates Training
+    TrainingPlan UnitFinding UnknownCharacter Updated Validated Vocabulary __version__ check
+    check_figure chosen_threads compare compare_cells describe draw_gradients export fetch
+    find_checkpoint format_of gradients import_ list_runs load rate report resume save_page
+    set_threads start train
 """
 
 

@@ -1,9 +1,9 @@
-"""What rich draws: styled words, tables, and characters in colours.
+"""Drawing with rich: styled words, tables, and characters in colours.
 
-Colours range from grey to a hue and grow in saturation, not in brightness: that is seen on a light
-and on a dark terminal, and without telling red from green. rich is imported where something is
-drawn: that takes as long as all else that a short command does. What a model learned is escaped
-before it is styled.
+Colours range from grey to a hue: they differ in saturation, not in lightness, so they are visible
+on a light and on a dark terminal, and none needs red to be distinguished from green. rich is
+imported where something is drawn, since that takes 80 ms. Model output is escaped before it is
+styled.
 """
 
 import os
@@ -55,19 +55,19 @@ def by_surprise(character: str, bits: float, system: "ColorSystem | None") -> st
 
 def by_state(character: str, value: float, system: "ColorSystem | None") -> str:
     """Colour a character by a unit's state, from -1 (blue) to 1 (orange)."""
-    share = abs(value) if abs(value) >= _FAINT else -1.0
-    return _painted(character, _ORANGE if value > 0 else _BLUE, share, system)
+    strength = abs(value) if abs(value) >= _FAINT else -1.0
+    return _painted(character, _ORANGE if value > 0 else _BLUE, strength, system)
 
 
 def _painted(
-    character: str, hue: tuple[int, int, int], share: float, system: "ColorSystem | None"
+    character: str, hue: tuple[int, int, int], strength: float, system: "ColorSystem | None"
 ) -> str:
-    """Return a character on a ground between grey and a hue; without one where share is below 0."""
+    """Return a character on a background from grey (0) to a hue (1); on none below 0."""
     shown = character if character in ("\n", "\t") else printable(character)
-    if share < 0 or system is None:
+    if strength < 0 or system is None:
         return shown
-    share = round(min(share, 1.0) * _LEVELS) / _LEVELS
-    r, g, b = (round(low + share * (high - low)) for low, high in zip(_GREY, hue, strict=True))
+    strength = round(min(strength, 1.0) * _LEVELS) / _LEVELS
+    r, g, b = (round(low + strength * (high - low)) for low, high in zip(_GREY, hue, strict=True))
     ground = _style(system, color="color(231)", bgcolor=f"rgb({r},{g},{b})")
     # A line's end is drawn as a blank of its colour.
     if character == "\n":

@@ -1,6 +1,6 @@
-"""Help as plain text, options and commands under headings: it is there at once.
+"""Help as plain text, with options and commands under headings.
 
-The usual way draws boxes with a library that takes longer to import than all else that `--help`
+typer's own help is drawn by rich, whose import takes longer than everything else that `--help`
 needs.
 """
 
@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Command(TyperCommand):
-    """Show a command's options under the headings they were given."""
+    """A command whose help has its options under headings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, then options, heading by heading in the order of their first options."""
@@ -24,7 +24,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """Show commands under the headings they were given, in the order in which they are used."""
+    """A group whose help has its commands under headings, in the order of registration."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the commands' names."""

@@ -220,7 +220,7 @@ def _report_copies(model: "LanguageModel", written: list[str]) -> None:
 
 
 def _report_unknown(replacements: dict[str, str], on_unknown: OnUnknown) -> None:
-    """Say what was done to the start text's unknown characters."""
+    """Report what was done to unknown characters of the start text."""
     if not replacements:
         return
     named = []

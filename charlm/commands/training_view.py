@@ -80,7 +80,7 @@ def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def announce(training: "Training") -> None:
-    """Say what is about to happen."""
+    """Report the text, the model, the plan and the run before the training starts."""
     plan, train = training.plan, training.config.train
     corpus = (
         f"{plan.text}: {plan.characters:,} characters, {plan.symbols} distinct; "
