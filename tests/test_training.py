@@ -32,6 +32,12 @@ from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
 
 
+@pytest.fixture(autouse=True)
+def _no_fsync(monkeypatch):
+    """Hundreds of saves would wait for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 def new_trainer(path, folder, **changes):
     config = settings(path, **changes)
     vocabulary, ids = open_ids(path, folder)
