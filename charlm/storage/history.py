@@ -1,6 +1,6 @@
 """A run's history, as its training wrote it: one JSON object a line.
 
-    {"step": 0, "sample": "q;Xw...", "elapsed_s": 0.0}
+    {"step": 0, "sample": "x;Kw...", "elapsed_s": 0.0}
     {"step": 40, "loss": 1.93, "learning_rate": 0.008, "norm": 0.31, "elapsed_s": 7.6}
     {"step": 50, "train_loss": 1.95, "validation": 1.98, "chars_per_s": 24500,
      "sample": "The ri...", "elapsed_s": 9.7}
