@@ -68,10 +68,11 @@ def test_labels_are_those_of_the_code(page):
 
 @every_page
 def test_code_is_that_of_the_reference(page):
-    source = plain((ROOT / "charlm" / "nn" / "reference.py").read_text(encoding="utf-8"))
+    source = (ROOT / "charlm" / "nn" / "reference.py").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.S)
     assert len(blocks) == 2
-    assert all(plain(block) in source for block in blocks)
+    # Indented less, lines break elsewhere.
+    assert all("".join(block.split()) in "".join(source.split()) for block in blocks)
 
 
 def test_pages_have_the_same_content():
