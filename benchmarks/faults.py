@@ -495,8 +495,8 @@ def be_victim(run: str, at: str, delay_s: str, *arguments: str) -> None:
 
     name = Path(run).name
     _OF_A_RUN = (name, *(f"{name}/{file}" for file in (
-        "last.npz", "last.npz.tmp", "good.npz", "good.npz.tmp", "best.npz", "best.npz.tmp", "config.yaml.tmp", "ids.bin",
-        "history.jsonl", "lock")))  # fmt: skip
+        "last.npz", "last.npz.tmp", "good.npz", "good.npz.tmp", "best.npz", "best.npz.tmp",
+        "config.yaml.tmp", "ids.bin", "history.jsonl", "lock")))  # fmt: skip
     sys.addaudithook(watch)
     sys.argv = ["charlm", *arguments]
     main()
