@@ -23,18 +23,18 @@ def relative_error(a, b):
     return float(np.linalg.norm(a - b) / max(np.linalg.norm(a) + np.linalg.norm(b), 1e-30))
 
 
-def numerical(loss, q):
-    """Return d loss / d q by central differences; q is changed in place and put back."""
-    dq = np.zeros(q.shape)
-    for k in np.ndindex(q.shape):
-        kept = q[k]
-        q[k] = kept + EPSILON
+def numerical(loss, x):
+    """Return d loss / d x by central differences; x is changed in place and restored."""
+    dx = np.zeros(x.shape)
+    for k in np.ndindex(x.shape):
+        kept = x[k]
+        x[k] = kept + EPSILON
         above = loss()
-        q[k] = kept - EPSILON
+        x[k] = kept - EPSILON
         below = loss()
-        q[k] = kept
-        dq[k] = (above - below) / (2 * EPSILON)
-    return dq
+        x[k] = kept
+        dx[k] = (above - below) / (2 * EPSILON)
+    return dx
 
 
 def random_layer(cell, D, H, rng, layer_class=None):
@@ -68,17 +68,17 @@ def layer_errors(cell, T, rng, layer_class=None, B=3, D=4, H=5):
         return layer.forward(state, cache)
 
     def loss():
-        leaving = run()
+        state_out = run()
         total = (cache.h[1:] * on_h).sum()
-        return total + sum((q * w).sum() for q, w in zip(leaving, on_state, strict=True))
+        return total + sum((part * w).sum() for part, w in zip(state_out, on_state, strict=True))
 
     run()
     gradient.flat[:] = 0
     dx, dstate = layer.backward(on_h.copy(), on_state, cache)
     analytic = {"dx": dx.copy()}
-    analytic |= {f"dstate.{n}": q.copy() for n, q in zip(layer.STATES, dstate, strict=True)}
-    analytic |= {name: dq.copy() for name, dq in gradient.views.items()}
-    variables = {"dx": x} | {f"dstate.{n}": q for n, q in zip(layer.STATES, state, strict=True)}
+    analytic |= {f"dstate.{n}": part.copy() for n, part in zip(layer.STATES, dstate, strict=True)}
+    analytic |= {name: dW.copy() for name, dW in gradient.views.items()}
+    variables = {"dx": x} | {f"dstate.{n}": part for n, part in zip(layer.STATES, state, strict=True)}
     variables |= parameters.views
     return {
         name: relative_error(analytic[name], numerical(loss, variables[name])) for name in variables
@@ -93,7 +93,7 @@ def network_errors(cell, T, rng, embedding=4, masked_input=True, dropout=0.3, B=
     model.parameters.flat[:] += rng.normal(0, 0.3, model.parameters.flat.size)
     cache = model.cache(T, B, [dropout if masked_input else 0.0] + [dropout] * L)
     ids, targets = rng.integers(0, V, (2, T, B))
-    state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in q) for q in model.zero_state(B)]
+    state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in part) for part in model.zero_state(B)]
     cache.draw_masks(rng)
 
     def loss():
@@ -101,8 +101,8 @@ def network_errors(cell, T, rng, embedding=4, masked_input=True, dropout=0.3, B=
         return model.loss_and_gradient(ids, targets, state, cache)[0]
 
     loss()
-    analytic = {name: dq.copy() for name, dq in model.gradient.views.items()}
+    analytic = {name: dW.copy() for name, dW in model.gradient.views.items()}
     return {
-        name: relative_error(analytic[name], numerical(loss, q))
-        for name, q in model.parameters.views.items()
+        name: relative_error(analytic[name], numerical(loss, part))
+        for name, part in model.parameters.views.items()
     }
