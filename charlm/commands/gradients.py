@@ -27,7 +27,7 @@ def gradients(
         Path | None,
         typer.Argument(
             metavar="TEXT",
-            help="What the runs read: a file, or a folder of files as the run's.",
+            help="What the runs read: a file, or a folder, with the run's glob.",
             show_default="their validation text",
         ),
     ] = None,

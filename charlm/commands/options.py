@@ -19,7 +19,7 @@ Checkpoints = Annotated[Path, typer.Option(help="Folder of all runs.")]
 RunArgument = Annotated[str | None, typer.Argument(**_RUN)]
 RunOption = Annotated[str | None, typer.Option("--run", **_RUN)]
 TextArgument = Annotated[
-    Path, typer.Argument(metavar="TEXT", help="A file, or a folder of files as the run's.")
+    Path, typer.Argument(metavar="TEXT", help="A file, or a folder: read with the run's glob.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Page = Annotated[
