@@ -3,6 +3,7 @@
 The long form is `python tests/fuzz.py 100000`; docs/reliability.md counts it.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -30,7 +31,7 @@ from charlm.settings.schema import Config
 from charlm.storage.checkpoint import MOST_META_BYTES, load, read_meta, save
 from charlm.storage.history import read_history
 from charlm.terminal import argument, brief, printable, visible
-from charlm.text.corpus import encode_to_file, file_sha256, scan
+from charlm.text.corpus import encode_to_file, scan
 from charlm.text.source import Source
 from charlm.training.prepare import resume_run
 
@@ -454,8 +455,9 @@ def test_runs_of_unknown_ids_are_not_resumed(tmp_path):
     _, arrays, meta = load(fuzz.folder() / "good" / "last.npz")
     here = tmp_path / "run"
     here.mkdir()
-    (here / "ids.bin").write_bytes(b"\xff" * meta["text"]["characters"])
-    meta["text"]["ids_sha256"] = file_sha256(here / "ids.bin")
+    ids = b"\xff" * meta["text"]["characters"]
+    (here / "ids.bin").write_bytes(ids)
+    meta["text"]["ids_sha256"] = hashlib.sha256(ids).hexdigest()
     save(here / "last.npz", arrays, without(meta, "arrays"))
     with pytest.raises(CheckpointError, match="its text has symbols that it does not know"):
         resume_run(Run(here))

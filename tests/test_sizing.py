@@ -69,7 +69,7 @@ def test_a_named_preset_wins(preset):
 
 @given(N=st.integers(10, 10**6), B=st.integers(1, 300), T=st.integers(1, 300))
 def test_a_text_shrinks_no_more_than_needed(N, B, T):
-    fewer, shorter = shrink_to_text(N, B, T, B_given=False, T_given=False)
+    fewer, shorter = shrink_to_text(N, B, T, set())
     assert 1 <= fewer <= B
     assert 1 <= shorter <= T
     assert fewer * shorter <= N, "it always fits"
@@ -77,7 +77,7 @@ def test_a_text_shrinks_no_more_than_needed(N, B, T):
         assert (fewer, shorter) == (B, T), "a long text shrinks nothing"
     if shorter < T:
         assert fewer == 1, "streams shrink first"
-    assert shrink_to_text(N, B, T, B_given=True, T_given=True) == (B, T)
+    assert shrink_to_text(N, B, T, {"train.batch_size", "train.seq_len"}) == (B, T)
 
 
 @pytest.mark.parametrize(

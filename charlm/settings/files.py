@@ -5,16 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from charlm.errors import ConfigError
-from charlm.settings.schema import (
-    FIELDS,
-    SECTIONS,
-    Config,
-    Overrides,
-    check,
-    coerce,
-    nearest,
-    sections,
-)
+from charlm.settings import schema
+from charlm.settings.schema import FIELDS, SECTIONS, Config, Overrides, unknown_key
 from charlm.terminal import brief
 
 # Many programs have a config.yaml, and another's may lie where a training is started.
@@ -22,10 +14,7 @@ _FOREIGN = "where the file is not charlm's, name another with --config"
 
 
 def read_yaml(path: Path) -> Overrides:
-    """Read a configuration file.
-
-    Args:
-        path: a YAML file of `preset` and the sections `data`, `model`, `train`.
+    """Read a YAML file of `preset` and the sections `data`, `model` and `train`.
 
     Raises:
         ConfigError: the file cannot be read, is not YAML, or has an unknown key.
@@ -56,32 +45,25 @@ def parse_yaml(source: str, file: bytes) -> Overrides:
         kind = type(content).__name__
         raise ConfigError(source, f"must hold keys and values, got {kind}", _FOREIGN)
     content = content or {}
-    for section in content:
-        if section != "preset" and section not in SECTIONS:
-            known = ["preset", *SECTIONS]
-            advice = nearest(section, known, _FOREIGN) if isinstance(section, str) else _FOREIGN
-            raise ConfigError(source, f"unknown key {brief(section)}", advice)
     settings = dict(_flattened(source, content, _FOREIGN))
-    for key in settings:
-        if key not in FIELDS:
-            raise ConfigError(source, f"unknown key {brief(key)}", nearest(key, FIELDS, _FOREIGN))
+    for keys, known in ((content, ["preset", *SECTIONS]), (settings, FIELDS)):
+        for key in keys:
+            if key not in known:
+                raise unknown_key(source, key, known, _FOREIGN)
     if "preset" in content:
         settings["preset"] = content["preset"]
     return Overrides(source, settings)
 
 
 def from_dict(source: str, content: Mapping[str, Any]) -> Config:
-    """Return the configuration that a checkpoint holds.
-
-    Raises:
-        ConfigError: it has a key or a value that this version does not know.
-    """
-    settings = {key: coerce(source, key, value) for key, value in _flattened(source, content)}
+    """Return a checkpoint's configuration; raises ConfigError for what this version lacks."""
+    values = _flattened(source, content)
+    settings = {key: schema.coerce(source, key, value) for key, value in values}
     preset = content.get("preset", "small")
     if not isinstance(preset, str):
         raise ConfigError(source, f"preset must be a text, got {brief(preset)}")
-    config = Config(preset, **sections(settings))
-    check(config)
+    config = Config(preset, **schema.sections(settings))
+    schema.check(config)
     return config
 
 
@@ -96,29 +78,26 @@ def _flattened(
             raise ConfigError(source, problem, advice)
         for name, value in (values or {}).items():
             if not isinstance(name, str):
-                raise ConfigError(source, f"unknown key {brief(name)}", advice)
+                raise unknown_key(source, name, (), advice)
             yield f"{section}.{name}", value
 
 
 def to_yaml(config: Config, *, commented: bool = False) -> str:
     """Return a configuration as YAML, each setting with its meaning beside it.
 
-    Args:
-        config: the settings.
-        commented: put every setting but the preset behind a `#`, as in the shipped config.yaml.
+    With `commented`, all but the preset stand behind a `#`, as in the shipped config.yaml.
     """
     import yaml
 
     mark = "# " if commented else ""
-    lines, begun = [f"preset: {config.preset}"], ""
-    for key, value in config.flat().items():
-        section, name = key.split(".")
-        if section != begun:
-            lines += ["", f"{mark}{section}:"]
-            begun = section
-        if isinstance(value, tuple):
-            value = value[0] if len(value) == 1 else list(value)
-        text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
-        scalar = text.removesuffix("...\n").strip()
-        lines.append(f"{mark}  {name + ': ' + scalar:<34}  # {FIELDS[key].metadata['meaning']}")
+    lines = [f"preset: {config.preset}"]
+    for section in SECTIONS:
+        lines += ["", f"{mark}{section}:"]
+        for name, value in vars(getattr(config, section)).items():
+            if isinstance(value, tuple):
+                value = value[0] if len(value) == 1 else list(value)
+            text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
+            entry = f"{name}: " + text.removesuffix("...\n").strip()
+            meaning = FIELDS[f"{section}.{name}"].metadata["meaning"]
+            lines.append(f"{mark}  {entry:<34}  # {meaning}")
     return "\n".join(lines) + "\n"

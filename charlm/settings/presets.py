@@ -10,7 +10,7 @@ docs/recipes.md has the measurements. What the user gave stays as it is.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from charlm.settings.schema import Config
 
@@ -58,21 +58,8 @@ LONG = 10_000_000
 _MINUTES = {2: "tiny", 12: "small", 50: "medium"}
 
 
-class Choice(NamedTuple):
-    """A preset that was chosen by the text's size, its settings, and the note that says why."""
-
-    preset: str
-    settings: Mapping[str, Any]
-    note: str
-
-
-def choose_preset(characters: int, minutes: float | None) -> Choice:
-    """Choose a preset.
-
-    Args:
-        characters: of the whole text.
-        minutes: the duration of the training, if that is what was given.
-    """
+def choose_preset(characters: int, minutes: float | None) -> tuple[str, dict[str, Any], str]:
+    """Choose a preset by the text's size; return its name, its settings, and a note why."""
     changes: dict[str, Any] = {}
     if characters < SHORT:
         preset, why = "short", "are few, and are read over and over"
@@ -85,15 +72,13 @@ def choose_preset(characters: int, minutes: float | None) -> Choice:
         preset, why = "medium", "are more than small would read; without dropout"
         changes = {"train.dropout": 0.0}
     note = f"preset {preset}: {characters:,} characters {why}; --preset chooses another"
-    return Choice(preset, {**PRESETS[preset], **changes}, note)
+    return preset, {**PRESETS[preset], **changes}, note
 
 
 def for_optimizer(config: Config, given: frozenset[str]) -> Config:
-    """Convert Adam's learning rate and weight decay into the optimizer's own.
+    """Convert the defaults' and presets' learning rate and weight decay, which are Adam's.
 
-    Args:
-        config: with the values of the defaults and presets, which are Adam's.
-        given: the keys that the user gave; they stay.
+    Those whose keys are `given` stay.
     """
     train = config.train
     if "train.learning_rate" not in given:

@@ -10,7 +10,7 @@
 last counts. Only this module knows which settings the user gave: those are never adapted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,9 @@ _CHUNKS_AT_LEAST = 4
 
 @dataclass(frozen=True)
 class Pending:
-    """Settings of a run whose text has not been read yet.
+    """Settings of a run whose text has not been read yet."""
 
-    Attributes:
-        config: valid; the preset may be `auto`, seq_len `full`, and the length epochs or minutes.
-    """
-
-    config: Config
+    config: Config  # the preset may be `auto`, seq_len `full`, and the length epochs or minutes
     _overrides: tuple[Overrides, ...]
 
     def finalize(self, characters: int) -> tuple[Config, list[str]]:
@@ -51,15 +47,9 @@ class Pending:
             config = _build(preset, settings, self._overrides)
             notes.append(note)
         train, N = config.train, _training(config, characters)
-        full = train.seq_len == "full"
-        B, T = shrink_to_text(
-            N,
-            train.batch_size,
-            1 if train.seq_len == "full" else train.seq_len,
-            B_given="train.batch_size" in given,
-            T_given="train.seq_len" in given,
-        )
-        if full:
+        wanted = 1 if train.seq_len == "full" else train.seq_len
+        B, T = shrink_to_text(N, train.batch_size, wanted, given)
+        if train.seq_len == "full":
             T = max(1, N // B)
             notes.append(f"full backpropagation: {T:,} time steps, a whole stream")
         elif (train.batch_size, train.seq_len) != (B, T):
@@ -76,18 +66,15 @@ class Pending:
 
 
 def resolve(overrides: Sequence[Overrides], base: Overrides | None = None) -> Pending:
-    """Lay overrides over the defaults.
+    """Lay overrides, from the weakest to the strongest, over the defaults.
 
-    Args:
-        overrides: from the weakest to the strongest.
-        base: settings of the checkpoint that `train.init_from` names, below the overrides; one
-            that differs from them is an error.
+    `base` holds the settings that the checkpoint of `train.init_from` fixes.
 
     Raises:
         ConfigError: a key is unknown, a value is out of its range, or settings are at odds.
     """
-    layers = (*([base] if base else []), *overrides)
-    preset = AUTO
+    base = base or Overrides("", {})
+    layers, preset = (base, *overrides), AUTO
     for layer in layers:
         preset = layer.settings.get("preset", preset)
         if not isinstance(preset, str) or preset not in (AUTO, *PRESETS):
@@ -95,14 +82,10 @@ def resolve(overrides: Sequence[Overrides], base: Overrides | None = None) -> Pe
             raise ConfigError(layer.source, f"preset must be one of {names}, got {brief(preset)}")
     config = _build(preset, PRESETS.get(preset, {}), layers)
     values = config.flat()
-    if base is not None:
-        for key, value in base.settings.items():
-            if key in values and values[key] != value:
-                raise ConfigError(
-                    "init_from",
-                    f"{key} is {value!r} in {base.source}, got {values[key]!r}",
-                    "leave it out, or begin without these weights",
-                )
+    for key, value in base.settings.items():
+        if values.get(key, value) != value:
+            problem = f"{key} is {value!r} in {base.source}, got {values[key]!r}"
+            raise ConfigError("init_from", problem, "leave it out, or begin without these weights")
     return Pending(config, layers)
 
 
@@ -114,11 +97,11 @@ def last_given(overrides: Sequence[Overrides], key: str) -> Any:
     return None
 
 
-def shrink_to_text(N: int, B: int, T: int, *, B_given: bool, T_given: bool) -> tuple[int, int]:
+def shrink_to_text(N: int, B: int, T: int, given: Set[str]) -> tuple[int, int]:
     """Halve B, then T, unless they were given, until N characters fill some chunks per stream."""
-    while not B_given and B > 1 and N // B < _CHUNKS_AT_LEAST * T:
+    while "train.batch_size" not in given and B > 1 and N // B < _CHUNKS_AT_LEAST * T:
         B //= 2
-    while not T_given and T > 1 and N // B < _CHUNKS_AT_LEAST * T:
+    while "train.seq_len" not in given and T > 1 and N // B < _CHUNKS_AT_LEAST * T:
         T //= 2
     return B, T
 
@@ -134,9 +117,8 @@ def _build(preset: str, settings: Mapping[str, Any], overrides: Sequence[Overrid
         }
         lengths = [key for key in LENGTHS if given.get(key) is not None]
         if len(lengths) > 1:
-            raise ConfigError(
-                layer.source, f"{' and '.join(lengths)} exclude each other", "give one of them"
-            )
+            problem = f"{' and '.join(lengths)} exclude each other"
+            raise ConfigError(layer.source, problem, "give one of them")
         values |= dict.fromkeys(LENGTHS) | given if lengths else given
     config = for_optimizer(Config(preset, **sections(values)), _keys(overrides))
     check(config)

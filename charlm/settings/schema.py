@@ -160,13 +160,9 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Config:
-    """A whole configuration.
+    """A whole configuration."""
 
-    Attributes:
-        preset: name of the preset below the settings; `auto` until the text's size has chosen one.
-    """
-
-    preset: str = "auto"
+    preset: str = "auto"  # until the text's size has chosen one
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -178,9 +174,9 @@ class Config:
     def flat(self) -> dict[str, Any]:
         """Return its settings by their dotted keys, without the preset."""
         return {
-            key: getattr(getattr(self, section), name)
-            for key in FIELDS
-            for section, name in [key.split(".")]
+            f"{section}.{name}": value
+            for section in SECTIONS
+            for name, value in vars(getattr(self, section)).items()
         }
 
     def replace(self, **changes: Any) -> "Config":
@@ -267,18 +263,13 @@ def split_ends(characters: int, validation: float, test: float) -> tuple[int, in
 
 
 def coerce(source: str, key: str, value: Any) -> Any:
-    """Return a value from YAML or the command line as the setting's type.
-
-    Args:
-        source: where it was given, for the message.
-        key: the dotted key.
-        value: a YAML scalar, or the text after `--set KEY=`.
+    """Return a value from YAML, or the text after `--set KEY=`, as the setting's type.
 
     Raises:
         ConfigError: the key is unknown, or the value is of another type or out of range.
     """
     if key not in FIELDS:
-        raise ConfigError(source, f"unknown key {brief(key)}", nearest(key, FIELDS))
+        raise unknown_key(source, key, FIELDS)
     hint = _TYPES[FIELDS[key].name]
     kinds = typing.get_args(hint) if typing.get_origin(hint) in _UNIONS else (hint,)
     literals = [kind for kind in kinds if typing.get_origin(kind) is Literal]
@@ -293,7 +284,8 @@ def coerce(source: str, key: str, value: Any) -> Any:
         return str(value).lower() == "true"
     several = typing.get_origin(hint) is tuple
     texts = [value] if isinstance(value, str) else value
-    if several and isinstance(texts, list | tuple) and texts and all(map(_is_text, texts)):
+    is_list = isinstance(texts, list | tuple) and len(texts) > 0
+    if several and is_list and all(isinstance(text, str) and text for text in texts):
         return tuple(texts)
     number = _number(value, whole=int in kinds) if int in kinds or float in kinds else None
     if number is None:
@@ -305,10 +297,6 @@ def coerce(source: str, key: str, value: Any) -> Any:
     if bounds := _violated(number, FIELDS[key].metadata["interval"]):
         raise ConfigError(source, f"{key} must be {bounds}, got {brief(value)}")
     return number
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
 
 
 def _violated(number: float, interval: str) -> str:
@@ -338,20 +326,18 @@ def _number(value: Any, *, whole: bool) -> int | float | None:
     return number if abs(number) < float("inf") else None
 
 
-def nearest(
-    word: str, words: typing.Iterable[str], otherwise: str = "config.yaml lists all keys"
-) -> str:
-    """Return the advice `did you mean '...'?` where the last part of a key is similar.
-
-    Args:
-        word: a dotted key or a section, as it was given.
-        words: the known ones.
-        otherwise: the advice where none is similar.
-    """
+def unknown_key(
+    source: str,
+    key: object,
+    known: typing.Iterable[str],
+    otherwise: str = "config.yaml lists all keys",
+) -> ConfigError:
+    """Return the error of an unknown key, which names one whose last part is similar."""
     from difflib import get_close_matches
 
-    ends = {known.rpartition(".")[2]: known for known in words}
-    ends |= {option: key for option, key in _OPTIONS.items() if key in ends.values()}
-    if close := get_close_matches(word.rpartition(".")[2], ends, n=1, cutoff=0.6):
-        return f"did you mean '{ends[close[0]]}'?"
-    return otherwise
+    ends = {name.rpartition(".")[2]: name for name in known}
+    ends |= {option: name for option, name in _OPTIONS.items() if name in ends.values()}
+    word = key.rpartition(".")[2] if isinstance(key, str) else ""
+    close = get_close_matches(word, ends, n=1, cutoff=0.6)
+    advice = f"did you mean '{ends[close[0]]}'?" if close else otherwise
+    return ConfigError(source, f"unknown key {brief(key)}", advice)

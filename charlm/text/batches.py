@@ -28,23 +28,13 @@ class Chunk(NamedTuple):
 
 
 class Streams:
-    """B parallel streams through the training part of a text.
-
-    Args:
-        ids: the training part; may be memory-mapped.
-        B: streams.
-        T: time steps a chunk.
-        seed: the run's.
-
-    Attributes:
-        chunks: steps an epoch.
-    """
+    """B parallel streams, in chunks of T time steps, through the training part of a text."""
 
     def __init__(self, ids: Ids, B: int, T: int, seed: int) -> None:
         # Slices of a plain array take a third of the time of a memmap's.
         self.ids, self.B, self.T, self.seed = np.asarray(ids), B, T, seed
         self.stride = ids.size // B
-        self.chunks = self.stride // T
+        self.chunks = self.stride // T  # an epoch's steps
         assert self.chunks >= 1, "B and T must fit the text; see settings.resolve"
         self._rows = np.empty((B, T + 1), ids.dtype)
         self._columns = np.empty((T + 1, B), np.intp)

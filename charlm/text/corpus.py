@@ -10,7 +10,7 @@ holds a whole text in memory.
 
 import codecs
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,25 +62,16 @@ class TextInfo:
         """Rebuild what a checkpoint holds; raises ValueError, or TypeError, where it is damaged."""
         text = TextInfo(**content)
         names = [text.path, text.sha256, text.ids_sha256, *text.paths]
-        if not isinstance(text.paths, list | tuple) or not all(
-            isinstance(name, str) and "\0" not in name for name in names
-        ):
-            raise ValueError("its paths and digests are not strings")
-        if not isinstance(text.characters, int):
-            raise ValueError("its length is not a number")
+        valid = isinstance(text.paths, list | tuple) and isinstance(text.characters, int)
+        if not valid or not all(isinstance(name, str) and "\0" not in name for name in names):
+            raise ValueError("a field is of another type")
         return replace(text, paths=tuple(text.paths))
 
 
 def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabulary, Ids, str]:
-    """Read a text once: count its symbols and make its vocabulary.
+    """Return a text's vocabulary, the count of each code point or byte, and its SHA-256.
 
-    Args:
-        source: the text.
-        min_count: characters that occur less often are folded into one unknown symbol.
-        *watches: called with every piece of bytes as it is read.
-
-    Returns:
-        The vocabulary, the count of each code point or byte, and the SHA-256 of all bytes.
+    Characters that occur less than `min_count` times are folded into one unknown symbol.
 
     Raises:
         TextError: it cannot be read, is empty, looks binary or wrongly decoded.
@@ -115,20 +106,9 @@ def _was_utf8(source: Source) -> bool:
 
 
 def encode_to_file(
-    source: Source,
-    vocabulary: Vocabulary,
-    path: Path,
-    paths: tuple[str, ...] = (),
-    *watches: Watch,
+    source: Source, vocabulary: Vocabulary, path: Path, paths: Sequence[str] = (), *watches: Watch
 ) -> TextInfo:
-    """Write a text's ids to a flat file.
-
-    Args:
-        source: the text.
-        vocabulary: has each of its characters, or an unknown symbol.
-        path: the file of ids; overwritten.
-        paths: the text's files and folders as they were named.
-        *watches: called with every piece of bytes as it is read.
+    """Write a text's ids to a flat file; `paths` are its files and folders as they were named.
 
     Raises:
         TextError: it cannot be read.
@@ -140,13 +120,8 @@ def encode_to_file(
             ids_digest.update(ids.data)
             file.write(ids.data)
             characters += ids.size
-    return TextInfo(
-        source.name,
-        characters,
-        digest.hexdigest(),
-        ids_digest.hexdigest(),
-        paths or tuple(map(str, source.files)),
-    )
+    paths = tuple(paths or map(str, source.files))
+    return TextInfo(source.name, characters, digest.hexdigest(), ids_digest.hexdigest(), paths)
 
 
 def encode_source(source: Source, vocabulary: Vocabulary, most: int | None = None) -> Ids:
@@ -170,11 +145,7 @@ def _encoded(
 
 
 def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
-    """Memory-map a flat file of ids, read-only; an empty file gives an empty array.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    """Memory-map a flat file of ids, read-only; raises TextError where it cannot be read."""
     # The size is read here, once. A file that is cut later, while it is mapped, ends the process
     # with SIGBUS; only charlm writes to a run's folder, and it maps the ids after writing them.
     try:
@@ -182,12 +153,6 @@ def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
         return np.memmap(path, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
     except OSError as error:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def split(characters: int, validation: float, test: float) -> tuple[Split, Split, Split]:

@@ -72,7 +72,7 @@ def check(counts: Ids, name: str, V: int, *, valid_utf8: bool = False) -> None:
     """Refuse a text that looks binary, or wrongly decoded.
 
     Args:
-        counts: the count of each code point.
+        counts: of each code point.
         name: the text's.
         V: size of its vocabulary, rare characters folded.
         valid_utf8: it was read in another encoding, and is valid UTF-8 beyond ASCII.
@@ -84,38 +84,26 @@ def check(counts: Ids, name: str, V: int, *, valid_utf8: bool = False) -> None:
     swapped = int(counts[codes[(codes >= 256) & (codes % 256 == 0)]].sum())
     controls = _controls(counts[:256])
     late = int(counts[0x80:0xA0].sum() + counts[ord(UNKNOWN)])
-    for found, problem, advice in (
-        (
-            counts[0xD800:0xE000].any(),
-            "holds lone surrogates, which are not characters",
-            f"name its --encoding, {_BYTES}",
-        ),
-        (valid_utf8, "is valid UTF-8 and was read as something else", "leave --encoding out"),
-        (
-            counts[0] > 0.1 * total,
-            "is full of NUL characters, like UTF-16 that was read as something else",
-            "try --encoding utf-16-le or utf-16-be",
-        ),
-        (
-            controls > _MOST_CONTROLS,
-            f"looks binary, it is {controls:.1%} control characters",
-            f"name another file, {_BYTES}",
-        ),
-        (
-            swapped > 0.9 * total,
-            "looks as if its bytes were swapped",
-            "try --encoding utf-16-be instead of utf-16-le, or the reverse",
-        ),
-        (
-            late > max(3, _MOST_LATE * total),
-            f"looks wrongly decoded, it holds {late:,} characters from U+0080 to U+009F or U+FFFD",
-            f"name its --encoding, such as cp1252, {_BYTES}",
-        ),
-        (
-            V > _MOST_CHARACTERS,
-            f"has {V:,} different characters, more than any script",
-            "name its --encoding, fold the rare ones with --set data.min_count=5, " + _BYTES,
-        ),
-    ):
-        if found:
-            raise TextError(name, problem, advice)
+    advice = f"name its --encoding, {_BYTES}"
+    if counts[0xD800:0xE000].any():
+        problem = "holds lone surrogates, which are not characters"
+    elif valid_utf8:
+        problem, advice = "is valid UTF-8 and was read as something else", "leave --encoding out"
+    elif counts[0] > 0.1 * total:
+        problem = "is full of NUL characters, like UTF-16 that was read as something else"
+        advice = "try --encoding utf-16-le or utf-16-be"
+    elif controls > _MOST_CONTROLS:
+        problem = f"looks binary, it is {controls:.1%} control characters"
+        advice = f"name another file, {_BYTES}"
+    elif swapped > 0.9 * total:
+        problem = "looks as if its bytes were swapped"
+        advice = "try --encoding utf-16-be instead of utf-16-le, or the reverse"
+    elif late > max(3, _MOST_LATE * total):
+        problem = f"looks wrongly decoded, it holds {late:,} characters of U+0080 to U+009F, U+FFFD"
+        advice = f"name its --encoding, such as cp1252, {_BYTES}"
+    elif V > _MOST_CHARACTERS:
+        problem = f"has {V:,} different characters, more than any script"
+        advice = f"name its --encoding, fold the rare ones with --set data.min_count=5, {_BYTES}"
+    else:
+        return
+    raise TextError(name, problem, advice)

@@ -10,6 +10,7 @@ import codecs
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -25,29 +26,17 @@ Watch: TypeAlias = Callable[[bytes], object]
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a text and how they are decoded.
-
-    Args:
-        files: in order.
-        encoding: of all of them.
-        level: `char` decodes them, `byte` takes them as they are.
-    """
+    """The files of a text, in order, and how they are decoded."""
 
     files: tuple[Path, ...]
     encoding: str = "utf-8"
-    level: Level = "char"
+    level: Level = "char"  # byte takes them as they are
 
     @classmethod
     def find(
         cls, paths: Sequence[Path], glob: str, encoding: str = "utf-8", level: Level = "char"
     ) -> "Source":
-        """Find the files of a text: each once, sorted by path.
-
-        Args:
-            paths: files and folders.
-            glob: which files of a folder, at any depth, such as `*.py`.
-            encoding: of all of them.
-            level: `char` or `byte`.
+        """Find the files at paths, and those of folders that match `glob`: each once, sorted.
 
         Raises:
             TextError: a path does not exist, or a folder holds no such file.
@@ -67,11 +56,7 @@ class Source:
         return sum(path.stat().st_size for path in self.files if path.exists())
 
     def sha256(self) -> str:
-        """Return the digest of all bytes.
-
-        Raises:
-            TextError: a file cannot be read.
-        """
+        """Return the digest of all bytes; raises TextError where a file cannot be read."""
         digest = hashlib.sha256()
         for path in self.files:
             for piece in _read(path):
@@ -79,10 +64,7 @@ class Source:
         return digest.hexdigest()
 
     def pieces(self, *watches: Watch) -> Iterator[str | bytes]:
-        """Read the text piece by piece.
-
-        Args:
-            *watches: called with every piece of bytes as it is read.
+        """Read the text piece by piece; each watch is called with every piece of bytes.
 
         Raises:
             TextError: a file cannot be read or decoded; names the byte.
@@ -103,9 +85,7 @@ class Source:
     def _decode(self, path: Path, *watches: Watch) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder(self.encoding)()
         held, offset, first = "", 0, True
-        pieces = _read(path, *watches)
-        while True:
-            piece = next(pieces, b"")
+        for piece in chain(_read(path, *watches), [b""]):
             waiting = decoder.getstate()[0]
             try:
                 text = decoder.decode(piece, final=not piece)
@@ -121,8 +101,6 @@ class Source:
             # Looking for one character first is a hundred times as fast.
             if text := text.replace("\r\n", "\n") if "\r" in text else text:
                 yield text
-            if not piece:
-                return
 
     def _undecodable(self, path: Path, error: UnicodeError, offset: int) -> TextError:
         """Return the error of a file that is not of the encoding, with advice."""
@@ -142,14 +120,11 @@ def _files(path: Path, glob: str) -> set[Path]:
         try:
             inside = {file for file in path.rglob(glob) if file.is_file()}
         except (ValueError, NotImplementedError) as error:
-            raise TextError(
-                "--glob",
-                f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})",
-            ) from None
+            problem = f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})"
+            raise TextError("--glob", problem) from None
         if not inside:
-            raise TextError(
-                path, f"is a folder without any file {glob}", "name another pattern with --glob"
-            )
+            problem = f"is a folder without any file {glob}"
+            raise TextError(path, problem, "name another pattern with --glob")
         return inside
     if not path.exists():
         raise TextError(path, "no such file", "name a text to learn from")

@@ -30,8 +30,7 @@ class Vocabulary:
 
     Args:
         symbols: the characters, sorted by code point, each once.
-        start: the symbol read before a text's first one: a newline where the text has one, else
-            its commonest character.
+        start: the symbol before a text's first one: newline, or the text's commonest character.
         unknown: add one symbol for every other character.
 
     Attributes:
@@ -47,30 +46,24 @@ class Vocabulary:
         self.dtype = np.min_scalar_type(max(1, self.size - 1))
         self.unknown_id = len(symbols) if unknown else None
         codes = code_points(symbols)
-        # The last entry stands for all unknown characters: look-ups beyond the end are clipped
-        # to it.
+        # The last entry is for all unknown characters: look-ups beyond the end are clipped to it.
         self._table = np.full(int(codes[-1]) + 2, len(symbols), np.min_scalar_type(len(symbols)))
         self._table[codes] = np.arange(len(symbols))
         self.start_id = symbols.index(start)
 
     @classmethod
     def of_counts(cls, counts: Ids, min_count: int = 1) -> "Vocabulary":
-        """Build the vocabulary of a text.
+        """Build the vocabulary of a text from the counts of its code points, not all 0.
 
-        Args:
-            counts: the count of each code point; at least one is not 0.
-            min_count: characters that occur less often are folded into the unknown symbol.
+        Characters that occur less than `min_count` times are folded into the unknown symbol.
 
         Raises:
             ConfigError: no character occurs that often.
         """
         codes = np.flatnonzero(counts >= max(1, min_count))
         if not codes.size:
-            raise ConfigError(
-                "data.min_count",
-                f"must be at most {int(counts.max())}, how often the commonest character occurs, "
-                f"got {min_count}",
-            )
+            most = f"{int(counts.max())}, how often the commonest character occurs"
+            raise ConfigError("data.min_count", f"must be at most {most}, got {min_count}")
         symbols = "".join(map(chr, codes))
         start = "\n" if "\n" in symbols else chr(int(counts.argmax()))
         return cls(symbols, start, unknown=codes.size < int(np.count_nonzero(counts)))
@@ -87,9 +80,8 @@ class Vocabulary:
 
         Args:
             text: what to encode.
-            on_unknown: what becomes of a character that is not in the vocabulary: an error,
-                nothing, or its replacement: the unknown symbol where there is one, else its base
-                letter, its other case, a space, or `start`, the first of these that is known.
+            on_unknown: what becomes of a character that the vocabulary lacks; `replace` puts in the
+                unknown symbol, else the first known of: base letter, other case, space, `start`.
             where: the text's name in an error.
             position: the number of its characters before this piece.
 
@@ -101,24 +93,18 @@ class Vocabulary:
         codes = code_points(text)
         ids = np.take(self._table, codes, mode="clip")
         unknown = np.flatnonzero(ids == len(self.symbols))
-        if not unknown.size:
-            return ids.astype(self.dtype, copy=False)
-        match on_unknown:
-            case "skip":
-                ids = np.delete(ids, unknown)
-            case "replace" if self.unknown_id is None:
-                ids[unknown] = [self.symbols.index(self._like(text[k])) for k in unknown]
-            case "replace":
-                pass
-            case "error":
-                first = int(unknown[0])
-                raise UnknownCharacter(
-                    where,
-                    f"character {text[first]!r} (U+{ord(text[first]):04X}) at position "
-                    f"{position + first} is not in this checkpoint's "
-                    f"{self.size}-character vocabulary",
-                    "leave it out, or train on a text that has it",
-                )
+        if on_unknown == "error" and unknown.size:
+            character, place = text[unknown[0]], position + int(unknown[0])
+            raise UnknownCharacter(
+                where,
+                f"character {character!r} (U+{ord(character):04X}) at position {place} is not in "
+                f"this checkpoint's {self.size}-character vocabulary",
+                "leave it out, or train on a text that has it",
+            )
+        if on_unknown == "skip":
+            ids = np.delete(ids, unknown)
+        elif on_unknown == "replace" and self.unknown_id is None:
+            ids[unknown] = [self.symbols.index(self._like(text[k])) for k in unknown]
         return ids.astype(self.dtype, copy=False)
 
     def replacements(self, text: str) -> dict[str, str]:
@@ -147,27 +133,21 @@ class Vocabulary:
 
     @staticmethod
     def from_dict(content: Mapping[str, Any], where: str) -> "Vocabulary":
-        """Rebuild a checkpoint's vocabulary.
-
-        Raises:
-            CheckpointError: it is not one that charlm wrote.
-        """
-        if content.get("level", "char") == "byte":
-            return ByteVocabulary()
-        symbols, start = content.get("symbols"), content.get("start")
-        unknown = content.get("unknown", False)
-        if (
-            not isinstance(symbols, str)
-            or not isinstance(start, str)
-            or not isinstance(unknown, bool)
-            or content.get("level", "char") != "char"
-            or len(start) != 1
-            or start not in symbols
-            or list(symbols) != sorted(set(symbols))
-            or any("\ud800" <= symbol <= "\udfff" for symbol in symbols)
-        ):
-            raise CheckpointError(where, "holds no valid vocabulary", "the file is damaged")
-        return Vocabulary(symbols, start, unknown=unknown)
+        """Rebuild a checkpoint's vocabulary; raises CheckpointError where it is not valid."""
+        match {"level": "char", "unknown": False, **content}:
+            case {"level": "byte"}:
+                return ByteVocabulary()
+            case {
+                "level": "char",
+                "symbols": str(symbols),
+                "start": str(start),
+                "unknown": bool(unknown),
+            }:
+                characters = not any("\ud800" <= symbol <= "\udfff" for symbol in symbols)
+                in_order = list(symbols) == sorted(set(symbols))
+                if characters and in_order and len(start) == 1 and start in symbols:
+                    return Vocabulary(symbols, start, unknown=unknown)
+        raise CheckpointError(where, "holds no valid vocabulary", "the file is damaged")
 
 
 class ByteVocabulary(Vocabulary):
@@ -192,18 +172,14 @@ class ByteVocabulary(Vocabulary):
         try:
             return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
         except UnicodeEncodeError as error:
-            raise UnknownCharacter(
-                where,
-                f"character U+{ord(text[error.start]):04X} at position {position + error.start} is "
-                "a lone surrogate and has no bytes",
-                "leave it out",
-            ) from None
+            code, place = ord(text[error.start]), position + error.start
+            problem = f"character U+{code:04X} at position {place} is a lone surrogate"
+            raise UnknownCharacter(where, problem, "it has no bytes, leave it out") from None
 
     def decoder(self) -> Callable[[int], str]:
-        """Return a function that decodes a stream of ids, one a call.
+        """Return a function that decodes a stream of bytes, one a call.
 
-        A character is returned at its last byte, and an empty string before; what is not UTF-8
-        becomes U+FFFD.
+        Before a character's last byte it returns nothing; what is not UTF-8 becomes U+FFFD.
         """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         return lambda drawn: decoder.decode(bytes((drawn,)))
