@@ -2,15 +2,11 @@
 
 import io
 import math
-import os
-import pty
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from helpers import ROOT, VERSE, shown_on
+from helpers import VERSE, on_a_terminal
 from rich.color import ColorSystem
 
 import charlm as library
@@ -142,15 +138,8 @@ def test_sample_without_colours_is_plain(program, no_colours):
 @pytest.mark.slow
 def test_sample_on_a_terminal(trained):
     def shown(**environment):
-        master, slave = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "charlm", "sample", "--seed", "3", "-n", "60", "--color",
-             "--checkpoints", str(trained)],
-            stdout=slave, stderr=subprocess.DEVNULL, cwd=ROOT,
-            env={"PATH": os.environ["PATH"], "OPENBLAS_NUM_THREADS": "1"} | environment,
-        )  # fmt: skip
-        os.close(slave)
-        return shown_on(master, process)
+        arguments = ("sample", "--seed", 3, "-n", 60, "--color", "--checkpoints", trained)
+        return on_a_terminal(trained, *arguments, **environment)
 
     assert "48;5;" in shown(TERM="xterm-256color")
     assert "\033" not in shown(TERM="xterm-256color", NO_COLOR="1")

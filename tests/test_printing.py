@@ -1,25 +1,20 @@
 """What is printed: on real terminals, on narrow consoles, into pipes."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
-from conftest import VERSE, shown_on
-from helpers import write_checkpoint
+from helpers import VERSE, environment, write_checkpoint
+from helpers import on_a_terminal as shown_on_a_terminal
 
 import charlm as library
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
-ROOT = Path(__file__).parent.parent
 SMALL = ["--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
 # What a run, and a file, may be called: a terminal would take it for a title and a colour.
 NAME = "a\x1b]0;title\x07\x1b[31mb\x9b2J"
@@ -27,11 +22,6 @@ HOSTILE = Vocabulary(
     "".join(sorted("\n\tab\x00\x07\x08\r\x1b[]2J\x7f\x85\x9b\u202e\u2066é漢")), "\n"
 )
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def environment(**more: str) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LC_ALL", "LANG")}
-    return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1"} | more
 
 
 # Many commands one after the other in one process, each begun by a line of its number.
@@ -54,24 +44,17 @@ def command(commands: list[list[object]]) -> list[str]:
     return [sys.executable, "-c", PROGRAM, json.dumps(lines)]
 
 
-def on_a_terminal(
-    folder: Path, *commands: list[object], encoding: str = "utf-8", **more: str
-) -> str:
-    """Run the program on a terminal, and return what that gets, its line ends made one."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 9999, 0, 0))
-    process = subprocess.Popen(
-        command([*commands]), cwd=folder, env=environment(**more),
-        stdin=slave, stdout=slave, stderr=slave,
-    )  # fmt: skip
-    os.close(slave)
-    return shown_on(master, process, encoding).replace("\r\n", "\n")
+def on_a_terminal(folder: Path, *commands: list[object], **more: str) -> str:
+    """Run commands on a wide terminal without colours, and return what that shows."""
+    return shown_on_a_terminal(
+        folder, command=command([*commands]), columns=9999, **{"NO_COLOR": "1"} | more
+    )
 
 
 def into_a_pipe(folder: Path, *arguments: object, given: bytes = b"", **more: str):
     return subprocess.run(
         [sys.executable, "-m", "charlm", *map(str, arguments)],
-        cwd=folder, env=environment(**more), input=given, capture_output=True, check=False,
+        cwd=folder, env=environment(NO_COLOR="1", **more), input=given, capture_output=True, check=False,
     )  # fmt: skip
 
 
@@ -267,7 +250,7 @@ def test_narrow_consoles_are_no_error(learned, console):
     done = subprocess.run(
         command([*good, *bad]),
         cwd=hostile,
-        env=environment(**more),
+        env=environment(NO_COLOR="1", **more),
         capture_output=True,
         check=True,
     )

@@ -2,6 +2,7 @@
 
 import shutil
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from charlm import Network
 
+_fresh = partial(typer.Option, rich_help_panel="Fresh cells")
 # The table leaves its last columns out below this.
 _NARROW = 60
 
@@ -42,25 +44,19 @@ def gradients(
     lags: Annotated[int, typer.Option(help="Time steps to go back.", min=2, max=1000)] = 64,
     scale: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Fresh cells: factor of their orthogonal recurrent matrices; may be given several "
-            "times.",
+        _fresh(
             min=0,
             max=100,
             show_default="0.5, 1 and 2",
+            help="Factor of the orthogonal recurrent matrices; may be given several times.",
         ),
     ] = None,
     forget_bias: Annotated[
         list[float] | None,
-        typer.Option(
-            help="Fresh LSTM: its forget bias; likewise.",
-            min=-100,
-            max=100,
-            show_default="0, 1 and 3",
-        ),
+        _fresh(min=-100, max=100, show_default="0, 1 and 3", help="Of an LSTM; likewise."),
     ] = None,
-    hidden: Annotated[int, typer.Option(help="Fresh cells: their units.", min=1, max=4096)] = 64,
-    seed: Annotated[int, typer.Option(help="Fresh cells: of their weights.", min=0)] = 0,
+    hidden: Annotated[int, _fresh(min=1, max=4096, help="Hidden units.")] = 64,
+    seed: Annotated[int, _fresh(min=0, help="Seed of the weights.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Draw it: a .png or .svg file, replaced if there.")
     ] = None,

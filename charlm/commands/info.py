@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -266,14 +267,10 @@ def _terminal() -> int | None:
 
 
 def _wrapped(parts: Sequence[str], columns: int) -> list[str]:
-    """Return the parts in lines, a comma between two."""
-    lines = [""]
-    for k, part in enumerate(parts):
-        piece = part + ("," if k < len(parts) - 1 else "")
-        if lines[-1] and len(lines[-1]) + 1 + len(piece) > columns:
-            lines.append("")
-        lines[-1] += f" {piece}" if lines[-1] else piece
-    return lines
+    """Return the parts in lines, a comma between two; none is broken."""
+    text = ", ".join(part.replace(" ", "\xa0") for part in parts)
+    lines = textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _model(run: "RunSummary") -> str:
