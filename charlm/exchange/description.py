@@ -25,17 +25,7 @@ def to_text(config: Config, vocabulary: Vocabulary) -> str:
 
 
 def from_text(text: object, where: str) -> Description:
-    """Read the JSON text of an exported file.
-
-    Args:
-        text: what was found under the name `charlm`; None where there was nothing.
-        where: the file, for the message.
-
-    Raises:
-        ExchangeError: it is missing, not charlm's, or of a later format.
-        CheckpointError: the vocabulary is not valid.
-        ConfigError: it has a setting that this version does not know.
-    """
+    """Read what the file `where` holds under the name `charlm`; None where that is nothing."""
     if text is None:
         raise ExchangeError(
             where,
@@ -44,22 +34,16 @@ def from_text(text: object, where: str) -> Description:
         )
     try:
         content = json.loads(text)  # type: ignore[arg-type]
-        version, model = content["format"], content["config"]["model"]
-        vocabulary = content["vocabulary"]
+        version, vocabulary = content["format"], {**(content["vocabulary"] or {})}
+        model = {**content["config"]["model"]}
     except (ValueError, LookupError, TypeError, RecursionError):
-        content = model = None
-    if not isinstance(content, dict) or not isinstance(model, dict):
-        raise ExchangeError(
-            where, f"its entry '{KEY}' cannot be read", "copy that of the exported file unchanged"
-        )
+        problem, advice = "cannot be read", "copy that of the exported file unchanged"
+        raise ExchangeError(where, f"its entry '{KEY}' {problem}", advice) from None
     if version != FORMAT:
-        raise ExchangeError(
-            where,
-            f"its entry '{KEY}' has format {brief(version)}, this charlm reads {FORMAT}",
-            "update charlm",
-        )
+        problem = f"has format {brief(version)}, this charlm reads {FORMAT}"
+        raise ExchangeError(where, f"its entry '{KEY}' {problem}", "update charlm")
     return Description(
         kind="best",
         config=from_dict(where, {"model": model}),
-        vocabulary=Vocabulary.from_dict(vocabulary if isinstance(vocabulary, dict) else {}, where),
+        vocabulary=Vocabulary.from_dict(vocabulary, where),
     )

@@ -16,6 +16,7 @@ The names are those of a module that has an Embedding, an LSTM, GRU or RNN, and 
 """
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 
@@ -25,81 +26,56 @@ from charlm.types import Array
 
 # Where each of PyTorch's gate blocks lies among ours; each order is its own inverse.
 _ORDER = {"lstm": [0, 1, 3, 2], "gru": [0, 1, 2], "rnn": [0]}
-_ONE_BIAS = {"Wx": "weight_ih", "Wh": "weight_hh", "b": "bias_ih"}
-_TWO_BIASES = {"Wx": "weight_ih", "Wh": "weight_hh", "bx": "bias_ih", "bh": "bias_hh"}
+_ONE_BIAS = {"Wx": ["weight_ih"], "Wh": ["weight_hh"], "b": ["bias_ih", "bias_hh"]}
+_TWO_BIASES = {"Wx": ["weight_ih"], "Wh": ["weight_hh"], "bx": ["bias_ih"], "bh": ["bias_hh"]}
 
 
 def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes of a model's state dict; allocates nothing.
-
-    Args:
-        config: the model's settings.
-        V: size of the vocabulary.
-    """
+    """Return the names and shapes of a model's state dict; allocates nothing."""
     ours = model.shapes(config, V)
-    expected: dict[str, tuple[int, ...]] = {}
-    if "embedding.W" in ours:
-        expected["embedding.weight"] = ours["embedding.W"][::-1]
-    for name, theirs in _recurrent(config).items():
-        expected[theirs] = ours[name]
-        if name.endswith(".b"):
-            expected[_second_bias(theirs)] = ours[name]
-    return expected | {"output.weight": ours["output.W"], "output.bias": ours["output.b"]}
-
-
-def to_state_dict(config: ModelConfig, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Convert a model's arrays to PyTorch's.
-
-    Args:
-        config: the model's settings.
-        arrays: charlm's names -> arrays, as `Parameters.copies` returns them.
-
-    Returns:
-        PyTorch's names -> C-contiguous arrays.
-    """
-    tensors = {}
-    if "embedding.W" in arrays:
-        tensors["embedding.weight"] = arrays["embedding.W"].T
-    for name, theirs in _recurrent(config).items():
-        tensors[theirs] = reorder(arrays[name], _ORDER[config.cell])
-        if name.endswith(".b"):
-            tensors[_second_bias(theirs)] = np.zeros_like(arrays[name])
-    tensors |= {"output.weight": arrays["output.W"], "output.bias": arrays["output.b"]}
-    # safetensors scrambles an array that is not C-contiguous (its issue 825).
-    return {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-
-
-def from_state_dict(config: ModelConfig, tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Convert PyTorch's arrays to a model's; the inverse of `to_state_dict`.
-
-    Args:
-        config: the model's settings.
-        tensors: arrays of the names and shapes that `shapes` returns.
-    """
-    arrays = {}
-    if "embedding.weight" in tensors:
-        arrays["embedding.W"] = tensors["embedding.weight"].T
-    for name, theirs in _recurrent(config).items():
-        array = tensors[theirs]
-        if name.endswith(".b"):
-            array = array + tensors[_second_bias(theirs)]
-        arrays[name] = reorder(array, _ORDER[config.cell])
-    arrays |= {"output.W": tensors["output.weight"], "output.b": tensors["output.bias"]}
-    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-
-
-def _recurrent(config: ModelConfig) -> dict[str, str]:
-    """Return the names of the recurrent layers' arrays, ours -> PyTorch's."""
-    parts = _TWO_BIASES if config.cell == "gru" else _ONE_BIAS
     return {
-        f"{config.cell}.{k}.{ours}": f"recurrent.{theirs}_l{k}"
-        for k in range(config.layers)
-        for ours, theirs in parts.items()
+        theirs: ours[name][::-1] if name == "embedding.W" else ours[name]
+        for name, both in _names(config).items()
+        for theirs in both
     }
 
 
-def _second_bias(name: str) -> str:
-    return name.replace("bias_ih", "bias_hh")
+def to_state_dict(config: ModelConfig, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """Convert a model's arrays, as `Parameters.copies` returns them, to PyTorch's."""
+    tensors = {}
+    for name, (theirs, *second_bias) in _names(config).items():
+        tensors[theirs] = _convert(name, arrays[name])
+        tensors |= {zero: np.zeros_like(arrays[name]) for zero in second_bias}
+    return tensors
+
+
+def from_state_dict(config: ModelConfig, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Convert PyTorch's arrays, of the names and shapes that `shapes` returns, to a model's."""
+    return {
+        name: _convert(name, reduce(np.add, [tensors[theirs] for theirs in both]))
+        for name, both in _names(config).items()
+    }
+
+
+def _names(config: ModelConfig) -> dict[str, list[str]]:
+    """Return charlm's names -> PyTorch's: one each, but two for an LSTM's or RNN's bias."""
+    names = {} if config.embedding == "one-hot" else {"embedding.W": ["embedding.weight"]}
+    parts = _TWO_BIASES if config.cell == "gru" else _ONE_BIAS
+    for k in range(config.layers):
+        for ours, theirs in parts.items():
+            names[f"{config.cell}.{k}.{ours}"] = [f"recurrent.{part}_l{k}" for part in theirs]
+    return names | {"output.W": ["output.weight"], "output.b": ["output.bias"]}
+
+
+def _convert(name: str, array: Array) -> Array:
+    """Convert an array between the layouts, in either direction; returns it C-contiguous."""
+    layer = name.partition(".")[0]
+    if layer == "embedding":
+        array = array.T
+    elif layer in _ORDER:
+        array = reorder(array, _ORDER[layer])
+    # safetensors scrambles an array that is not C-contiguous (its issue 825).
+    return np.ascontiguousarray(array)
 
 
 def reorder(array: Array, order: list[int]) -> Array:

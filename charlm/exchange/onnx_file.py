@@ -36,12 +36,7 @@ _MOST_BYTES = (2 << 30) - (1 << 20)
 
 
 def encode(config: ModelConfig, tensors: Mapping[str, Array], about: str) -> bytes:
-    """Return a file's content.
-
-    Args:
-        config: the model's settings.
-        tensors: its PyTorch state dict.
-        about: the description.
+    """Return the content of a file of a PyTorch state dict and the description.
 
     Raises:
         ExchangeError: onnx is not installed, or the model is too large for the format.
@@ -49,13 +44,10 @@ def encode(config: ModelConfig, tensors: Mapping[str, Array], about: str) -> byt
     onnx = require("onnx", Format.ONNX, "--to onnx", ExchangeError)
     count = sum(tensor.size for tensor in tensors.values())
     if count * 4 > _MOST_BYTES:
-        raise ExchangeError(
-            "--to onnx",
-            f"the format ends at 2 GiB, got {count:,} numbers of 4 bytes",
-            "export to safetensors",
-        )
+        problem = f"the format ends at 2 GiB, got {count:,} numbers of 4 bytes"
+        raise ExchangeError("--to onnx", problem, "export to safetensors")
     file = onnx.helper.make_model(
-        _build(_Graph(onnx), config, tensors),
+        _build(_Graph(onnx.helper, onnx.numpy_helper), config, tensors),
         opset_imports=[onnx.helper.make_opsetid("", _OPSET)],
         ir_version=_IR,
         producer_name="charlm",
@@ -70,11 +62,11 @@ def _build(graph: "_Graph", config: ModelConfig, tensors: Mapping[str, Array]) -
     L, H, V = config.layers, config.hidden, tensors["output.bias"].size
     states = ("h", "c") if config.cell == "lstm" else ("h",)
 
-    graph.input("ids", ["T", "B"], np.int64)
-    graph.output("log_probs", ["T", "B", V])
+    entering = [graph.value("ids", "T", "B", dtype=np.int64)]
+    leaving = [graph.value("log_probs", "T", "B", V)]
     for name in states:
-        graph.input(f"{name}_0", [L, "B", H])
-        graph.output(f"{name}_n", [L, "B", H])
+        entering.append(graph.value(f"{name}_0", L, "B", H))
+        leaving.append(graph.value(f"{name}_n", L, "B", H))
         graph.node("Split", [f"{name}_0"], [f"{name}_0.{k}" for k in range(L)], axis=0)
 
     if "embedding.weight" in tensors:
@@ -106,18 +98,15 @@ def _build(graph: "_Graph", config: ModelConfig, tensors: Mapping[str, Array]) -
     graph.node("LogSoftmax", ["logits"], ["log_probs"], axis=-1)
     for name in states:
         graph.node("Concat", [f"{name}_n.{k}" for k in range(L)], [f"{name}_n"], axis=0)
-    return graph.finish()
+    return graph.helper.make_graph(graph.nodes, "charlm", entering, leaving, graph.weights)
 
 
 class _Graph:
     """An ONNX graph under construction."""
 
-    def __init__(self, onnx: Any) -> None:
-        self.helper, self.numpy_helper = onnx.helper, onnx.numpy_helper
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-        self.inputs: list[Any] = []
-        self.outputs: list[Any] = []
+    def __init__(self, helper: Any, numpy_helper: Any) -> None:
+        self.helper, self.numpy_helper = helper, numpy_helper
+        self.nodes, self.weights = list[Any](), list[Any]()
 
     def node(self, kind: str, inputs: list[str], outputs: list[str], **attributes: int) -> None:
         self.nodes.append(self.helper.make_node(kind, inputs, outputs, **attributes))
@@ -126,15 +115,6 @@ class _Graph:
         self.weights.append(self.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def input(self, name: str, shape: list[str | int], dtype: type = np.float32) -> None:
-        self.inputs.append(self._value(name, shape, dtype))
-
-    def output(self, name: str, shape: list[str | int]) -> None:
-        self.outputs.append(self._value(name, shape, np.float32))
-
-    def _value(self, name: str, shape: list[str | int], dtype: type) -> Any:
+    def value(self, name: str, *shape: str | int, dtype: type = np.float32) -> Any:
         kind = self.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.helper.make_tensor_value_info(name, kind, shape)
-
-    def finish(self) -> Any:
-        return self.helper.make_graph(self.nodes, "charlm", self.inputs, self.outputs, self.weights)

@@ -17,7 +17,7 @@ from charlm.environment import require
 from charlm.errors import CheckpointError, ExchangeError
 from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format
-from charlm.exchange.tensors import Stored, Tensor
+from charlm.exchange.tensors import Tensors
 from charlm.storage.checkpoint import opened_archive
 from charlm.types import Array
 
@@ -26,11 +26,7 @@ _MOST_SHARED = 2
 
 
 def encode(tensors: Mapping[str, Array], about: str) -> bytes:
-    """Return a file's content.
-
-    Raises:
-        ExchangeError: PyTorch is not installed.
-    """
+    """Return the content of a file of these tensors and the description."""
     torch = require("torch", Format.PYTORCH, "--to pytorch", ExchangeError)
     state_dict = {name: torch.from_numpy(array) for name, array in tensors.items()}
     buffer = io.BytesIO()
@@ -38,13 +34,8 @@ def encode(tensors: Mapping[str, Array], about: str) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: Path) -> Stored:
-    """Read a file.
-
-    Raises:
-        ExchangeError: PyTorch is not installed, or the file holds something else.
-        CheckpointError: it is damaged, or was not written by torch.save.
-    """
+def read(path: Path) -> tuple[Tensors, object]:
+    """Return a file's tensors, and its description, if any."""
     torch = require("torch", Format.PYTORCH, path, ExchangeError)
     with opened_archive(path) as archive, warnings.catch_warnings():
         # What a damaged pickle causes warnings about is an error in a moment.
@@ -55,12 +46,9 @@ def read(path: Path) -> Stored:
         try:
             content = torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError:
-            raise ExchangeError(
-                path,
-                "holds Python objects besides tensors, and loading those could run any code",
-                f"save {{'state_dict': module.state_dict(), '{KEY}': ...}}, as docs/exchange.md "
-                "shows",
-            ) from None
+            problem = "holds Python objects besides tensors, and loading those could run any code"
+            advice = f"save {{'state_dict': module.state_dict(), '{KEY}': ...}}"
+            raise ExchangeError(path, problem, f"{advice}, as docs/exchange.md shows") from None
         except Exception as error:
             # Its unpickler raises errors of any kind.
             raise ValueError(str(error).partition("\n")[0]) from None
@@ -69,25 +57,24 @@ def read(path: Path) -> Stored:
     state_dict = content.get("state_dict")
     if not isinstance(state_dict, dict):
         # A bare state dict has no description either, which is what the error will be about.
-        return Stored({}, content.get(KEY))
-    dense = [value for value in state_dict.values() if _is_dense(torch, value)]
-    nbytes = sum(tensor.numel() * tensor.element_size() for tensor in dense)
+        return {}, content.get(KEY)
+    found = {str(name): _dense(torch, value) for name, value in state_dict.items()}
+    nbytes = sum(value.nbytes for value in found.values() if not isinstance(value, str))
     if nbytes > _MOST_SHARED * path.stat().st_size:
         raise CheckpointError(path, "its tensors are larger than the file", "it is damaged")
-    tensors = {str(name): _tensor(torch, value) for name, value in state_dict.items()}
-    return Stored(tensors, content.get(KEY))
+    tensors = {
+        name: value if isinstance(value, str) else np.array(value.to(torch.float32).numpy())
+        for name, value in found.items()
+    }
+    return tensors, content.get(KEY)
 
 
-def _is_dense(torch: Any, value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.layout is torch.strided and not value.is_meta
-
-
-def _tensor(torch: Any, value: Any) -> Tensor:
+def _dense(torch: Any, value: Any) -> Any:
+    """Return a tensor of floats, or what it is instead."""
     if not isinstance(value, torch.Tensor):
-        return Tensor(type(value).__name__, (), None)
-    dtype, shape = str(value.dtype).removeprefix("torch."), tuple(value.shape)
-    if not _is_dense(torch, value):
-        return Tensor("a tensor without dense values", shape, None)
+        return type(value).__name__
+    if value.layout is not torch.strided or value.is_meta:
+        return "a tensor without dense values"
     if value.dtype not in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
-        return Tensor(dtype, shape, None)
-    return Tensor(dtype, shape, np.array(value.detach().to(torch.float32).numpy()))
+        return str(value.dtype).removeprefix("torch.")
+    return value.detach()

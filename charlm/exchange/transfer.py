@@ -23,13 +23,7 @@ from charlm.storage.checkpoint import save
 
 
 def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
-    """Write a model in one of the formats.
-
-    Args:
-        trained: the model.
-        to: the format.
-        out: the file.
-        force: replace a file that is there already.
+    """Write a model to a file; `force` replaces one that is there.
 
     Raises:
         ExchangeError: the file is there, or cannot be written; or the format's library is missing.
@@ -52,21 +46,14 @@ def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False
         with replacing(out) as file:
             file.write(content)
     except OSError as error:
-        raise ExchangeError(
-            out, f"cannot be written ({error.strerror or error})", "name another with --out"
-        ) from None
+        problem = f"cannot be written ({error.strerror or error})"
+        raise ExchangeError(out, problem, "name another with --out") from None
 
 
 def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
-    """Make a run of an exported file, which may have been trained further since.
+    """Make a run of an exported file; its name is the file's stem where None.
 
-    Args:
-        path: a `.pt`, `.pth` or `.safetensors` file.
-        checkpoints: the folder of all runs.
-        name: the run's name; the file's stem where None.
-
-    Returns:
-        A run whose `best.npz` holds the weights; there is nothing to resume.
+    Its `best.npz` holds the weights; there is nothing to resume.
 
     Raises:
         ExchangeError: it is not such a file, or its tensors do not fit its description.
@@ -81,32 +68,25 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
         case Format.SAFETENSORS:
             read = safetensors_file.read
         case Format.ONNX:
-            raise ExchangeError(
-                where,
-                "ONNX files cannot be imported, they are for running a model",
-                "export it to pytorch or safetensors where it came from, and import that",
-            )
+            problem = "ONNX files cannot be imported, they are for running a model"
+            advice = "export it to pytorch or safetensors where it came from, and import that"
+            raise ExchangeError(where, problem, advice)
         case None if path.suffix == ".npz":
-            raise ExchangeError(
-                where, "is not an exported file", "sample, eval and export take an .npz as it is"
-            )
+            advice = "sample, eval and export take an .npz as it is"
+            raise ExchangeError(where, "is not an exported file", advice)
         case None:
-            raise ExchangeError(
-                where,
-                f"must end in .pt, .pth or .safetensors, got {path.suffix!r}",
-                "name such a file",
-            )
+            problem = f"must end in .pt, .pth or .safetensors, got {path.suffix!r}"
+            raise ExchangeError(where, problem, "name such a file")
     if not path.is_file():
-        raise ExchangeError(
-            where, "is a folder" if path.is_dir() else "no such file", "name one that was exported"
-        )
-    stored = read(path)
-    description = from_text(stored.about, where)
+        problem = "is a folder" if path.is_dir() else "no such file"
+        raise ExchangeError(where, problem, "name one that was exported")
+    tensors, about = read(path)
+    description = from_text(about, where)
     model = description.config.model
     expected = shapes(model, description.vocabulary.size)
     # Two biases that are finite may have a sum that is not.
     with np.errstate(over="ignore"):
-        arrays = from_state_dict(model, checked(stored.tensors, expected, where))
+        arrays = from_state_dict(model, checked(tensors, expected, where))
     if not all(usable(array.ravel()) for array in arrays.values()):
         raise ExchangeError(
             where,
