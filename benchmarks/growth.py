@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from turns import ROOT, Worker
 
 from charlm.settings.schema import Config
-from charlm.training.memory import need
+from charlm.training.prepare import training_memory
 
 DEFAULT = {"L": 2, "H": 256, "B": 64, "T": 64, "V": 65}
 GRID = {
@@ -74,7 +74,7 @@ def memory(sizes: dict) -> int:
         model__layers=sizes["L"], model__hidden=sizes["H"],
         train__batch_size=sizes["B"], train__seq_len=sizes["T"],
     )  # fmt: skip
-    return need(config, sizes["V"]).total
+    return training_memory(config, sizes["V"]).total
 
 
 def plot(rows: dict) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from charlm.settings.schema import Config
 from charlm.text.corpus import TextInfo, open_ids
 from charlm.text.vocabulary import Vocabulary
-from charlm.training.memory import need
+from charlm.training.prepare import training_memory
 from charlm.training.trainer import Trainer
 
 sizes = json.loads(sys.argv[1])
@@ -24,4 +24,5 @@ tracemalloc.start()
 trainer = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
 trainer.update()
 allocated = tracemalloc.get_traced_memory()[0]
-print(json.dumps({"formula": need(config, vocabulary.size).total, "allocated": allocated}))
+needed = training_memory(config, vocabulary.size)
+print(json.dumps({"formula": needed.total, "allocated": allocated}))

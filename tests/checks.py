@@ -78,7 +78,9 @@ def layer_errors(cell, T, rng, layer_class=None, B=3, D=4, H=5):
     analytic = {"dx": dx.copy()}
     analytic |= {f"dstate.{n}": part.copy() for n, part in zip(layer.STATES, dstate, strict=True)}
     analytic |= {name: dW.copy() for name, dW in gradient.views.items()}
-    variables = {"dx": x} | {f"dstate.{n}": part for n, part in zip(layer.STATES, state, strict=True)}
+    variables = {"dx": x} | {
+        f"dstate.{n}": part for n, part in zip(layer.STATES, state, strict=True)
+    }
     variables |= parameters.views
     return {
         name: relative_error(analytic[name], numerical(loss, variables[name])) for name in variables

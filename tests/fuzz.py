@@ -42,8 +42,7 @@ from charlm.text.corpus import encode_to_file, open_ids, scan
 from charlm.text.source import Source
 from charlm.training import snapshot
 from charlm.training.events import Updated
-from charlm.training.memory import need
-from charlm.training.prepare import resume_run
+from charlm.training.prepare import resume_run, training_memory
 
 # Of the processor's time, and of a clock's, on a machine that is busy with something else.
 LONGEST_S, LATEST_S = 10, 3600
@@ -121,7 +120,7 @@ def run(given: tuple[str, bytes]) -> str:
     assert all("\n" not in printable(found.text) for found in check_run(str(here), folder()))
     try:
         trainer = resume_run(Run(here)).trainer
-        if need(trainer.config, trainer.vocabulary.size).total < 1 << 26:
+        if training_memory(trainer.config, trainer.vocabulary.size).total < 1 << 26:
             trainer.update()
             trainer.validate()
             trainer.sample(3)

@@ -113,7 +113,7 @@ def test_resume(trained, text_file):
     code, _, err = trained("train", "--resume", "--name", "verse")
     assert code == 1
     assert "is not the text that checkpoints/verse learns (its SHA-256 differs); name the" in err
-    assert "right one, or another run with --name, or start a new one without --resume" in err
+    assert "right one, or another run with --name, or start one without --resume" in err
 
 
 def test_minutes_are_kept(charlm, text_file):

@@ -27,8 +27,7 @@ from charlm.training import loop, snapshot
 from charlm.training import prepare as start
 from charlm.training.events import Done, Sampled, Saved, Started, Updated, Validated
 from charlm.training.loop import events
-from charlm.training.memory import need
-from charlm.training.prepare import resume_run, start_run
+from charlm.training.prepare import resume_run, start_run, training_memory
 from charlm.training.trainer import Trainer
 
 
@@ -354,7 +353,7 @@ def test_memory_is_known_before(tmp_path, text_file, changes):
         t.update()
     traced = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    needed = need(config, vocabulary.size)
+    needed = training_memory(config, vocabulary.size)
     assert needed.parameters == t.model.parameters.size
     assert needed.total == pytest.approx(traced, rel=0.03)
 

@@ -34,14 +34,10 @@ _STATISTICS = 200
 def dynamic(
     model: Model, learned: Ids, ids: Ids, start_id: int, learning_rate: float = RATE
 ) -> Score:
-    """Score a text with a copy of the model that learns from it.
+    """Score (N,) ids, not empty, with a copy of the model that learns from them.
 
-    Args:
-        model: refreshed weights; they are not changed.
-        learned: the ids of the text that they were trained on.
-        ids: (N,) the text to score, not empty; may be memory-mapped, as `learned` may.
-        start_id: the symbol before the first one.
-        learning_rate: at least 0; at 0 the score is that of fixed weights.
+    `learned` are the ids of the text that the model was trained on, `start_id` is the symbol before
+    the first one; at a learning rate of 0 the score is that of fixed weights.
 
     Raises:
         ConfigError: the learning rate is out of range.

@@ -50,26 +50,14 @@ class Score:
 
 
 def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
-    """Return how `carried` reads a text: the pieces side by side, and the time steps of each.
-
-    Args:
-        size: the text's characters.
-        pieces: side by side; one where the text is too short to warm them up.
-    """
+    """Return how many pieces `carried` reads side by side, and in how many time steps."""
     if pieces == 1 or size < pieces * WARM:
         return 1, size
     return pieces, WARM + math.ceil(size / pieces)
 
 
 def carried(model: Model, ids: Ids, start_id: int, pieces: int = PIECES) -> Score:
-    """Score a text with the state carried.
-
-    Args:
-        model: refreshed weights.
-        ids: (N,) the text, not empty; may be memory-mapped.
-        start_id: the symbol before the first one.
-        pieces: read side by side; one where the text is too short to warm them up.
-    """
+    """Score (N,) ids, not empty, with the state carried; `start_id` is before the first one."""
     pieces, _ = layout(ids.size, pieces)
     bounds = np.arange(pieces + 1) * ids.size // pieces
     stepper = Stepper(model, pieces)
@@ -85,7 +73,7 @@ def carried(model: Model, ids: Ids, start_id: int, pieces: int = PIECES) -> Scor
 
 
 def cold(model: Model, ids: Ids, start_id: int) -> Score:
-    """Score a text window by window, each from the zero state; arguments as in `carried`."""
+    """Score (N,) ids, not empty, window by window, each from the zero state."""
     begins = np.arange(0, ids.size, WINDOW)
     stepper, nats = Stepper(model, _WINDOWS_AT_ONCE), 0.0
     for first in range(0, begins.size, _WINDOWS_AT_ONCE):

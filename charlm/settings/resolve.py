@@ -89,14 +89,6 @@ def resolve(overrides: Sequence[Overrides], base: Overrides | None = None) -> Pe
     return Pending(config, layers)
 
 
-def last_given(overrides: Sequence[Overrides], key: str) -> Any:
-    """Return the value that the strongest override gives to a key; None where none does."""
-    for layer in reversed(overrides):
-        if key in layer.settings:
-            return coerce(layer.source, key, layer.settings[key])
-    return None
-
-
 def shrink_to_text(N: int, B: int, T: int, given: Set[str]) -> tuple[int, int]:
     """Halve B, then T, unless they were given, until N characters fill some chunks per stream."""
     while "train.batch_size" not in given and B > 1 and N // B < _CHUNKS_AT_LEAST * T:

@@ -15,39 +15,24 @@ class Started:
 
 @dataclass(frozen=True)
 class Updated:
-    """An optimizer step was made.
+    """An optimizer step was made."""
 
-    Attributes:
-        step: steps made so far.
-        loss: nats per character of this step's chunk, before the step.
-        learning_rate: of this step.
-        norm: of the gradient, before clipping.
-        characters: read in this step.
-    """
-
-    step: int
-    loss: float
-    learning_rate: float
-    norm: float
-    characters: int
+    step: int  # steps made so far
+    loss: float  # nats per character of this step's chunk, before the step
+    learning_rate: float  # of this step
+    norm: float  # of the gradient, before clipping
+    characters: int  # read in this step
 
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation split was scored.
-
-    Attributes:
-        loss: nats per character with carried state, of the averaged weights where on.
-        train_loss: mean loss of the steps since the validation before.
-        best: no validation before was as low.
-        chars_per_s: read in training since the validation before.
-    """
+    """The validation split was scored."""
 
     step: int
-    loss: float
-    train_loss: float
-    best: bool
-    chars_per_s: float
+    loss: float  # nats per character with carried state, of the averaged weights where on
+    train_loss: float  # mean loss of the steps since the validation before
+    best: bool  # no validation before was as low
+    chars_per_s: float  # read in training since the validation before
 
 
 @dataclass(frozen=True)
@@ -68,41 +53,25 @@ class Saved:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The loss exploded or was not finite: training returned to its last good state.
+    """The loss exploded or was not finite: training returned to its last good state."""
 
-    Attributes:
-        step: steps that had been made.
-        to: steps of the good state; the next `Updated` counts from there.
-        why: what was detected.
-        factor: multiplies the schedule's learning rate from here on.
-        count: rollbacks of this run.
-    """
-
-    step: int
-    to: int
-    why: str
-    factor: float
-    count: int
+    step: int  # steps that had been made
+    to: int  # steps of the good state; the next `Updated` counts from there
+    why: str  # what was detected
+    factor: float  # of the schedule's learning rate from here on
+    count: int  # rollbacks of this run
 
 
 @dataclass(frozen=True)
 class Done:
-    """Training has ended.
-
-    Attributes:
-        interrupted: it was asked to stop before its goal.
-        best_loss: the lowest validation loss; None where there was no validation.
-        best_step: the step of it.
-        elapsed_s: seconds spent on this run, earlier sessions included.
-        early: it ended before its goal because validation stopped improving.
-    """
+    """Training has ended."""
 
     step: int
-    interrupted: bool
-    best_loss: float | None
-    best_step: int
-    elapsed_s: float
-    early: bool = False
+    interrupted: bool  # it was asked to stop before its goal
+    best_loss: float | None  # the lowest validation loss; None where there was no validation
+    best_step: int  # the step of it
+    elapsed_s: float  # spent on this run, earlier sessions included
+    early: bool = False  # it ended before its goal because validation stopped improving
 
 
 Event: TypeAlias = Started | Updated | Validated | Sampled | Saved | RolledBack | Done

@@ -23,26 +23,15 @@ _SHARED = ("data.level", "model.cell", "model.layers", "model.hidden", "model.em
 
 
 def model_settings(path: Path, config: Config) -> Overrides:
-    """Return the settings that a run has to share with the checkpoint it starts from.
-
-    Args:
-        path: of the checkpoint.
-        config: the checkpoint's.
-    """
+    """Return the settings that a run has to share with the checkpoint it starts from."""
     values = config.flat()
     return Overrides(str(path), {"preset": config.preset, **{key: values[key] for key in _SHARED}})
 
 
 def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> int:
-    """Copy an old model's weights into a new one, as far as their symbols are the same.
+    """Copy an old model's weights, as far as the symbols are shared, and return how many are.
 
-    Args:
-        model: initialized; of the old one's cell, layers and sizes.
-        vocabulary: the new text's.
-        old: the model to copy from.
-
-    Returns:
-        The number of shared symbols.
+    The new model is initialized, and has the old one's cell, layers and sizes.
     """
     new_ids, old_ids = _shared(vocabulary, old.vocabulary)
     views, source = model.parameters.views, old.model.parameters.views

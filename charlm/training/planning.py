@@ -52,18 +52,9 @@ class Pace:
 
 
 def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids) -> Pace:
-    """Time steps, time steps of a validation, and samples, on a copy that is thrown away.
-
-    Args:
-        config: final, but for the number of steps where `train.minutes` is given.
-        vocabulary: the text's.
-        text: which text it is.
-        ids: the text as ids.
-    """
+    """Time steps, time steps of a validation, and samples, on a copy that is thrown away."""
     minutes, goal = config.train.minutes, config.train.steps or _ENDLESS
-    seconds = _LONGEST_GLANCE_S
-    if minutes is not None:
-        seconds = min(minutes * 60 * _TIMING_SHARE, _LONGEST_S)
+    seconds = min(minutes * 60 * _TIMING_SHARE, _LONGEST_S) if minutes else _LONGEST_GLANCE_S
     calm = config.replace(train__steps=goal, train__learning_rate=_RATE)
     trainer = Trainer(calm, vocabulary, text, ids, run=None)
     # The first step meets cold caches and fresh memory.
@@ -103,17 +94,10 @@ def _seconds(work: Callable[[], object], times: int) -> list[float]:
 
 
 def set_steps(config: Config, pace: Pace, seconds: float) -> tuple[Config, str]:
-    """Turn `train.minutes` into steps.
+    """Turn `train.minutes` into steps, at least 1, that the remaining seconds allow; with a note.
 
-    Args:
-        config: final, but for the number of steps.
-        pace: the measured times.
-        seconds: for everything that is still to be done.
-
-    Returns:
-        config: with at least 1 step. Where `validate_every` is `auto` and the usual number of
-            validations would take more than a quarter of the time, there are fewer of them.
-        note: what was chosen, one line.
+    Where `validate_every` is `auto` and the usual number of validations would take more than a
+    quarter of the time, there are fewer of them.
     """
     train, chosen = config.train, ""
     left, every = max(0.0, seconds - _LEAVING_S), train.validate_every

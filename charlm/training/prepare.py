@@ -13,22 +13,21 @@ from typing import Any
 import numpy as np
 
 from charlm import environment
-from charlm.errors import CheckpointError, RunError, TextError
-from charlm.nn.model import Memory, shapes
+from charlm.errors import CheckpointError, ConfigError, RunError, TextError
+from charlm.nn.model import Memory, memory, shapes
+from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import load_model, read_description
 from charlm.runs.training_text import is_intact
 from charlm.settings.files import to_yaml
-from charlm.settings.resolve import last_given, resolve
+from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config, DataConfig, Overrides
 from charlm.storage.checkpoint import OpenCheckpoint, opened
 from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split
 from charlm.text.source import Source, Watch
-from charlm.text.vocabulary import Vocabulary
 from charlm.training import snapshot
 from charlm.training.finetuning import model_settings
-from charlm.training.memory import check_memory
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
 from charlm.training.trainer import Trainer
 from charlm.types import Ids
@@ -38,19 +37,12 @@ _MOST_THREADS = 1024
 
 @dataclass
 class PreparedRun:
-    """A trainer that is ready to run.
-
-    Attributes:
-        trainer: ready for `events`.
-        memory: what it takes.
-        pace: measured times; None where the run is too short to be timed, or resumed.
-        notes: what was chosen or found, one line each.
-    """
+    """A trainer that is ready to run."""
 
     trainer: Trainer
-    memory: Memory
-    pace: Pace | None
-    notes: list[str]
+    memory: Memory  # what it takes
+    pace: Pace | None  # measured; None where the run is too short to be timed, or resumed
+    notes: list[str]  # what was chosen or found, one line each
 
 
 def start_run(
@@ -62,16 +54,7 @@ def start_run(
     reading: Callable[[int, int], object] | None = None,
     began: float | None = None,
 ) -> PreparedRun:
-    """Prepare a new run in a folder of its own.
-
-    Args:
-        overrides: the settings given, from the weakest to the strongest.
-        checkpoints: the folder of all runs.
-        name: the run's; the text's stem where None.
-        threads: of the BLAS; unchanged where None.
-        reading: called with the number of the text's bytes read and with their total. A text is
-            read twice, and each reading counts half.
-        began: `time.perf_counter()` when the clock of `train.minutes` started; now where None.
+    """Prepare a new run in a folder of its own; `charlm.start` has the arguments.
 
     Raises:
         ConfigError: a setting is invalid, or there is too little memory.
@@ -82,13 +65,12 @@ def start_run(
     began = time.perf_counter() if began is None else began
     if threads is not None:
         environment.set_threads(threads)
-    pretrained, base = None, None
-    if (where := last_given(overrides, "train.init_from")) is not None:
+    pending, pretrained = resolve(overrides), None
+    if (where := pending.config.train.init_from) is not None:
         path = find_checkpoint(where, checkpoints).absolute()
         pretrained = load_model(path)
-        base = model_settings(path, pretrained.config)
         overrides = [*overrides, Overrides("init_from", {"train.init_from": str(path)})]
-    pending = resolve(overrides, base)
+        pending = resolve(overrides, model_settings(path, pretrained.config))
 
     data = pending.config.data
     paths = [Path(path) for path in data.path]
@@ -96,7 +78,7 @@ def start_run(
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     config, notes = pending.finalize(int(counts.sum()))
-    memory = check_memory(config, vocabulary.size)
+    needed = _check_memory(config, vocabulary.size)
     if vocabulary.unknown_id is not None:
         rare = np.count_nonzero(counts) - len(vocabulary.symbols)
         notes.append(
@@ -113,10 +95,10 @@ def start_run(
         pace, minutes, steps = None, config.train.minutes, config.train.steps
         if steps is None or steps >= WORTH_TIMING:
             pace = measure(config, vocabulary, text, ids)
-        if minutes is not None and pace is not None:
-            left = minutes * 60 - (time.perf_counter() - began)
-            config, note = set_steps(config, pace, left)
-            notes.append(note)
+            if minutes is not None:
+                left = minutes * 60 - (time.perf_counter() - began)
+                config, note = set_steps(config, pace, left)
+                notes.append(note)
         run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
         if pretrained is not None:
@@ -125,30 +107,18 @@ def start_run(
                 f"starts from the weights of {config.train.init_from}: {shared:,} characters "
                 f"known, {vocabulary.size - shared:,} new"
             )
-        return PreparedRun(trainer, memory, pace, notes)
-    except OSError as error:
+        return PreparedRun(trainer, needed, pace, notes)
+    except BaseException as error:
         run.discard()
-        raise RunError(run.folder, f"cannot be written ({error.strerror or error})") from None
-    except BaseException:
-        run.discard()
+        if isinstance(error, OSError):
+            raise RunError(run.folder, f"cannot be written ({error.strerror or error})") from None
         raise
 
 
 def resume_run(
-    run: Run,
-    moved_to: Sequence[Path] = (),
-    steps: int | None = None,
-    *,
-    threads: int | None = None,
+    run: Run, moved_to: Sequence[Path] = (), steps: int | None = None, threads: int | None = None
 ) -> PreparedRun:
-    """Prepare a run to continue from its last checkpoint.
-
-    Args:
-        run: the run.
-        moved_to: where its text is now, if it moved.
-        steps: a new number of steps in all; the schedule stretches with it.
-        threads: of the BLAS; those that the run had where None, as another number may change the
-            last bits of the result.
+    """Prepare a run to continue from its last checkpoint; `charlm.resume` has the arguments.
 
     Raises:
         CheckpointError: the checkpoint cannot be used.
@@ -174,19 +144,16 @@ def _resume(
     if description.progress is None:
         raise CheckpointError(run.last, "lacks its progress", "it is no last.npz")
     made = description.progress.step
-    if threads is None:
-        threads = description.threads
+    # Another number may change the last bits of the result.
+    threads = description.threads if threads is None else threads
     if threads is not None and 0 < threads <= _MOST_THREADS:
         environment.set_threads(threads)
     notes = _version_notes(description)
     text, text_notes = _same_text(run, description, moved_to)
     notes += text_notes
     if steps is not None and steps < made:
-        raise RunError(
-            "--steps",
-            f"must be at least the {made:,} steps that are made, got {steps:,}",
-            "a run cannot go back",
-        )
+        problem = f"must be at least the {made:,} steps that are made, got {steps:,}"
+        raise RunError("--steps", problem, "a run cannot go back")
     moved = steps is not None and steps != config.train.steps
     if moved:
         notes.append(
@@ -196,8 +163,8 @@ def _resume(
         config = config.replace(train__steps=steps)
     ids = open_ids(run.ids, vocabulary.dtype)
     with opened(run.last) as checkpoint:
-        _check_fit(checkpoint, config, vocabulary, ids)
-        memory = check_memory(config, vocabulary.size)
+        _check_fit(checkpoint, config, vocabulary.size, ids)
+        needed = _check_memory(config, vocabulary.size)
         trainer = Trainer(config, vocabulary, text, ids, run)
         snapshot.resume(trainer, checkpoint)
     if moved:
@@ -205,27 +172,47 @@ def _resume(
         # However this process ends, the next one has the new goal.
         snapshot.save_last(trainer)
         run.save_config(to_yaml(config))
-    return PreparedRun(trainer, memory, None, notes)
+    return PreparedRun(trainer, needed, None, notes)
 
 
-def _check_fit(
-    checkpoint: OpenCheckpoint, config: Config, vocabulary: Vocabulary, ids: Ids
-) -> None:
-    """Check settings against the text and the arrays, before anything of their size is allocated.
-
-    Raises:
-        CheckpointError: they do not fit.
-    """
+def _check_fit(checkpoint: OpenCheckpoint, config: Config, V: int, ids: Ids) -> None:
+    """Raise CheckpointError where settings, text and arrays do not fit; allocates nothing."""
     train, path = config.train, checkpoint.path
     N = split(ids.size, config.data.validation, config.data.test)[0].size
     T, B = train.seq_len, train.batch_size
     if train.steps is None or not isinstance(T, int) or N // B < T:
         raise CheckpointError(path, "its settings do not fit its text", "the file is damaged")
-    for name, shape in shapes(config.model, vocabulary.size).items():
+    for name, shape in shapes(config.model, V).items():
         checkpoint.expect(name, shape)
     checkpoint.expect("state/0.h", (config.model.hidden, B))
-    if ids.max(initial=0) >= vocabulary.size:
+    if ids.max(initial=0) >= V:
         raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
+
+
+def training_memory(config: Config, V: int) -> Memory:
+    """Return the memory that a training takes; the configuration is final."""
+    train, T, B = config.train, config.train.seq_len, config.train.batch_size
+    assert isinstance(T, int)
+    rates = [train.embedding_dropout] + [train.dropout] * config.model.layers
+    states, ema = len(OPTIMIZERS[train.optimizer].STATE), train.average > 0
+    return memory(config.model, V, T, B, rates=rates, optimizer_states=states, ema=ema)
+
+
+def _check_memory(config: Config, V: int) -> Memory:
+    """Return the memory that a training takes; raises ConfigError where so much is not free."""
+    needed, free, values = training_memory(config, V), environment.free_memory(), config.flat()
+    if free is None or needed.total <= free:
+        return needed
+    keys = ["model.hidden", "model.layers"]
+    if needed.caches > needed.weights:
+        keys = ["train.batch_size", "train.seq_len"]
+    problem = f"needs {_size(needed.total)}, got {_size(free)} of free memory"
+    advice = "lower " + " or ".join(f"{key} ({values[key]})" for key in keys)
+    raise ConfigError("train", problem, advice)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _source(paths: Sequence[Path], data: DataConfig) -> Source:
@@ -259,20 +246,15 @@ def _same_text(
     if there or moved_to:
         source = _source(paths, description.config.data)
         if source.sha256() != text.sha256:
-            raise TextError(
-                path,
-                f"is not the text that {run.folder} learns (its SHA-256 differs)",
-                "name the right one, or another run with --name, or start a new one without "
-                "--resume",
-            )
+            problem = f"is not the text that {run.folder} learns (its SHA-256 differs)"
+            advice = "name the right one, or another run with --name, or start one without --resume"
+            raise TextError(path, problem, advice)
         text = replace(text, path=source.name, paths=_absolute(paths))
     if not is_intact(run.ids, text):
         if not there:
-            raise TextError(
-                path,
-                f"no such file, and {run.ids} is damaged or missing",
-                "name where the text is now: charlm train TEXT --resume",
-            )
+            problem = f"no such file, and {run.ids} is damaged or missing"
+            advice = "name where the text is now: charlm train TEXT --resume"
+            raise TextError(path, problem, advice)
         try:
             # A process that has the old file mapped keeps it; what is no file goes as well.
             run.ids.unlink(missing_ok=True)
