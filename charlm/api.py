@@ -23,7 +23,7 @@ from charlm.errors import ConfigError
 from charlm.language_model import CHECKPOINTS, LanguageModel, PathLike, load
 from charlm.runs import summary
 from charlm.runs.check import Finding, check_run
-from charlm.runs.folder import Run, find_checkpoint, find_run, newest
+from charlm.runs.folder import Run, find_run, newest
 from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import KEYS, Config, Overrides, Settings, coerce
@@ -399,10 +399,12 @@ def report(
         RunError: there is no run yet.
         TextError: the text cannot be read, or the model does not know one of its characters.
     """
+    from charlm.insight.units import CHARACTERS
     from charlm.pages.report import report as report_page
 
-    path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
-    return report_page(path, None if text is None else Path(text))
+    model = load(where, checkpoints=checkpoints)
+    read = None if text is None else (str(text), model._ids(Path(text), CHARACTERS))
+    return report_page(model._trained, model.path, read)
 
 
 def save_page(path: PathLike, page: str) -> None:

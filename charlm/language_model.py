@@ -366,7 +366,7 @@ class LanguageModel:
         """
         from charlm.insight.reading import saturation
 
-        return saturation(self._reader().pieces(self._ids(text), gates=True))
+        return saturation(self._reader().gates(self._ids(text)))
 
     def cells(self, text: Text, count: int = 10) -> "list[UnitFinding]":
         """Return the units most correlated with properties of a text's first 20,000 symbols.

@@ -4,24 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from conftest import VERSE, open_ids, settings
+from helpers import VERSE, train
 
 import charlm
-from charlm.errors import CheckpointError, TextError, UnknownCharacter
+from charlm.errors import CheckpointError
 from charlm.insight import oddities, units
 from charlm.insight.characters import characters, names
-from charlm.insight.excerpt import of_file, of_run
+from charlm.insight.excerpt import excerpt
 from charlm.insight.oddities import Heat
-from charlm.insight.properties import PROPERTIES, properties
+from charlm.insight.properties import properties
 from charlm.insight.reading import Reader, saturation
 from charlm.nn import reference
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
 from charlm.runs.loading import load_model
-from charlm.settings.schema import Config
-from charlm.text.corpus import TextInfo
+from charlm.settings.schema import ModelConfig
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
-from charlm.training.trainer import Trainer
 
 V, H, START = 9, 7, 2
 every_cell = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
@@ -29,10 +27,8 @@ every_cell = pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 
 def network(cell, layers=1, seed=0):
     """Return a network with random weights, large enough to saturate gates."""
-    config = Config().replace(
-        model__cell=cell, model__layers=layers, model__hidden=H, model__embedding="one-hot"
-    )
-    model = Model(config.model, V, np.float64, training=False)
+    config = ModelConfig(cell=cell, layers=layers, hidden=H, embedding="one-hot")
+    model = Model(config, V, np.float64, training=False)
     rng = np.random.default_rng(seed)
     model.parameters.flat[:] = rng.normal(0, 1.5, model.parameters.flat.shape)
     model.refresh()
@@ -45,17 +41,13 @@ def random_text(N, seed=0):
 
 def by_hand(model, cell, ids):
     """Return (N, H) states and (N, H) gates by name, of a network of one layer."""
-    weights = {name.rpartition(".")[2]: view for name, view in model.parameters.views.items()
-               if name.startswith(cell)}  # fmt: skip
+    weights = [view for name, view in model.parameters.views.items() if name.startswith(cell)]
     x, zero = [np.eye(V)[:, [k]] for k in (START, *ids)], np.zeros((H, 1))
-    Wx, Wh = weights["Wx"], weights["Wh"]
-    if cell == "gru":
-        bx, bh = weights["bx"].ravel(), weights["bh"].ravel()
-        hs, b, letters = reference.gru(x, zero, Wx, bx, Wh, bh)[0], bx + bh, "rz"
-    else:
-        b, states = weights["b"].ravel(), [zero, zero] if cell == "lstm" else [zero]
-        hs = getattr(reference, cell)(x, *states, Wx, Wh, b)[0]
-        letters = "ifo" if cell == "lstm" else ""
+    states = [zero, zero] if cell == "lstm" else [zero]
+    hs = reference.CELLS[cell](x, *states, *weights)[0]
+    letters = {"lstm": "ifo", "gru": "rz", "rnn": ""}[cell]
+    Wx, Wh = (weight for weight in weights if weight.ndim == 2)
+    b = sum(weight for weight in weights if weight.ndim == 1)
     pairs = zip(x, [zero, *hs[:-1]], strict=True)
     a = np.array([(Wx @ x_t + Wh @ h)[:, 0] + b for x_t, h in pairs])[1:]
     gates = {
@@ -80,7 +72,7 @@ def test_states_and_gates_are_those_of_the_equations(cell, N):
     assert list(reading.gates) == [(0, letter) for letter in gates]
     for (_, letter), values in reading.gates.items():
         assert np.abs(values - gates[letter]).max() < 1e-9
-    for layer, letter, below, above in saturation(Reader(model, START).pieces(ids, gates=True)):
+    for layer, letter, below, above in saturation(Reader(model, START).gates(ids)):
         assert layer == 0
         assert np.array_equal(below, (gates[letter] < 0.1).mean(axis=0))
         assert np.array_equal(above, (gates[letter] > 0.9).mean(axis=0))
@@ -119,20 +111,13 @@ def test_reading_in_pieces_is_reading_at_once(cell):
     model, ids = network(cell, 2), random_text(300, seed=4)
     asked = {"top": 3, "states": True, "gates": True}
     reader, whole = Reader(model, START), Reader(model, START).read(ids, **asked)
-    parts = [reader.read(some, **asked) for some in np.split(ids, [1, 1, 200])]
+    parts = [reader.read(some, **asked) for some in np.split(ids, [1, 1, 200])]  # one is empty
     for name in whole.surprise._fields:
         joined = np.concatenate([getattr(part.surprise, name) for part in parts])
         assert np.array_equal(joined, getattr(whole.surprise, name)), name
     assert np.array_equal(np.concatenate([part.states for part in parts]), whole.states)
     for key, values in whole.gates.items():
         assert np.array_equal(np.concatenate([part.gates[key] for part in parts]), values)
-
-
-def test_an_empty_text_has_no_share_of_time():
-    reader = Reader(network("lstm"), START)
-    assert reader.read(random_text(0), states=True).states.shape == (0, 1, H)
-    with pytest.raises(ValueError, match="empty"):
-        saturation(reader.pieces(random_text(0), gates=True))
 
 
 # Characters
@@ -192,7 +177,7 @@ def test_names_of_bytes_are_distinct():
     ],
 )
 def test_properties(name, text, expected):
-    assert "".join(f"{value:.0f}" for value in PROPERTIES[name](text)) == expected
+    assert "".join(f"{value:.0f}" for value in properties(text)[name]) == expected
 
 
 @pytest.mark.parametrize("text", ["", "a", "\n", VERSE, VERSE.rstrip("\n")])
@@ -300,13 +285,9 @@ def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("learned")
     path = folder / "verse.txt"
     path.write_text(VERSE * 60, newline="")
-    config = settings(path, model__hidden=48, train__steps=150, train__learning_rate=0.02,
-                      train__average=0.0, train__dropout=0.0)  # fmt: skip
-    vocabulary, ids = open_ids(path, folder)
-    trainer = Trainer(config, vocabulary, TextInfo(str(path), ids.size, "", ""), ids, None)
-    for _ in range(150):
-        trainer.update()
-    return trainer.model, vocabulary
+    trainer, _ = train(path, folder, "learned", model__hidden=48, train__steps=150,
+                       train__learning_rate=0.02, train__average=0.0, train__dropout=0.0)  # fmt: skip
+    return trainer.model, trainer.vocabulary
 
 
 def found_in(learned, text, count=5):
@@ -356,9 +337,8 @@ def test_pieces_end_with_lines_and_change_nothing(learned, monkeypatch, size):
 def test_pieces_of_bytes_end_with_characters(monkeypatch):
     content = "한국어🙂" * 40
     monkeypatch.setattr(oddities, "_PIECE", 31)
-    config = Config().replace(model__hidden=4, model__layers=1)
     vocabulary = ByteVocabulary()
-    model = Model(config.model, 256, training=False)
+    model = Model(ModelConfig(hidden=4, layers=1), 256, training=False)
     pieces = [text for text, _ in Heat(model, vocabulary, vocabulary.encode(content))]
     assert "".join(pieces) == content
     assert len(pieces) > 10
@@ -403,25 +383,18 @@ def test_from_python(run):
 def test_excerpts(run, tmp_path, text_file):
     trained = load_model(run.path)
     whole = trained.vocabulary.encode(text_file.read_text())
-    name, ids = of_run(run.path, trained)
+    name, ids = excerpt(run.path, trained)
     assert (name, ids.tolist()) == ("Validation text", whole[3600:].tolist())
-    assert of_run(run.path, trained, 7)[1].tolist() == whole[3600:3607].tolist()
-    assert of_file(text_file, trained, 7)[1].tolist() == whole[:7].tolist()
-    assert of_run(tmp_path / "best.npz", trained) is None
-    text_file.write_text("")
-    with pytest.raises(TextError, match=r"verse.txt: is empty"):
-        of_file(text_file, trained)
-    text_file.write_text("The é")
-    with pytest.raises(UnknownCharacter, match=r"'é'.* at position 4"):
-        of_file(text_file, trained)
+    assert excerpt(run.path, trained, 7)[1].tolist() == whole[3600:3607].tolist()
+    assert excerpt(tmp_path / "best.npz", trained) is None
     (run.path.parent / "ids.bin").write_bytes(b"\xff" * 100)
     with pytest.raises(CheckpointError, match="needs the text that it learned beside it"):
-        of_run(run.path, trained)
+        excerpt(run.path, trained)
 
 
 def test_an_excerpt_without_validation(tmp_path, text_file):
     model = charlm.train(text_file, hidden=12, batch_size=4, seq_len=8, steps=3, validation=0,
                          checkpoints=tmp_path)  # fmt: skip
-    name, ids = of_run(model.path, load_model(model.path), 50)
+    name, ids = excerpt(model.path, load_model(model.path), 50)
     assert (name, ids.size) == ("The end of the training text", 50)
     assert characters(model.vocabulary, ids).text == text_file.read_text()[-50:]

@@ -22,9 +22,8 @@ class Characters(NamedTuple):
 
     def sums(self, values: Array) -> Array:
         """Return (len(text),) sums of values by id, such as nats."""
-        total = np.concatenate([[0.0], np.cumsum(values)])
-        sums: Array = total[self.ends] - total[self.begins]
-        return sums
+        total: Array = np.concatenate([[0.0], np.cumsum(values)])
+        return total[self.ends] - total[self.begins]
 
     def lasts(self, values: Array) -> Array:
         """Return (len(text), ...) values by id at each character's last id."""
@@ -34,20 +33,17 @@ class Characters(NamedTuple):
 
 def characters(vocabulary: Vocabulary, ids: Ids) -> Characters:
     """Return the characters of a text."""
-    decode, text, begins, ends, begin = vocabulary.decoder(), "", [], [], 0
-    for end, drawn in enumerate(ids.tolist(), 1):
-        decoded = decode(drawn)
+    decode, text, ends = vocabulary.decoder(), "", [0]
+    for end, symbol_id in enumerate(ids.tolist(), 1):
+        decoded = decode(symbol_id)
         # A byte that ends an invalid sequence may be a character itself: the last id is its own.
-        for k, character in enumerate(decoded, end - len(decoded) + 1):
-            text += character
-            begins.append(begin)
-            ends.append(k)
-            begin = k
-    if begin < ids.size:
-        text += UNKNOWN
-        begins.append(begin)
+        ends += range(end - len(decoded) + 1, end + 1)
+        text += decoded
+    if ends[-1] < ids.size:
         ends.append(ids.size)
-    return Characters(text, np.array(begins, np.intp), np.array(ends, np.intp))
+        text += UNKNOWN
+    borders = np.array(ends)
+    return Characters(text, borders[:-1], borders[1:])
 
 
 def names(vocabulary: Vocabulary) -> list[str]:

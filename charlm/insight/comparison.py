@@ -6,13 +6,14 @@ The LSTM has a forget bias of 1 (Jozefowicz et al. 2015), and is shown with othe
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from itertools import cycle
+from typing import Final, Literal, NamedTuple
 
 from charlm.insight.gradients import Gradients, of_untrained
 from charlm.settings.schema import ModelConfig
 from charlm.types import Array
 
-CELLS = ("rnn", "gru", "lstm")
+CELLS: Final = ("rnn", "gru", "lstm")
 FORGET_BIAS = 1.0
 _MARKS = "abcdefghijk"
 
@@ -58,20 +59,19 @@ def compare_cells(
         ConfigError: there are fewer than 2 lags.
     """
 
-    def measured(cell: str, scale: float, forget_bias: float) -> Gradients:
-        config = ModelConfig(cell=cell, layers=1, hidden=hidden, forget_bias=forget_bias)  # type: ignore[arg-type]
-        return of_untrained(config, lags, scale=scale, seed=seed)
+    def measured(
+        cell: Literal["rnn", "gru", "lstm"], scale: float, forget_bias: float = FORGET_BIAS
+    ) -> tuple[Mapping[str, float], Gradients]:
+        config = ModelConfig(cell=cell, layers=1, hidden=hidden, forget_bias=forget_bias)
+        settings = {"scale": scale} | ({"forget_bias": forget_bias} if cell == "lstm" else {})
+        return settings, of_untrained(config, lags, scale=scale, seed=seed)
 
-    networks = []
-    for scale in scales:
-        for cell in CELLS:
-            settings = {"scale": scale} | ({"forget_bias": FORGET_BIAS} if cell == "lstm" else {})
-            gradients = measured(cell, scale, FORGET_BIAS)
-            networks.append(Network(cell, f"scale {scale:g}", cell[0], settings, gradients))
-    for k, bias in enumerate(forget_biases):
-        settings, gradients = {"scale": 1.0, "forget_bias": bias}, measured("lstm", 1.0, bias)
-        mark = _MARKS[k % len(_MARKS)]
-        networks.append(
-            Network(f"forget bias {bias:g}", "lstm, scale 1", mark, settings, gradients)
-        )
-    return networks
+    by_scale = [
+        Network(cell, f"scale {scale:g}", cell[0], *measured(cell, scale))
+        for scale in scales
+        for cell in CELLS
+    ]
+    return by_scale + [
+        Network(f"forget bias {bias:g}", "lstm, scale 1", mark, *measured("lstm", 1.0, bias))
+        for bias, mark in zip(forget_biases, cycle(_MARKS), strict=False)
+    ]

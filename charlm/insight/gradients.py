@@ -31,24 +31,17 @@ _EMBEDDING_SCALE = 0.3
 
 
 class Gradients(NamedTuple):
-    """Norms of the gradient over K lags; k = 0 is the time step whose loss it is.
+    """Norms of the gradient over K lags, means over the streams; inf or nan beyond float64.
 
-    Where the gradient exceeds float64, norms are inf or nan.
-
-    Attributes:
-        dh: (K+1, L) ||dL_t / dh_{t-k}||, the mean over the streams.
-        dc: (K+1, L) the same of the cell state that enters time step t-k+1, h held fixed; None
-            without one.
-        dh_without_c: (K+1, L) dh with the path along the cell state closed; None likewise.
-        radius: name of a recurrent matrix, such as `lstm.0.f`, -> its spectral radius.
-        update_norm: norm of the gradient of all parameters, for the mean loss over these K+1 time
-            steps: what training would clip.
+    Lag 0 is the time step whose loss it is.
     """
 
-    dh: Array
+    dh: Array  # (K+1, L) ||dL_t / dh_{t-k}||
+    # (K+1, L) the same of the cell state that enters time step t-k+1, h held fixed; of an LSTM
     dc: Array | None
-    dh_without_c: Array | None
-    radius: Mapping[str, float]
+    dh_without_c: Array | None  # (K+1, L) dh with the path along c closed; of an LSTM
+    radius: Mapping[str, float]  # the recurrent matrix of a gate, `lstm.0.f` -> spectral radius
+    # Of all parameters, for the mean loss over these K+1 time steps: what training would clip.
     update_norm: float
 
     @property
@@ -58,10 +51,9 @@ class Gradients(NamedTuple):
 
 
 def rate(norms: Array) -> float:
-    """Return the factor per lag, the geometric mean; 0 where the norm at lag 1 is already 0.
+    """Return the factor per lag, the geometric mean, of norms from lag 0 on.
 
-    Args:
-        norms: lag 0 first; read up to the first that is not a number above 0.
+    They are read up to the first that is not a number above 0; it is 0 where lag 1 is already.
     """
     numbers = np.isfinite(norms) & (norms > 0)
     last = norms.size - 1 if numbers.all() else int(numbers.argmin()) - 1
@@ -69,29 +61,17 @@ def rate(norms: Array) -> float:
 
 
 def of_untrained(config: ModelConfig, lags: int, *, scale: float = 1.0, seed: int = 0) -> Gradients:
-    """Measure an untrained network that reads random symbols; arguments as for `untrained`.
-
-    Raises:
-        ConfigError: there are fewer than 2 lags.
-    """
+    """Measure an untrained network that reads random symbols; arguments as for `untrained`."""
     model = untrained(config, SYMBOLS, scale=scale, seed=seed)
     return measure(model, random_ids(symbols_read(lags), STREAMS, seed), lags)
 
 
 def of_text(model: Model, ids: Ids, lags: int, where: str = "text") -> Gradients:
-    """Measure a float64 copy of a network that reads (N,) ids at 16 places, evenly spread.
-
-    Raises:
-        TextError: the text, called `where`, is too short.
-        ConfigError: there are fewer than 2 lags.
-    """
+    """Measure a float64 copy of a network that reads (N,) ids at 16 places, evenly spread."""
     need = symbols_read(lags)
     if ids.size < need:
-        raise TextError(
-            where,
-            f"{ids.size:,} characters is too short, {lags} lags need {need:,}",
-            "lower the lags or name a longer text",
-        )
+        problem = f"{ids.size:,} characters is too short, {lags} lags need {need:,}"
+        raise TextError(where, problem, "lower the lags or name a longer text")
     begins = np.arange(STREAMS) * (ids.size - need) // (STREAMS - 1)
     columns = ids[begins + np.arange(need)[:, None]].astype(np.intp)  # (T+1, B)
     return measure(in_float64(model), columns, lags)
@@ -107,12 +87,8 @@ def symbols_read(lags: int) -> int:
 def untrained(config: ModelConfig, V: int, *, scale: float = 1.0, seed: int = 0) -> Model:
     """Make an untrained network in float64, initialized as for training but for its embedding.
 
-    Args:
-        config: cell, layers, hidden units, embedding and forget bias.
-        V: size of the vocabulary.
-        scale: factor of the recurrent matrices. They are drawn orthogonal, so this is the spectral
-            radius of each gate's.
-        seed: of the weights.
+    `scale` is a factor of the recurrent matrices. They are drawn orthogonal, so it is the spectral
+    radius of each gate's.
     """
     model = Model(config, V, np.float64)
     model.initialize(seed)
@@ -140,13 +116,10 @@ def random_ids(T: int, B: int, seed: int = 0) -> Array:
 
 
 def measure(model: Model, ids: Array, lags: int) -> Gradients:
-    """Follow the gradient of the last character's loss back in time.
+    """Follow the gradient of the last character's loss back in time, over 1 <= lags < T time steps.
 
-    Args:
-        model: in float64, to resolve vanishing gradients.
-        ids: (T+1, B) symbols; the last row is only predicted. `backward` runs over the last
-            lags + 1 of the T time steps, those before warm the state up.
-        lags: K; at least 1 and below T.
+    The model is in float64, to resolve vanishing gradients. Of the (T+1, B) ids the last row is
+    only predicted, and those before the last lags + 2 warm the state up.
     """
     T, B = len(ids) - 1, ids.shape[1]
     assert model.gradient is not None

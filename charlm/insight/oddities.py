@@ -35,16 +35,11 @@ class Oddity(NamedTuple):
 
 
 class Heat:
-    """The surprise of each character of a text, and its oddest places; iterate over it once.
-
-    Attributes:
-        ids: the text.
-        vocabulary: its symbols.
-        oddities: up to `count` of the places read so far, the oddest first.
-    """
+    """The surprise of each character of a text, and its oddest places; iterate over it once."""
 
     def __init__(self, model: Model, vocabulary: Vocabulary, ids: Ids, count: int = 10) -> None:
-        self.ids, self.vocabulary, self.oddities = ids, vocabulary, list[Oddity]()
+        self.ids, self.vocabulary = ids, vocabulary
+        self.oddities = list[Oddity]()  # up to `count` of what was read so far, the oddest first
         self._reader, self._count = Reader(model, vocabulary.start_id), count
         self._names, self._kept = names(vocabulary), list[Surprise]()
         self._line, self._column = 1, 1
@@ -74,8 +69,7 @@ class Heat:
         for k in _oddest(bits, self._count):
             first = int(spelled.begins[k])
             line_begin = text.rfind("\n", 0, k) + 1
-            line_end = text.find("\n", k + 1)
-            after = text[k + 1 : len(text) if line_end < 0 else line_end]
+            after = text[k + 1 : k + 1 + _CONTEXT].partition("\n")[0]
             self.oddities.append(
                 Oddity(
                     line=self._line + text.count("\n", 0, k),
@@ -83,7 +77,7 @@ class Heat:
                     bits=float(bits[k]),
                     before=printable(text[max(line_begin, k - _CONTEXT) : k]),
                     character=printable(text[k]),
-                    after=printable(after[:_CONTEXT]) if text[k] != "\n" else "",
+                    after=printable(after) if text[k] != "\n" else "",
                     expected=self._names[int(surprise.likeliest[first, 0])],
                     probability=float(surprise.probabilities[first, 0]),
                 )

@@ -7,7 +7,6 @@ anticipates.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -22,7 +21,22 @@ _QUOTES = {"“": 1, "„": 1, "«": 1, "”": -1, "»": -1}
 _VOWELS = frozenset("aeiouæœø")
 
 
-def _marked(text: str, spans: Iterable[tuple[int, int]]) -> Array:
+def properties(text: str) -> dict[str, Array]:
+    """Return the (len(text),) values of each property, by its name."""
+    lines = _LINE.findall(text)
+    return {
+        "inside a speaker's name": _marked(text, [name.span() for name in _NAME.finditer(text)]),
+        "after a colon": _marked(text, [(k + 1, k + 11) for k, c in enumerate(text) if c == ":"]),
+        "upper case": np.array([c.isupper() for c in text], float),
+        "position in the line": np.array([k for line in lines for k in range(len(line))], float),
+        "line length": np.array([len(line.rstrip("\n")) for line in lines for _ in line], float),
+        "quotation depth": _quotation_depth(text),
+        "bracket depth": _bracket_depth(text),
+        "vowel next": np.array([_is_vowel(c) for c in (text + " ")[1:]], float),
+    }
+
+
+def _marked(text: str, spans: list[tuple[int, int]]) -> Array:
     """Return 1 inside the spans."""
     marked = np.zeros(len(text))
     for begin, end in spans:
@@ -53,32 +67,6 @@ def _bracket_depth(text: str) -> Array:
     return np.array(depths, float)
 
 
-def _vowel_next(text: str) -> Array:
-    """Return 1 where the next character is a vowel, with or without an accent."""
-    bases = [unicodedata.normalize("NFD", c)[0].lower() for c in text[1:]]
-    return np.array([base in _VOWELS for base in bases] + [False] * bool(text), float)
-
-
-PROPERTIES: Mapping[str, Callable[[str], Array]] = {
-    "inside a speaker's name": lambda text: _marked(
-        text, (name.span() for name in _NAME.finditer(text))
-    ),
-    "after a colon": lambda text: _marked(
-        text, ((colon.end(), colon.end() + 10) for colon in re.finditer(":", text))
-    ),
-    "upper case": lambda text: np.array([c.isupper() for c in text], float),
-    "position in the line": lambda text: np.array(
-        [k for line in _LINE.findall(text) for k in range(len(line))], float
-    ),
-    "line length": lambda text: np.array(
-        [len(line.rstrip("\n")) for line in _LINE.findall(text) for _ in line], float
-    ),
-    "quotation depth": _quotation_depth,
-    "bracket depth": _bracket_depth,
-    "vowel next": _vowel_next,
-}
-
-
-def properties(text: str) -> dict[str, Array]:
-    """Return the (len(text),) values of each property, by its name."""
-    return {name: measure(text) for name, measure in PROPERTIES.items()}
+def _is_vowel(character: str) -> bool:
+    """Return whether a character is a vowel, with or without an accent."""
+    return unicodedata.normalize("NFD", character)[0].lower() in _VOWELS

@@ -22,7 +22,7 @@ from charlm.nn.model import Model
 from charlm.types import Array, Ids
 
 SHUT, OPEN = 0.1, 0.9
-# Time steps in a chunk, and symbols in a piece of `Reader.pieces`.
+# Time steps in a chunk, and symbols in a piece of `Reader.gates`.
 _T, _PIECE = 128, 4096
 
 
@@ -36,8 +36,7 @@ class Surprise(NamedTuple):
     @property
     def bits(self) -> Array:
         """Return (N,) -log2 p of each symbol."""
-        bits: Array = self.nats / math.log(2)
-        return bits
+        return self.nats / math.log(2)
 
 
 class TextReading(NamedTuple):
@@ -62,14 +61,7 @@ class Reader:
     def read(
         self, ids: Ids, *, top: int = 0, states: bool = False, gates: bool = False
     ) -> TextReading:
-        """Read the next (N,) symbols.
-
-        Args:
-            ids: the symbols.
-            top: how many of the most probable symbols to return.
-            states: return every unit's state.
-            gates: return every gate's activation.
-        """
+        """Read the next (N,) symbols; `top` is how many of the most probable ones to return."""
         model, N, top, dtype = self._model, ids.size, min(top, self._model.V), self._z.dtype
         L, H = len(model.layers), model.layers[0].H
         likeliest, probabilities = np.empty((N, top), np.intp), np.empty((N, top), np.float32)
@@ -103,12 +95,10 @@ class Reader:
             self._z[0] = following
         return TextReading(surprise, found_states, found_gates)
 
-    def pieces(
-        self, ids: Ids, *, top: int = 0, states: bool = False, gates: bool = False
-    ) -> Iterator[TextReading]:
-        """Read the next symbols some thousand at a time; arguments as in `read`."""
+    def gates(self, ids: Ids) -> Iterator[TextReading]:
+        """Read the next symbols some thousand at a time, with their gates."""
         for begin in range(0, ids.size, _PIECE):
-            yield self.read(ids[begin : begin + _PIECE], top=top, states=states, gates=gates)
+            yield self.read(ids[begin : begin + _PIECE], gates=True)
 
 
 class Saturation(NamedTuple):
@@ -121,17 +111,11 @@ class Saturation(NamedTuple):
 
 
 def saturation(readings: Iterable[TextReading]) -> list[Saturation]:
-    """Return the saturation of each layer's gates over the pieces of a text, read with gates.
-
-    Raises:
-        ValueError: the text is empty.
-    """
+    """Return the saturation of each layer's gates over the pieces of a text, read with gates."""
     N, counts = 0, dict[tuple[int, str], Array]()
     for reading in readings:
         N += reading.surprise.nats.size
         for key, s in reading.gates.items():
             found = np.stack([(s < SHUT).sum(axis=0), (s > OPEN).sum(axis=0)])
             counts[key] = counts.get(key, 0) + found
-    if not N:
-        raise ValueError("the text is empty")
     return [Saturation(*key, below / N, above / N) for key, (below, above) in counts.items()]

@@ -35,12 +35,7 @@ class UnitFinding(NamedTuple):
 
 
 class TextStates:
-    """The characters of a text, and every unit's state after each.
-
-    Attributes:
-        text: N characters.
-        states: (N, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
-    """
+    """The N characters of a text, and (N, L, H) states of every unit after each."""
 
     def __init__(self, text: str, states: Array) -> None:
         self.text, self.states = text, states
@@ -102,17 +97,16 @@ class TextStates:
 
 def correlations(states: Array, values: Array) -> Array:
     """Return Pearson's correlations of (N, U) states with (N, K) values, (U, K); 0 of constants."""
-    r: Array = _standardized(states).T @ _standardized(values) / max(1, len(states))
-    return r
+    products: Array = _standardized(states).T @ _standardized(values)
+    return products / len(states)
 
 
 def _standardized(columns: Array) -> Array:
     """Return columns of mean 0 and deviation 1; constant ones become 0."""
-    columns = columns - columns.mean(axis=0)
     deviation = columns.std(axis=0)
     scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
-    standardized: Array = (columns * scale).astype(np.float32)
-    return standardized
+    standardized: Array = (columns - columns.mean(axis=0)) * scale
+    return standardized.astype(np.float32)
 
 
 def paragraph_end(text: str, begin: int, end: int) -> int:

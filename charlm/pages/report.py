@@ -9,7 +9,7 @@ import numpy as np
 from charlm.environment import require
 from charlm.errors import DrawingError
 from charlm.insight.characters import Characters, characters
-from charlm.insight.excerpt import of_file, of_run
+from charlm.insight.excerpt import excerpt
 from charlm.insight.oddities import TOP
 from charlm.insight.reading import Reader, Saturation, Surprise, saturation
 from charlm.insight.units import TextStates, paragraph_end
@@ -17,7 +17,7 @@ from charlm.pages import plots
 from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
 from charlm.pages.page import Markup, fill, page, safe
 from charlm.pages.texts import gallery, selection
-from charlm.runs.loading import Trained, load_model
+from charlm.runs.loading import Trained
 from charlm.runs.summary import RunSummary, summarize
 from charlm.storage.history import History
 from charlm.terminal import duration, setting
@@ -37,26 +37,15 @@ _GATES = {
 }
 
 
-def report(path: Path, text: Path | None = None) -> str:
-    """Return the page of a run.
-
-    Args:
-        path: its checkpoint.
-        text: what it reads; the run's own validation text where None.
-
-    Raises:
-        DrawingError: matplotlib is not installed.
-        CheckpointError: the checkpoint, or the run's text, cannot be used.
-        TextError: the text cannot be read, or the model does not know one of its characters.
-    """
+def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) -> str:
+    """Return the page of a run, from its checkpoint; its model reads a text, by default its own."""
     require("matplotlib", "plot", "report", DrawingError)
-    trained = load_model(path)
     is_run = path.name in ("best.npz", "last.npz")
     run = summarize(str(path.parent if is_run else path), path.parent)
     history = run.history()
-    excerpt = of_run(path, trained) if text is None else of_file(text, trained)
+    text = text or excerpt(path, trained)
     parts = {"Training": _training(history), "Samples": _samples(history)}
-    parts |= _inside(trained, *excerpt) if excerpt else {"Surprise": fill("no text")}
+    parts |= _inside(trained, *text) if text else {"Surprise": fill("no text")}
     parts |= {"Settings": _settings(run, trained, path)}
     parts = {name: body for name, body in parts.items() if body}
     links = [fill("link", id=name.lower(), name=name) for name in parts]
