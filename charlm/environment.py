@@ -80,7 +80,7 @@ def free_memory() -> int | None:
 
 
 def _table(path: Path) -> dict[str, int]:
-    """Return a file's lines of a name and a number."""
+    """Return a file's lines that are a name and a number."""
     lines = (line.split() for line in path.read_text().splitlines())
     return {line[0]: int(line[1]) for line in lines if len(line) > 1 and line[1].isdigit()}
 
@@ -104,14 +104,8 @@ def versions() -> dict[str, str]:
 def require(module: str, extra: str, where: object, error: type[CharlmError]) -> Any:
     """Import an optional library, or a module of it such as `matplotlib.figure`.
 
-    Args:
-        module: its dotted name.
-        extra: of pyproject.toml, that installs it.
-        where: what needs it, for the message.
-        error: the class to raise.
-
-    Raises:
-        CharlmError: it is not installed, or cannot be imported.
+    Where it cannot be imported, `error` is raised; it says that `where` needs it, and which extra
+    of pyproject.toml installs it.
     """
     import importlib
 

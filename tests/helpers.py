@@ -7,8 +7,13 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
+from charlm.errors import CharlmError
 from charlm.nn.model import Model
 from charlm.runs.loading import pack
 from charlm.settings.resolve import resolve
@@ -162,6 +167,20 @@ def stop_at(trainer: Trainer, step: int) -> list[Event]:
         if isinstance(event, Updated) and event.step == step:
             trainer.ask_to_stop()
     return seen
+
+
+@contextmanager
+def refused(
+    kind: type[CharlmError], where: object, problem: str = "", advice: str = ""
+) -> Iterator[None]:
+    """Expect an error in one line: its place, the beginnings of its problem and its advice."""
+    with pytest.raises(kind) as caught:
+        yield
+    error = caught.value
+    assert "\n" not in str(error), error
+    assert error.where == str(where), f"{error.where} is not {where}"
+    assert error.problem.startswith(problem), error.problem
+    assert error.advice.startswith(advice), error.advice
 
 
 def of_kind(seen, kind):

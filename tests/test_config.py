@@ -1,4 +1,4 @@
-"""Settings: one statement of each, in code, file, command line and error message."""
+"""Settings: one statement of each, in code, file, command line and error; fitted to the text."""
 
 import dataclasses
 import typing
@@ -6,20 +6,33 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import VERSE, refused
+from hypothesis import given
+from hypothesis import strategies as st
 
+import charlm
 from charlm.errors import ConfigError
+from charlm.optim.optimizers import OPTIMIZERS
 from charlm.settings.files import from_dict, read_yaml, to_yaml
 from charlm.settings.presets import PRESETS
-from charlm.settings.resolve import resolve
+from charlm.settings.resolve import resolve, shrink_to_text
 from charlm.settings.schema import FIELDS, KEYS, SECTIONS, Config, Overrides, Settings, coerce
 
 ROOT = Path(__file__).parent.parent
 
 
-def resolved(**settings):
-    """Return the configuration of overrides; keys as in `train__steps`."""
+def pending(**settings):
+    """Return the settings of a text that is not read yet; keys as in `train__steps`."""
     named = {key.replace("__", "."): value for key, value in settings.items()}
-    return resolve([Overrides("test", named)]).config
+    return resolve([Overrides("test", named)])
+
+
+def resolved(**settings):
+    return pending(**settings).config
+
+
+def finalized(characters, **settings):
+    return pending(**settings).finalize(characters)[0]
 
 
 def test_shipped_file_shows_every_key_with_its_default():
@@ -58,7 +71,7 @@ def test_an_optimizer_without_a_rate_has_its_own():
     assert tiny.learning_rate == pytest.approx(rates["sgd"] * 0.02 / 0.008)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_presets_weight_decay_is_adams(optimizer):
     decay = PRESETS["medium"]["train.weight_decay"]
     assert decay > 0
@@ -90,12 +103,8 @@ def test_a_checkpoints_settings_are_below_the_overrides():
     base = Overrides("a.npz", {"preset": "medium", "model.hidden": 40})
     config = resolve([Overrides("--preset", {"preset": "tiny"})], base).config
     assert (config.preset, config.model.hidden) == ("tiny", 40)
-    with pytest.raises(ConfigError) as error:
+    with refused(ConfigError, "init_from", "model.hidden is 40 in a.npz, got 16"):
         resolve([Overrides("--hidden", {"model.hidden": 16})], base)
-    assert (error.value.where, error.value.problem) == (
-        "init_from",
-        "model.hidden is 40 in a.npz, got 16",
-    )
 
 
 def test_the_last_length_counts():
@@ -161,9 +170,8 @@ def test_values_take_the_settings_type(key, value, result):
     ],
 )
 def test_refused_values(key, value, problem):
-    with pytest.raises(ConfigError) as error:
+    with refused(ConfigError, "--set", f"{key} {problem}"):
         coerce("--set", key, value)
-    assert (error.value.where, error.value.problem) == ("--set", f"{key} {problem}")
 
 
 @pytest.mark.parametrize(
@@ -178,11 +186,9 @@ def test_refused_values(key, value, problem):
     ],
 )
 def test_unknown_keys(key, meant):
-    with pytest.raises(ConfigError) as error:
-        coerce("--set", key, 3)
-    assert error.value.problem == f"unknown key '{key}'"
     advice = f"did you mean '{meant}'?" if meant else "config.yaml lists all keys"
-    assert error.value.advice == advice
+    with refused(ConfigError, "--set", f"unknown key '{key}'", advice):
+        coerce("--set", key, 3)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +211,8 @@ def test_unknown_keys(key, meant):
     ],
 )  # fmt: skip
 def test_settings_that_contradict_one_another(where, problem, settings):
-    with pytest.raises(ConfigError) as error:
+    with refused(ConfigError, where, problem):
         resolved(**settings)
-    assert (error.value.where, error.value.problem) == (where, problem)
 
 
 @pytest.mark.parametrize(
@@ -228,28 +233,121 @@ def test_settings_that_contradict_one_another(where, problem, settings):
         ("train: {steps: " + "9" * 5000 + "}", "is not valid YAML (Exceeds the limit", ""),
         ("{0x" + "f" * 5000 + "}", "unknown key a huge number", "where the file is not charlm's"),
         ("[" * 2000, "is not valid YAML (", ""),
+        (b"data: {path: caf\xe9}", "is not UTF-8 (byte 16)", ""),
         ("train: !!python/object/apply:os.system [ls]", "is not valid YAML (line 1: could not", ""),
     ],
 )  # fmt: skip
 def test_refused_files(tmp_path, content, problem, advice):
     path = tmp_path / "config.yaml"
-    path.write_text(content)
-    with pytest.raises(ConfigError) as error:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with refused(ConfigError, path, problem, advice):
         read_yaml(path)
-    assert error.value.where == str(path)
-    assert error.value.problem.startswith(problem)
-    assert error.value.advice.startswith(advice)
-    assert "\n" not in str(error.value)
 
 
-def test_unreadable_files(tmp_path):
-    with pytest.raises(ConfigError, match=r"nope.yaml: cannot be read \(No such file"):
+def test_files_that_are_read(tmp_path):
+    with refused(ConfigError, tmp_path / "nope.yaml", "cannot be read (No such file"):
         read_yaml(tmp_path / "nope.yaml")
-    (tmp_path / "latin.yaml").write_bytes(b"data: {path: caf\xe9}")
-    with pytest.raises(ConfigError, match=r"is not UTF-8 \(byte 16\)"):
-        read_yaml(tmp_path / "latin.yaml")
-    path = tmp_path / "bom.yaml"
-    path.write_text("model: {hidden: 5}\r\n", encoding="utf-8-sig")
-    assert read_yaml(path).settings == {"model.hidden": 5}
-    (tmp_path / "empty.yaml").write_bytes(b"")
-    assert read_yaml(tmp_path / "empty.yaml").settings == {}
+    path = tmp_path / "config.yaml"
+    for content, settings in (
+        (b"", {}),
+        (b"\xef\xbb\xbfmodel: {hidden: 5}\r\n", {"model.hidden": 5}),
+    ):
+        path.write_bytes(content)
+        assert read_yaml(path).settings == settings
+
+
+@pytest.mark.parametrize(
+    ("characters", "minutes", "preset", "why"),
+    [
+        (20_000, None, "short", "20,000 characters are few, and are read over and over"),
+        (299_999, 60, "short", "299,999 characters are few, and are read over and over"),
+        (300_000, None, "small", "300,000 characters are what it is made for"),
+        (1_115_394, 1, "tiny", "1,115,394 characters and 1 minutes"),
+        (1_115_394, 3, "small", "1,115,394 characters and 3 minutes"),
+        (1_115_394, 25, "medium", "1,115,394 characters and 25 minutes"),
+        (1_115_394, 75, "large", "1,115,394 characters and 75 minutes"),
+        (10_000_000, None, "medium", "10,000,000 characters are more than small would read; wi"),
+        (10_000_000, 3, "small", "10,000,000 characters and 3 minutes"),
+    ],
+)
+def test_choice(characters, minutes, preset, why):
+    length = {} if minutes is None else {"train__steps": None, "train__minutes": minutes}
+    config, (note,) = pending(**length).finalize(characters)
+    assert note.startswith(f"preset {preset}: {why}")
+    assert note.endswith("; --preset chooses another")
+    expected = finalized(characters, preset=preset, **length)
+    if characters == 10_000_000 and minutes is None:
+        expected = expected.replace(train__dropout=0.0)
+    assert config == expected
+
+
+def test_what_was_given_stays():
+    config = finalized(20_000, model__hidden=77, train__dropout=0.0, train__steps=9)
+    assert (config.model.hidden, config.train.dropout, config.train.steps) == (77, 0.0, 9)
+    assert config.train.epochs is None
+    assert config.train.batch_size == PRESETS["short"]["train.batch_size"]
+    assert finalized(20_000, train__learning_rate=0.03).train.learning_rate == 0.03
+    assert finalized(20_000, train__epochs=None).train.steps == 850
+
+
+def test_another_optimizer_keeps_its_own_rate():
+    config = finalized(20_000, train__optimizer="sgd")
+    assert config == finalized(20_000, preset="short", train__optimizer="sgd")
+    assert config.train.learning_rate > 0.1
+    for optimizer in ("adam", "sgd"):
+        config = finalized(10_000_000, train__optimizer=optimizer)
+        assert (config.train.weight_decay > 0) == (optimizer == "adam")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_named_preset_wins(preset):
+    asked = pending(preset=preset)
+    config, notes = asked.finalize(1_000_000)
+    assert not notes
+    assert config == asked.config.replace(train__steps=config.train.steps, train__epochs=None)
+
+
+@given(N=st.integers(10, 10**6), B=st.integers(1, 300), T=st.integers(1, 300))
+def test_a_text_shrinks_no_more_than_needed(N, B, T):
+    fewer, shorter = shrink_to_text(N, B, T, set())
+    assert 1 <= fewer <= B
+    assert 1 <= shorter <= T
+    assert fewer * shorter <= N, "it always fits"
+    if N // B >= 4 * T:
+        assert (fewer, shorter) == (B, T), "a long text shrinks nothing"
+    if shorter < T:
+        assert fewer == 1, "streams shrink first"
+    assert shrink_to_text(N, B, T, {"train.batch_size", "train.seq_len"}) == (B, T)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "settings"),
+    [*((name, {}) for name in OPTIMIZERS), ("sgd", {"momentum": 0.0}), ("sgd", {"nesterov": True})],
+)
+def test_every_optimizer_learns_with_its_defaults(tmp_path, monkeypatch, optimizer, settings):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.txt").write_text((VERSE * 30)[:6000])
+    small = {"hidden": 24, "batch_size": 8, "seq_len": 16, "steps": 200, "sample_length": 0}
+    events = charlm.start("my.txt", **small, optimizer=optimizer, **settings, dropout=0.0)
+    losses = [event.loss for event in events if isinstance(event, charlm.Validated)]
+    # The frequencies of the characters alone would give 3.0.
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 2.8
+
+
+def test_the_choice_is_noted_and_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.txt").write_text(VERSE * 20)
+    training = charlm.start("my.txt", hidden=8, steps=4, save_every_s=1e-9)
+    assert training.notes[0].startswith("preset short: ")
+    for event in training:
+        if isinstance(event, charlm.Updated) and event.step == 2:
+            training.stop()
+    resumed = charlm.resume("my")
+    assert resumed.config == training.config
+    assert (resumed.config.preset, resumed.config.model.hidden) == ("short", 8)
+    assert not any(note.startswith("preset") for note in resumed.notes)
+    named = charlm.start("my.txt", preset="tiny", hidden=8, steps=4)
+    assert not any(note.startswith("preset") for note in named.notes)
+    begun = charlm.start("my.txt", init_from="my", steps=4)
+    assert (begun.config.preset, begun.config.model.hidden) == ("short", 8)

@@ -50,13 +50,10 @@ def test_extreme_cold_is_greedy_and_extreme_heat_even(t):
     assert kept([-20, 20, 0], temperature=1000) == pytest.approx([1 / 3] * 3, abs=0.01)
 
 
+LOGIT = st.sampled_from([-3.0, -1.5, 0.0, 0.1, 0.7, 1.0, 2.5]) | st.floats(-9, 9)
 COLUMNS = st.integers(1, 12).flatmap(
-    lambda V: st.lists(
-        st.lists(st.sampled_from([-3.0, -1.5, 0.0, 0.1, 0.7, 1.0, 2.5]) | st.floats(-9, 9),
-                 min_size=V, max_size=V),
-        min_size=1, max_size=4,
-    )
-)  # fmt: skip
+    lambda V: st.lists(st.lists(LOGIT, min_size=V, max_size=V), min_size=1, max_size=4)
+)
 OPTIONS = st.fixed_dictionaries(
     {
         "temperature": st.sampled_from([0.0, 0.3, 1.0, 2.0]),
@@ -105,13 +102,11 @@ def test_filters_in_any_combination(columns, options):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.5}])
 def test_logits_that_are_no_numbers_are_refused(bad, options):
-    for shape in ((4,), (4, 3)):
-        z = np.zeros(shape, np.float32)
-        z[(2, 1)[: len(shape)]] = bad
+    columns = np.zeros((4, 3), np.float32)
+    columns[2, 1] = bad
+    for z in (columns, columns[:, 1], np.full(3, -np.inf, np.float32)):
         with pytest.raises(CheckpointError, match="its logits are not finite numbers"):
             Filters(**options).weigh(z)
-    with pytest.raises(CheckpointError, match="its logits are not finite numbers"):
-        Filters(**options).weigh(np.full(3, -np.inf, np.float32))
 
 
 def make(config: ModelConfig, vocabulary: Vocabulary, scale: float = 5, seed: int = 1):
@@ -194,21 +189,6 @@ def test_draws_follow_from_the_seed(small, B, options):
             assert int(np.searchsorted(ladder, place, "right")) == ids[t + 2]
 
 
-def test_without_start_it_is_the_start_symbol(small):
-    assert draw(small) == draw(small, start="\n")
-    assert draw(small) != draw(small, start="abc")
-
-
-def test_start_is_read_once_for_all_streams(small):
-    model, vocabulary = small
-    start = "abcabba" * 5
-    sampler = sampler_of(small, start=start, streams=3, scored=True)
-    drawn = sampler.write(1)
-    p = probabilities(model, vocabulary.encode(start).tolist())[-1]
-    expected = [math.log(p[vocabulary.symbols.index(character)]) for character in drawn]
-    assert sampler.log_probs == pytest.approx(expected, rel=1e-4)
-
-
 def test_stop(small):
     text = draw(small, length=300)
     stop = text[40:43]
@@ -233,17 +213,15 @@ def test_streams_end_each_for_itself(small):
     assert sampler.counts == [len(text) for text in texts]
     assert sampler.ended == [stop in text for text in texts]
     assert len(set(sampler.counts)) > 1, "they end at different steps"
-
-
-def test_nothing_is_drawn_when_all_have_ended(small):
     sampler = sampler_of(small, streams=2, stop=list("\nabc"))
     assert [len(text) for text in sampler.write(300)] == [1, 1]
     assert (sampler.counts, sampler.finished) == ([1, 1], True)
-    assert sampler.write(300) == ["", ""]
-    assert sampler.step() == ["", ""]
+    assert sampler.write(300) == sampler.step() == ["", ""], "nothing is drawn when all have ended"
 
 
-def test_unknown_start_is_refused_before_anything_is_drawn(small):
+def test_start(small):
+    assert draw(small) == draw(small, start="\n"), "without one it is the start symbol"
+    assert draw(small) != draw(small, start="abc")
     with pytest.raises(UnknownCharacter, match="start: character 'x'"):
         sampler_of(small, start="ax")
     assert draw(small, start="axb", on_unknown="skip") == draw(small, start="ab")
@@ -291,16 +269,16 @@ def test_the_unknown_symbol_is_never_drawn(B, options):
 
 @pytest.mark.parametrize("B", [1, 3])
 def test_log_probabilities_are_the_models_own(small, B):
+    """The start is read once for all streams, and not scored; what comes after a stop is not drawn."""
     model, vocabulary = small
-    sampler = sampler_of(
-        small, Filters(0.5, top_k=3), streams=B, stop="ba", start="ca", scored=True
-    )
+    start, filters = "abcabba" * 5, Filters(0.5, top_k=3)
+    sampler = sampler_of(small, filters, streams=B, stop="ba", start=start, scored=True)
     texts = sampler.write(80)
     assert any(sampler.ended)
     for text, found in zip(texts, sampler.log_probs, strict=True):
-        ids = vocabulary.encode("ca" + text).tolist()
+        ids = vocabulary.encode(start + text).tolist()
         p = probabilities(model, ids)
-        expected = sum(math.log(p[t - 1, ids[t]]) for t in range(2, len(ids)))
+        expected = sum(math.log(p[t - 1, ids[t]]) for t in range(len(start), len(ids)))
         assert found == pytest.approx(expected, rel=1e-5)
     assert not sampler_of(small, streams=B).log_probs.any()
 
