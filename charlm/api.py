@@ -11,6 +11,7 @@
     export, import_, fetch       files for other programs, known texts
 
 Settings are the keys of config.yaml without their section: `hidden`, `learning_rate`, `seed`.
+Values out of range raise ConfigError.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -53,64 +54,41 @@ class StartOptions(Settings, total=False):
 
 
 class TrainingPlan(NamedTuple):
-    """What a training is about to do.
+    """What a training is about to do."""
 
-    Attributes:
-        text: the text's name.
-        characters: its length, in bytes at byte level.
-        symbols: V, the size of the vocabulary.
-        training: characters that are trained on.
-        validation: characters to validate on.
-        validated: how many of these are read at each validation.
-        test: characters that are never read.
-        embedding: width of the embedding; 0 for one-hot input.
-        parameters: how many numbers are learned.
-        nbytes: memory of the training, in bytes.
-        steps: optimizer steps, all in all.
-        streams: B, streams in a step.
-        time_steps: T, time steps in a step.
-        epochs: passes over the training part.
-        expected_s: seconds that the training takes; None where it was not timed.
-    """
-
-    text: str
-    characters: int
-    symbols: int
-    training: int
-    validation: int
-    validated: int
-    test: int
-    embedding: int
-    parameters: int
-    nbytes: int
-    steps: int
-    streams: int
-    time_steps: int
-    epochs: float
-    expected_s: float | None
+    text: str  # its name
+    characters: int  # of the text, or bytes at byte level
+    symbols: int  # V, the size of the vocabulary
+    training: int  # characters that are trained on
+    validation: int  # characters to validate on
+    validated: int  # how many of these are read at each validation
+    test: int  # characters that are never read
+    embedding: int  # width of the embedding; 0 for one-hot input
+    parameters: int  # how many numbers are learned
+    nbytes: int  # memory of the training, in bytes
+    steps: int  # optimizer steps, all in all
+    streams: int  # B, streams in a step
+    time_steps: int  # T, time steps in a step
+    epochs: float  # passes over the training part
+    expected_s: float | None  # seconds that the training takes; None where it was not timed
 
 
 class Training:
     """A training that is ready to run: iterate over it, or call `run`.
 
-        for event in charlm.start("my-text.txt", steps=500):
-            ...
+    for event in charlm.start("my-text.txt", steps=500):
+        ...
 
-    Attributes:
-        folder: the run's.
-        config: its settings, resolved.
-        notes: what there is to say before it begins, one line each.
-        plan: what it is about to do.
     """
 
     def __init__(self, prepared: PreparedRun) -> None:
         self._trainer = prepared.trainer
         assert prepared.trainer.run is not None
         self._run = prepared.trainer.run
-        self.folder: Path = self._run.folder
-        self.config: Config = self._trainer.config
-        self.notes: Sequence[str] = tuple(prepared.notes)
-        self.plan = _plan(prepared)
+        self.folder: Path = self._run.folder  # the run's
+        self.config: Config = self._trainer.config  # resolved
+        self.notes: Sequence[str] = tuple(prepared.notes)  # what was chosen or found, by lines
+        self.plan: TrainingPlan = _plan(prepared)
 
     @property
     def step(self) -> int:
@@ -136,11 +114,7 @@ class Training:
         self._trainer.ask_to_stop()
 
     def run(self, callback: Callable[[Event], object] | None = None) -> LanguageModel:
-        """Train to the goal, and return the best model.
-
-        Args:
-            callback: called with every event.
-        """
+        """Train to the goal, call `callback` with every event, and return the best model."""
         for event in self:
             if callback:
                 callback(event)
@@ -163,10 +137,7 @@ def train(
 ) -> LanguageModel:
     """Train on a text, and return the model with the lowest validation loss.
 
-    Args:
-        text: a file, a folder, or several, read as one text.
-        callback: called with every event of the training.
-        **options: those of `start`, settings included: `hidden=256, steps=200`.
+    The arguments are those of `start`, and a `callback` that is called with every event.
     """
     return start(text, **options).run(callback)
 
@@ -248,11 +219,7 @@ def resume(
 
 
 def list_runs(checkpoints: PathLike = CHECKPOINTS) -> "list[RunSummary]":
-    """Return all runs, the one that was saved last first.
-
-    Raises:
-        RunError: there is none.
-    """
+    """Return all runs, the one that was saved last first; raise RunError where there is none."""
     return summary.all_runs(Path(checkpoints))
 
 
@@ -275,11 +242,7 @@ def compare(summaries: "Sequence[RunSummary]") -> dict[str, list[Any]]:
 
 
 def check(where: PathLike, *, checkpoints: PathLike = CHECKPOINTS) -> list[Finding]:
-    """Check the files of a run, and return what was found and what can be done; nothing is changed.
-
-    Args:
-        where: a run's name or folder.
-        checkpoints: the folder of all runs.
+    """Check the files of a run, given by its name or folder; nothing is changed.
 
     Returns:
         One finding a file, whose state is `ok`, `note` or `wrong`; the last is on the whole run.
@@ -369,9 +332,6 @@ def gradients(
         hidden: units a layer.
         layers: recurrent layers.
         seed: of the weights and symbols.
-
-    Raises:
-        ConfigError: a value is out of range.
     """
     from charlm.insight.gradients import of_untrained
 
@@ -395,8 +355,7 @@ def report(
 
     Raises:
         DrawingError: matplotlib is not installed.
-        CheckpointError: there is no such checkpoint, or it is damaged.
-        RunError: there is no run yet.
+        CheckpointError, RunError: as for `load`.
         TextError: the text cannot be read, or the model does not know one of its characters.
     """
     from charlm.insight.units import CHARACTERS
@@ -408,11 +367,7 @@ def report(
 
 
 def save_page(path: PathLike, page: str) -> None:
-    """Write a page; one that charlm wrote before is replaced.
-
-    Raises:
-        DrawingError: another file is there, or it cannot be written.
-    """
+    """Write a page; one of charlm's is replaced, any other file is a DrawingError."""
     from charlm.pages.page import write_page
 
     write_page(Path(path), page)

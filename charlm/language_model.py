@@ -57,25 +57,15 @@ class Evaluation(NamedTuple):
 
 @dataclass(frozen=True)
 class Sample:
-    """A text that a model wrote.
+    """A text that a model wrote."""
 
-    Attributes:
-        text: the start text and what was written.
-        start: the start text.
-        written: what was written after it.
-        symbols: how many were drawn: characters, or bytes at byte level.
-        log_prob: ln p of these, in nats, at temperature 1 and without filters.
-        index: its number among the samples, from 0.
-        seed: the seed of all samples.
-    """
-
-    text: str
+    text: str  # the start text and what was written
     start: str
     written: str
-    symbols: int
-    log_prob: float
-    index: int
-    seed: int
+    symbols: int  # how many were drawn: characters, or bytes at byte level
+    log_prob: float  # ln p of these, in nats, at temperature 1 and without filters
+    index: int  # among the samples, from 0
+    seed: int  # of all samples
 
     def likelihood(self) -> float:
         """Return the mean log-probability of its symbols."""
@@ -83,27 +73,16 @@ class Sample:
 
 
 class Drawing(TypedDict, total=False):
-    """How a text is drawn.
+    """How a text is drawn."""
 
-    Attributes:
-        start: what the model reads before it writes.
-        temperature: at least 0, 0.8 by default; 0 is greedy, 1 leaves the model's probabilities.
-        top_k: draw from the k most probable symbols only.
-        top_p: draw from the most probable symbols that make up this probability.
-        min_p: leave out what is less probable than this fraction of the most probable symbol.
-        stop: texts to end after.
-        on_unknown: what becomes of unknown characters of the start text.
-        seed: the same seed gives the same text; a new one where None.
-    """
-
-    start: str
-    temperature: float
-    top_k: int | None
-    top_p: float | None
-    min_p: float | None
-    stop: str | Sequence[str]
-    on_unknown: OnUnknown
-    seed: int | None
+    start: str  # what the model reads before it writes
+    temperature: float  # at least 0; 0 is greedy, 1 leaves the model's probabilities; default 0.8
+    top_k: int | None  # draw from the k most probable symbols only
+    top_p: float | None  # draw from the most probable symbols that make up this probability
+    min_p: float | None  # leave out what is below this fraction of the highest probability
+    stop: str | Sequence[str]  # texts to end after
+    on_unknown: OnUnknown  # what becomes of unknown characters of the start text
+    seed: int | None  # the same seed gives the same text; a new one where None
 
 
 class LanguageModel:
@@ -111,26 +90,21 @@ class LanguageModel:
 
     Methods that read a text raise TextError, which is a ValueError, where it is empty or cannot be
     read, and UnknownCharacter where it holds a character that the vocabulary lacks. Where the
-    vocabulary has an unknown symbol, that one stands for such characters.
-
-    Args:
-        trained: what a checkpoint holds.
-        path: the checkpoint.
-
-    Attributes:
-        path: the checkpoint.
-        vocabulary: the symbols, with `encode` and `decode`.
-        config: the settings it was trained with.
-        parameters: name -> array, such as `lstm.0.Wx`. These are views: what is written into them
-            is used by the next call.
+    vocabulary has an unknown symbol, that one stands for such characters. Values out of range raise
+    ConfigError. What reads the training text, or its validation part, raises CheckpointError where
+    that is not beside the checkpoint, or is not the one the model was trained on.
     """
 
+    path: Path  # the checkpoint
+    vocabulary: Vocabulary  # the symbols, with `encode` and `decode`
+    config: Config  # the settings it was trained with
+    # Name -> array, such as `lstm.0.Wx`: views, what is written into them is used by the next call.
+    parameters: Mapping[str, Array]
+
     def __init__(self, trained: Trained, path: Path) -> None:
-        self._trained = trained
-        self.path = path
-        self.vocabulary: Vocabulary = trained.vocabulary
-        self.config: Config = trained.config
-        self.parameters: Mapping[str, Array] = trained.model.parameters.views
+        self._trained, self.path = trained, path
+        self.vocabulary, self.config = trained.vocabulary, trained.config
+        self.parameters = trained.model.parameters.views
 
     def __repr__(self) -> str:
         """Return the checkpoint and the size of the network."""
@@ -149,10 +123,6 @@ class LanguageModel:
             n: which of the seed's draws.
             scored: sum up `log_probs`, in nats.
             **drawing: see `Drawing`.
-
-        Raises:
-            ConfigError: a value is out of range.
-            UnknownCharacter: the start text holds a character that the vocabulary lacks.
         """
         others = cast(dict[str, Any], {"seed": None, **drawing})
         keys = [key for key in others if key in ("temperature", "top_k", "top_p", "min_p")]
@@ -164,12 +134,7 @@ class LanguageModel:
         )
 
     def stream(self, length: int = 500, **drawing: Unpack[Drawing]) -> Iterator[str]:
-        """Yield a text as it is drawn, without the start text.
-
-        Args:
-            length: symbols to draw, at most.
-            **drawing: see `Drawing`.
-        """
+        """Yield a text of at most `length` symbols as it is drawn, without the start text."""
         return self.sampler(**drawing).characters(length)
 
     def sample(self, length: int = 500, **drawing: Unpack[Drawing]) -> str:
@@ -186,10 +151,6 @@ class LanguageModel:
             length: symbols to draw for each, at most.
             best_of: draw so many for each text, and keep the most probable one, per symbol.
             **drawing: see `Drawing`.
-
-        Raises:
-            ConfigError: a value is out of range.
-            UnknownCharacter: the start text holds a character that the vocabulary lacks.
         """
         for name, value in (("count", count), ("best_of", best_of)):
             if value < 1:
@@ -229,8 +190,6 @@ class LanguageModel:
             learning_rate: at least 0; 0 trains nothing; None for 0.001.
 
         Raises:
-            CheckpointError: the run's text is not beside its checkpoint.
-            ConfigError: the learning rate is out of range.
             Diverged: the loss is no longer finite.
         """
         from charlm.evaluation.dynamic import RATE, dynamic
@@ -239,25 +198,15 @@ class LanguageModel:
         return dynamic(self._model, self.training_text, self._ids(text), start_id, rate)
 
     def log_probs(self, text: Text) -> Array:
-        """Return ln p of each symbol of a text, given all before it.
-
-        Returns:
-            (symbols,) nats, none above 0; symbols are bytes at byte level.
-        """
+        """Return ln p of each symbol of a text, given all before it: (symbols,) nats."""
         log_probs: Array = -self.surprise(text, top=0).nats
         return log_probs
 
     def forward(self, ids: Array, state: States | None = None) -> tuple[Array, States]:
-        """Return logits (T, V, B) of ids (T, B), time first: one column is one stream.
+        """Return logits (T, V, B) of the symbols after ids (T, B), and the state after the last.
 
-        Args:
-            ids: (T, B) symbols.
-            state: the state before the first; the zero state where None.
-
-        Returns:
-            logits: (T, V, B) of the symbols that come next.
-            state: the state after the last, a tuple of (H, B) arrays a layer: (h, c) for LSTM,
-                (h,) for GRU and RNN.
+        Time comes first: one column is one stream. A state has a tuple of (H, B) arrays a layer:
+        (h, c) for LSTM, (h,) for GRU and RNN. The zero state is before the first where None.
 
         Raises:
             ValueError: the ids are not (T, B), or not all of the vocabulary.
@@ -281,11 +230,7 @@ class LanguageModel:
 
     @cached_property
     def training_text(self) -> Ids:
-        """Return the ids of the text that the model was trained on, memory-mapped.
-
-        Raises:
-            CheckpointError: it is not beside the checkpoint, or not the one it was trained on.
-        """
+        """Return the ids of the text that the model was trained on, memory-mapped."""
         from charlm.runs.training_text import learned_text
 
         return learned_text(self._trained, self.path)
@@ -299,10 +244,6 @@ class LanguageModel:
 
         Returns:
             The copies, the longest first, none overlapping a longer one.
-
-        Raises:
-            CheckpointError: the run's text is not beside its checkpoint.
-            ConfigError: `at_least` is below 1.
         """
         return self.copies_in([text], at_least=at_least)[0]
 
@@ -314,11 +255,7 @@ class LanguageModel:
         return find_copies(self.training_text, ids, AT_LEAST if at_least is None else at_least)
 
     def surprise(self, text: Text, top: int = 5) -> "Surprise":
-        """Return the surprise of each symbol of a text, and the most probable symbols in its place.
-
-        Args:
-            text: its symbols are characters, or bytes at byte level.
-            top: how many of the most probable symbols.
+        """Return the surprise of each symbol of a text, and the `top` most probable in its place.
 
         Returns:
             `bits` and `nats` (symbols,); `likeliest` (symbols, top) ids, the first one first, and
@@ -334,16 +271,12 @@ class LanguageModel:
 
     def oddities(self, text: Text, count: int = 10) -> "list[Oddity]":
         """Return the most surprising places of a text, in descending order."""
-        heat = self.heat(text, count)
-        for _ in heat:
-            pass
-        return heat.oddities
+        return self._whole_heat(text, count).oddities
 
     def states(self, text: Text) -> Array:
-        """Return every unit's state after each symbol of a text.
+        """Return every unit's state after each symbol of a text, (symbols, L, H) from -1 to 1.
 
-        Returns:
-            (symbols, L, H) from -1 to 1: tanh(c) of an LSTM, h of a GRU and a tanh RNN.
+        It is tanh(c) of an LSTM, and h of a GRU and a tanh RNN.
         """
         return self._reader().read(self._ids(text), states=True).states
 
@@ -383,23 +316,17 @@ class LanguageModel:
                 text where None.
             lags: K, how many steps back; at least 2.
 
-        Raises:
-            TextError: the text is too short.
-            ConfigError: there are too few lags.
-            CheckpointError: the run's text is not beside its checkpoint.
         """
         from charlm.insight.excerpt import validation_text
         from charlm.insight.gradients import of_text, symbols_read
 
         if text is None:
-            ids = validation_text(self.path, self._trained, symbols_read(lags))
-        else:
-            ids = self._ids(text)
-        where = str(self.path) if text is None else _name(text) or "text"
-        return of_text(self._model, ids, lags, where)
+            ids, where = validation_text(self.path, self._trained, symbols_read(lags)), self.path
+            return of_text(self._model, ids, lags, str(where))
+        return of_text(self._model, self._ids(text), lags, _name(text) or "text")
 
     def heat_page(self, text: "Text | Heat", title: str = "") -> str:
-        """Return a page, as HTML, of a text coloured by surprise; `title` may be a file's name.
+        """Return a page, as HTML, of a text coloured by surprise.
 
         Args:
             text: a text, or what `heat` returned, read to its end.
@@ -408,12 +335,8 @@ class LanguageModel:
         from charlm.insight.oddities import Heat
         from charlm.pages.texts import surprise_page
 
-        if isinstance(text, Heat):
-            return surprise_page(title or "Surprise", text)
-        heat = self.heat(text)
-        for _ in heat:
-            pass
-        return surprise_page(title or Path(_name(text) or "Surprise").name, heat)
+        heat = text if isinstance(text, Heat) else self._whole_heat(text)
+        return surprise_page(title or Path(_name(text)).name or "Surprise", heat)
 
     def cells_page(
         self, text: "Text | TextStates", unit: tuple[int, int] | None = None, title: str = ""
@@ -428,18 +351,21 @@ class LanguageModel:
         from charlm.insight.units import TextStates
         from charlm.pages.texts import states_page
 
-        if isinstance(text, TextStates):
-            return states_page(title or "Cells", text, unit)
-        return states_page(title or Path(_name(text) or "Cells").name, self.text_states(text), unit)
-
-    def _refreshed(self) -> Trained:
-        """Return the network, its cached copies of the weights made anew."""
-        self._trained.model.refresh()
-        return self._trained
+        states = text if isinstance(text, TextStates) else self.text_states(text)
+        return states_page(title or Path(_name(text)).name or "Cells", states, unit)
 
     @property
     def _model(self) -> Model:
-        return self._refreshed().model
+        """The network; weights that were changed in `parameters` count from now on."""
+        self._trained.model.refresh()
+        return self._trained.model
+
+    def _whole_heat(self, text: Text, count: int = 10) -> "Heat":
+        """Return `heat` of a text, read to its end."""
+        heat = self.heat(text, count)
+        for _ in heat:
+            pass
+        return heat
 
     def _reader(self) -> "Reader":
         from charlm.insight.reading import Reader
@@ -487,11 +413,10 @@ def _groups(count: int, best_of: int) -> Iterator[int]:
     yield from (min(count - k, together) * best_of for k in range(0, count, together))
 
 
-def _name(text: Text | None) -> str:
-    """Return the path of a text, or of the first of several; nothing for a text itself."""
-    if text is None or isinstance(text, str):
-        return ""
-    return str(text if isinstance(text, Path) else text[0])
+def _name(text: object) -> str:
+    """Return the path of a text, or of the first of several; nothing for what is no path."""
+    first = text[0] if isinstance(text, list | tuple) else text
+    return str(first) if isinstance(first, Path) else ""
 
 
 def _new_seed() -> int:
