@@ -23,7 +23,7 @@ import pytest
 from helpers import ROOT, VOCABULARY, write_checkpoint
 
 import charlm as library
-from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError, TextError
+from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError
 from charlm.exchange.transfer import import_run
 from charlm.runs.folder import Run
 from charlm.settings.resolve import resolve
@@ -31,8 +31,6 @@ from charlm.settings.schema import Config
 from charlm.storage.checkpoint import MOST_META_BYTES, load, read_meta, save
 from charlm.storage.history import read_history
 from charlm.terminal import argument, brief, printable, visible
-from charlm.text.corpus import encode_to_file, scan
-from charlm.text.source import Source
 from charlm.training.prepare import resume_run
 
 
@@ -512,21 +510,6 @@ def test_tensors_larger_than_their_file_are_not_touched(tmp_path):
 
 
 # Texts and settings
-
-
-def test_a_line_of_a_million_characters(tmp_path):
-    path = tmp_path / "t.txt"
-    path.write_text("é" * 999_999 + "\r\n" + "b" * 10, encoding="utf-8", newline="")
-    vocabulary, counts, _ = scan(Source((path,)))
-    assert (vocabulary.symbols, counts[ord("é")]) == ("\nbé", 999_999)
-    assert encode_to_file(Source((path,)), vocabulary, tmp_path / "ids").characters == 1_000_010
-
-
-def test_surrogates_are_no_characters(tmp_path):
-    path = tmp_path / "t.txt"
-    path.write_bytes(b"+2AA-abc\n" * 100)
-    with pytest.raises(TextError, match="holds lone surrogates"):
-        scan(Source((path,), "utf-7"))
 
 
 def test_a_text_whose_name_is_no_utf8(charlm, text_file, tmp_path):

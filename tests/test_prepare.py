@@ -2,21 +2,18 @@
 
 import functools
 import math
-import re
 
 import numpy as np
 import pytest
-from conftest import open_ids, overrides, settings
+from helpers import open_ids, overrides, refused, settings, stop_at, train
 
 import charlm
 from charlm import environment
 from charlm.errors import ConfigError, RunError, TextError
-from charlm.runs.folder import Run
 from charlm.settings.schema import Config, Overrides
 from charlm.storage.checkpoint import load
-from charlm.text import source
+from charlm.text import corpus, source
 from charlm.text.corpus import TextInfo
-from charlm.text.corpus import open_ids as open_text
 from charlm.training import planning, prepare
 from charlm.training.loop import events
 from charlm.training.planning import Pace, measure, set_steps
@@ -33,27 +30,21 @@ def test_a_short_text_has_fewer_streams(tmp_path):
     assert prepared.notes == ["the text is short: 4 streams of 64 time steps instead of 64 of 64"]
     list(events(prepared.trainer))
     sizes = Overrides("test", {"train.batch_size": 64, "train.seq_len": 64})
-    with pytest.raises(TextError) as error:
+    problem = "2,030 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552"
+    with refused(TextError, path, problem):
         start_run([Overrides("test", given), sizes], tmp_path, "b")
-    assert error.value.where == str(path)
-    assert error.value.problem.startswith(
-        "2,030 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552"
-    )
     assert not (tmp_path / "b").exists()
 
 
-def test_full_backpropagation(text_file, tmp_path):
-    given = overrides(text_file, train__seq_len="full", train__steps=2)
-    trainer = start_run(given, tmp_path, "a").trainer
-    assert (trainer.streams.T, trainer.streams.chunks) == (3600 // 4, 1)
-    list(events(trainer))
-
-
-def test_epochs_become_steps(text_file, tmp_path):
-    given = overrides(text_file, train__steps=None, train__epochs=1.5)
-    trainer = start_run(given, tmp_path, "a").trainer
-    assert trainer.steps == round(1.5 * (3600 // 4 // 8))
-    assert trainer.config.train.epochs is None
+@pytest.mark.parametrize(
+    ("length", "steps", "T"),
+    [({"train__seq_len": "full", "train__steps": 2}, 2, 3600 // 4),
+     ({"train__steps": None, "train__epochs": 1.5}, round(1.5 * (3600 // 4 // 8)), 8)],
+)  # fmt: skip
+def test_full_streams_and_epochs_become_numbers(text_file, tmp_path, length, steps, T):
+    trainer, _ = train(text_file, tmp_path, "a", **length)
+    assert (trainer.steps, trainer.streams.T, trainer.progress.step) == (steps, T, steps)
+    assert (trainer.config.train.epochs, trainer.config.train.seq_len) == (None, T)
 
 
 def test_minutes_become_steps_once(text_file, tmp_path, monkeypatch):
@@ -117,24 +108,23 @@ def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause
 
 def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
-    began = start_run(overrides(text_file), tmp_path / "runs", "a")
-    list(events(began.trainer))
+    run = train(text_file, tmp_path / "runs", "a")[0].run
     monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
-    with pytest.raises(ConfigError) as error:
+    with pytest.raises(
+        ConfigError, match=r"needs 1\d\d\.\d GB, got 1\.0 MB of free memory"
+    ) as error:
         start_run(overrides(text_file, model__hidden=16384), tmp_path / "runs", "b")
-    assert error.value.where == "train"
-    assert re.fullmatch(r"needs 1\d\d\.\d GB, got 1\.0 MB of free memory", error.value.problem)
     assert error.value.advice == "lower model.hidden (16384) or model.layers (2)"
     long = overrides(text_file, train__batch_size=3, train__seq_len=1000)
-    with pytest.raises(ConfigError) as error:
+    advice = "lower train.batch_size (3) or train.seq_len (1000)"
+    with refused(ConfigError, "train", "needs ", advice):
         start_run(long, tmp_path / "runs", "b")
-    assert error.value.advice == "lower train.batch_size (3) or train.seq_len (1000)"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
     monkeypatch.setattr(environment, "free_memory", lambda: 1000)
     with pytest.raises(ConfigError, match="free memory"):
-        resume_run(Run(tmp_path / "runs" / "a"))
+        resume_run(run)
     monkeypatch.setattr(environment, "free_memory", lambda: None)
-    resume_run(Run(tmp_path / "runs" / "a")).trainer.run.release()
+    resume_run(run).trainer.run.release()
 
 
 def test_a_start_that_is_interrupted_leaves_no_folder(tmp_path, text_file, monkeypatch):
@@ -157,11 +147,10 @@ def test_a_start_that_is_interrupted_leaves_no_folder(tmp_path, text_file, monke
 
 def test_ids_are_encoded_again_into_a_new_file(tmp_path, text_file):
     """A process that has the damaged file mapped keeps it."""
-    trainer = start_run(overrides(text_file, train__steps=1), tmp_path, "a").trainer
-    list(events(trainer))
+    trainer, _ = train(text_file, tmp_path, "a", train__steps=1)
     run, whole = trainer.run, np.array(trainer.ids)
     run.ids.write_bytes(bytes(whole.size))
-    mapped = open_text(run.ids, whole.dtype)
+    mapped = corpus.open_ids(run.ids, whole.dtype)
     prepared = resume_run(run)
     prepared.trainer.run.release()
     assert np.array_equal(prepared.trainer.ids, whole)
@@ -197,10 +186,7 @@ def test_threads_are_set_after_numpy_is_loaded():
 def test_a_resume_uses_the_recorded_number_of_threads(tmp_path, text_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prepared = start_run(overrides(text_file), tmp_path / "checkpoints", "a", threads=2)
-    for event in events(prepared.trainer):
-        if isinstance(event, charlm.Saved):
-            prepared.trainer.ask_to_stop()
-    run = prepared.trainer.run
+    run, _ = prepared.trainer.run, stop_at(prepared.trainer, 1)
     assert load(run.last).meta["threads"] == 2
     environment.set_threads(1)
     resumed = charlm.resume("a")
