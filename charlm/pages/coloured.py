@@ -33,13 +33,8 @@ def by_surprise(
 ) -> Markup:
     """Colour a text by surprise; the page's script shows what was expected.
 
-    Args:
-        name: an element id, unique in the page.
-        spelled: the text's characters.
-        surprise: of its ids, with the likeliest symbols. Of a character of several ids, those of
-            its first one are shown.
-        vocabulary: the model's.
-        ids: the text.
+    Of a character of several ids, the likeliest symbols of the first one are shown. `name` is an
+    element id, unique in the page.
     """
     bits = spelled.sums(surprise.bits)
     levels = np.minimum(bits, DEEPEST).astype(int).tolist()
@@ -47,22 +42,18 @@ def by_surprise(
         f"<span{f' class=s{level}' if level else ''}>{_glyph(c)}</span>"
         for c, level in zip(spelled.text, levels, strict=True)
     ]
-    entries = []
-    for begin, bit in zip(spelled.begins.tolist(), bits.tolist(), strict=True):
-        permille = np.rint(surprise.probabilities[begin] * 1000).astype(int)
-        pairs = np.stack([surprise.likeliest[begin], permille], axis=1)
-        entries.append([int(ids[begin]), round(bit, 2), *pairs.ravel().tolist()])
+    permille = np.rint(surprise.probabilities * 1000).astype(int)
+    pairs = np.stack([surprise.likeliest, permille], axis=2).reshape(ids.size, -1)
+    entries = [
+        [int(ids[begin]), round(bit, 2), *pairs[begin].tolist()]
+        for begin, bit in zip(spelled.begins, bits.tolist(), strict=True)
+    ]
     packed = data(f"{name}-data", {"names": names(vocabulary), "characters": entries})
     return fill("surprise", id=name, spans=Markup("".join(spans)), data=packed)
 
 
 def by_state(text: str, states: Array) -> Markup:
-    """Colour a text by a unit's state.
-
-    Args:
-        text: its characters.
-        states: (len(text),) from -1 to 1.
-    """
+    """Colour a text by the (len(text),) states of a unit."""
     shades = np.rint(np.clip(states, -1, 1) * _SHADES).astype(int).tolist()
     spans = ""
     for level, run in groupby(zip(text, shades, strict=True), key=lambda pair: pair[1]):

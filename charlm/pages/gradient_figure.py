@@ -1,5 +1,6 @@
 """Gradients through time as a PNG or SVG figure, drawn by matplotlib, the extra `plot`."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,9 +54,7 @@ def check_figure(path: Path) -> None:
 def draw_gradients(networks: Sequence[Network], path: Path) -> None:
     """Draw the norms of dh against the lag to a file, a panel for each heading.
 
-    Raises:
-        DrawingError: as `check_figure`.
-        OSError: the file cannot be written.
+    Raises as `check_figure`, and OSError where the file cannot be written.
     """
     check_figure(path)
     from matplotlib import rc_context
@@ -68,10 +67,9 @@ def draw_gradients(networks: Sequence[Network], path: Path) -> None:
         # Letters of a run's name that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         # Three in a row; four are two rows of two, so that a page need not shrink them.
-        rows = -(-len(panels) // 3)
-        columns = -(-len(panels) // rows)
-        size = 2.8 * columns + 0.6, 3.1 * rows
-        figure = Figure(figsize=size, layout="constrained")
+        rows = math.ceil(len(panels) / 3)
+        columns = math.ceil(len(panels) / rows)
+        figure = Figure((2.8 * columns + 0.6, 3.1 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
@@ -82,17 +80,17 @@ def draw_gradients(networks: Sequence[Network], path: Path) -> None:
         axes[0, 0].set_ylim(max(shown.min() / 3, _LOWEST), min(shown.max() * 3, _HIGHEST))
         for row in axes:
             row[0].set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
-        dated = path.suffix.lower() == ".svg"
-        figure.savefig(path, dpi=200, metadata={"Date": None, "Creator": None} if dated else None)
+        # The same figure is the same bytes.
+        metadata = {"Date": None, "Creator": None} if path.suffix.lower() == ".svg" else None
+        figure.savefig(path, dpi=200, metadata=metadata)
 
 
 def _draw_panel(ax: Any, title: str, curves: Sequence[tuple[str, str, Array]]) -> None:
     colour = ""
     for k, (mark, label, norms) in enumerate(curves):
-        without_c = mark == "x"
-        if not without_c:  # which has the colour of the curve before it
+        if mark != "x":  # which has the colour of the curve before it
             colour = COLOURS.get(mark, _OTHERS[k % len(_OTHERS)])
-        style = "--" if without_c else "-"
+        style = "--" if mark == "x" else "-"
         ax.semilogy(norms, style, color=colour, linewidth=1.6, label=label)
     ax.set_title(title, fontsize=9, parse_math=False)
     ax.set_xlabel("lag k, steps back")

@@ -31,12 +31,7 @@ class Markup(str):
 
 
 def fill(part: str, /, **values: object) -> Markup:
-    """Fill a part of templates.html.
-
-    Args:
-        part: its name.
-        **values: of its placeholders: markup, text, which is escaped, or a list of them.
-    """
+    """Fill a part of templates.html with markup, with text, which is escaped, or lists of them."""
     shown = {name: _markup(value) for name, value in values.items()}
     return Markup(_templates()[part].substitute(shown))
 
@@ -83,11 +78,10 @@ def write_page(path: Path, content: str) -> None:
     try:
         if path.exists():
             with path.open("rb") as file:
-                ours = file.read(len(_MARK)) == _MARK.encode()
-            if not ours:
-                raise DrawingError(
-                    path, "is there already, and not a page of charlm's", "name another --out"
-                )
+                begin = file.read(len(_MARK))
+            if begin != _MARK.encode():
+                problem = "is there already, and not a page of charlm's"
+                raise DrawingError(path, problem, "name another --out")
         with replacing(path) as file:
             file.write(content.encode())
     except OSError as error:

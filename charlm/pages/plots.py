@@ -7,12 +7,14 @@ and replaced in the SVG. Text stays text, in the page's fonts.
 import io
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from charlm.insight.reading import Saturation
+from charlm.pages.page import Markup
 from charlm.storage.history import Reading
 from charlm.types import Array
 
@@ -49,10 +51,9 @@ _SMALL, _WIDE = (4.4, 2.9), (11.2, 3.9)
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -> str:
+def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -> Markup:
     """Draw the loss of training and validation against steps, for a wide page or for a phone."""
-
-    def draw(axes: Any) -> None:
+    with _axes(_WIDE if wide else _SMALL) as axes:
         steps, raw = column(readings, "loss")
         axes.plot(steps, raw, color=_ONE, alpha=0.45, linewidth=1, label="training, a step")
         steps, mean = column(readings, "train_loss")
@@ -63,83 +64,76 @@ def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -
         axes.plot(steps, validation, color=_OTHER, marker="o", markersize=4, label="validation")
         if validation.size:
             k = int(validation.argmin())
-            axes.annotate(
-                f"{validation[k]:.3f}",
-                (steps[k], validation[k]),
-                (0, 8),
-                textcoords="offset points",
-                ha="center" if k < validation.size - 1 else "right",
-                color=_OTHER,
-                fontweight="bold",
-            )
+            best, place = f"{validation[k]:.3f}", (steps[k], validation[k])
+            side = "center" if k < steps.size - 1 else "right"
+            bold = {"color": _OTHER, "fontweight": "bold"}
+            axes.annotate(best, place, (0, 8), textcoords="offset points", ha=side, **bold)
         for step in resumes:
             axes.axvline(step, color=_MUTED, linewidth=0.8, linestyle=":")
         axes.legend(loc="upper right")
+        return _over_steps(axes, readings, "nats per character")
 
-    return _over_steps(readings, draw, "nats per character", _WIDE if wide else _SMALL)
 
-
-def curve(readings: Sequence[Reading], key: str, unit: str) -> str:
+def curve(readings: Sequence[Reading], key: str, unit: str) -> Markup:
     """Draw one number of a history against steps; return nothing where it has none."""
     steps, values = column(readings, key)
     if not values.size:
-        return ""
-
-    def draw(axes: Any) -> None:
+        return Markup()
+    with _axes(_SMALL) as axes:
         dots = "o" if values.size < 20 else ""
         axes.plot(steps, values, color=_ONE, linewidth=1.3, marker=dots, markersize=4)
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter(lambda y, _: f"{y:,.0f}" if y >= 1000 else f"{y:g}")
+        return _over_steps(axes, readings, unit)
 
-    return _over_steps(readings, draw, unit, _SMALL)
 
-
-def gate(of_layers: Sequence[Saturation]) -> str:
+def gate(of_layers: Sequence[Saturation]) -> Markup:
     """Draw how often each unit's gate is open, to the right, and shut, to the top; all layers'."""
-
-    def draw(axes: Any) -> None:
+    with _axes((4.0, 3.7)) as axes:
         for found in of_layers:
-            axes.scatter(
-                found.above,
-                found.below,
-                s=16,
-                color=(_ONE, _OTHER)[found.layer % 2],
-                marker=_MARKERS[found.layer % len(_MARKERS)],
-                alpha=0.6,
-                linewidths=0,
-                label=f"layer {found.layer}",
-            )
+            k = found.layer
+            colour, marker = (_ONE, _OTHER)[k % 2], _MARKERS[k % len(_MARKERS)]
+            points = {"s": 16, "alpha": 0.6, "linewidths": 0, "label": f"layer {k}"}
+            axes.scatter(found.above, found.below, color=colour, marker=marker, **points)
         axes.plot([0, 1], [1, 0], color=_MUTED, linewidth=0.8, linestyle=":")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axes.set_xlabel("share of time above 0.9")
         axes.set_ylabel("share of time below 0.1")
         axes.legend(loc="upper right", handletextpad=0)
-
-    return _svg(draw, (4.0, 3.7), f"gate {of_layers[0].gate}: a point for each unit")
+        return _svg(axes, f"gate {of_layers[0].gate}: a point for each unit")
 
 
 def column(readings: Sequence[Reading], key: str) -> tuple[Array, Array]:
     """Return the steps and values of one field of `Reading`, where it is not None."""
     pairs = [(reading.step, getattr(reading, key)) for reading in readings]
     kept = [(step, value) for step, value in pairs if value is not None]
-    steps, values = zip(*kept, strict=True) if kept else ((), ())
-    return np.array(steps, float), np.array(values, float)
+    steps, values = np.array(kept, float).reshape(-1, 2).T
+    return steps, values
 
 
-def _over_steps(
-    readings: Sequence[Reading], draw: Callable[[Any], None], unit: str, size: tuple[float, float]
-) -> str:
-    """Draw against steps, at the bottom, and minutes, at the top."""
+@contextmanager
+def _axes(size: tuple[float, float]) -> Iterator[Any]:
+    """Begin a plot, in inches; it is drawn and returned inside."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_PAGE_STYLE):
+        figure = Figure(size, layout="constrained")
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        yield axes
+
+
+def _over_steps(axes: Any, readings: Sequence[Reading], unit: str) -> Markup:
+    """Label a plot with steps, at the bottom, and minutes, at the top; and return it."""
     from matplotlib.ticker import MaxNLocator
 
-    def drawn(axes: Any) -> None:
-        draw(axes)
-        axes.set_xlim(left=0)
-        axes.set_xlabel("steps")
-        axes.set_ylabel(unit)
-        steps, elapsed = column(readings, "elapsed_s")
-        if not elapsed.size or elapsed.max() <= 0:
-            return
+    axes.set_xlim(left=0)
+    axes.set_xlabel("steps")
+    axes.set_ylabel(unit)
+    steps, elapsed = column(readings, "elapsed_s")
+    if elapsed.size and elapsed.max() > 0:
         clock, name = (elapsed / 60, "minutes") if elapsed.max() >= 120 else (elapsed, "seconds")
         ticks = np.asarray(MaxNLocator(6, integer=True).tick_values(0, clock.max()))
         ticks = ticks[(ticks >= 0) & (ticks <= clock.max())]
@@ -150,23 +144,13 @@ def _over_steps(
         top.set_xticks(at, [f"{tick:g}" for tick in ticks])
         top.set_xlabel(name)
         top.grid(False)
+    return _svg(axes, f"{unit} against steps")
 
-    return _svg(drawn, size, f"{unit} against steps")
 
-
-def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> str:
+def _svg(axes: Any, title: str) -> Markup:
     """Return a plot as an element of a page; the same plot gives the same text."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_PAGE_STYLE):
-        figure = Figure(size, layout="constrained")
-        figure.patch.set_alpha(0)
-        axes = figure.add_subplot()
-        axes.patch.set_alpha(0)
-        draw(axes)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None})
+    file = io.StringIO()
+    axes.figure.savefig(file, format="svg", metadata={"Date": None})
     svg = file.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
@@ -177,4 +161,5 @@ def _svg(draw: Callable[[Any], None], size: tuple[float, float], title: str) -> 
     prefix = f"p{zlib.crc32((title + svg).encode()):x}-"
     svg = re.sub(r'(?<=id=")|(?<=url\(#)|(?<=href="#)', prefix, svg)
     begin = re.compile(r'<svg [^>]*viewBox="([^"]*)"[^>]*>')
-    return begin.sub(rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg, count=1)
+    head = rf'<svg viewBox="\1" role="img" aria-label="{title}">'
+    return Markup(begin.sub(head, svg, count=1))

@@ -1,7 +1,6 @@
 """A run as one page: its training and samples, and surprise, gates and units over a text."""
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from charlm.runs.loading import Trained
 from charlm.runs.summary import RunSummary, summarize
 from charlm.storage.history import History
 from charlm.terminal import duration, setting
+from charlm.text.vocabulary import Vocabulary
 from charlm.types import Ids
 
 # Symbols that warm the state up before characters are shown, and how many are shown.
@@ -49,16 +49,12 @@ def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) ->
     parts |= {"Settings": _settings(run, trained, path)}
     parts = {name: body for name, body in parts.items() if body}
     links = [fill("link", id=name.lower(), name=name) for name in parts]
-    numbers = [
-        fill("number", label=label, value=value, note=note)
-        for label, value, note in _numbers(run, history, trained)
-    ]
     sections = [fill("section", id=name.lower(), body=body) for name, body in parts.items()]
-    head = fill("report head", numbers=numbers, links=links)
-    return page(run.name, _lead(run, trained), Markup("".join(sections)), head)
+    head = fill("report head", numbers=_numbers(run, history, trained), links=links)
+    return page(run.name, _lead(trained), Markup("".join(sections)), head)
 
 
-def _lead(run: RunSummary, trained: Trained) -> str:
+def _lead(trained: Trained) -> str:
     model, text = trained.config.model, trained.description.text
     cell = "tanh RNN" if model.cell == "rnn" else model.cell.upper()
     lead = f"A character-level {cell}, {model.layers} x {model.hidden:,} units"
@@ -67,44 +63,39 @@ def _lead(run: RunSummary, trained: Trained) -> str:
     return f"{lead}."
 
 
-def _numbers(run: RunSummary, history: History, trained: Trained) -> Iterator[tuple[str, str, str]]:
-    """Yield the key figures: a label, a value and a note."""
-    progress, goal = run.progress, trained.config.train.steps
+def _numbers(run: RunSummary, history: History, trained: Trained) -> list[Markup]:
+    """Return the key figures: a label, a value and a note each."""
+    progress, goal, numbers = run.progress, trained.config.train.steps, []
     if (best := run.best_loss) is not None:
         when = f", at step {run.best_step:,}" if run.best_step else ""
         bits = f"{best / math.log(2):.3f} bits a character{when}"
-        yield "best validation", f"{best:.3f} nats", bits
+        numbers.append(("best validation", f"{best:.3f} nats", bits))
     if progress and progress.step:
-        yield "steps", f"{progress.step:,}", f"of {goal:,}" if goal else ""
+        numbers.append(("steps", f"{progress.step:,}", f"of {goal:,}" if goal else ""))
     symbols = f"{trained.config.model.cell}, {trained.vocabulary.size} symbols"
-    yield "parameters", f"{trained.model.parameters.size:,}", symbols
+    numbers.append(("parameters", f"{trained.model.parameters.size:,}", symbols))
     if progress and (elapsed := progress.elapsed_s):
         speeds = plots.column(history.readings, "chars_per_s")[1]
         speed = f"{np.median(speeds):,.0f} characters a second" if speeds.size else ""
-        yield "time", duration(elapsed), speed
+        numbers.append(("time", duration(elapsed), speed))
+    return [fill("number", label=name, value=value, note=note) for name, value, note in numbers]
 
 
 def _training(history: History) -> Markup | None:
     readings = history.readings
     if all(reading.loss is None and reading.validation is None for reading in readings):
         return None
-    figures = [
+    drawn = [
         ("wide", "Loss", plots.losses(readings, history.resumes, wide=True)),
         ("narrow", "Loss", plots.losses(readings, history.resumes, wide=False)),
         ("", "Learning rate", plots.curve(readings, "learning_rate", "learning rate")),
         ("", "Gradient norm, before clipping", plots.curve(readings, "norm", "gradient norm")),
         ("", "Speed", plots.curve(readings, "chars_per_s", "characters a second")),
     ]
+    figures = [fill("figure", kind=kind, heading=name, svg=svg) for kind, name, svg in drawn if svg]
     steps = ", ".join(f"{step:,}" for step in history.resumes)
-    return fill(
-        "training",
-        figures=[_figure(*figure) for figure in figures if figure[2]],
-        resumed=fill("resumed", steps=steps) if steps else "",
-    )
-
-
-def _figure(kind: str, heading: str, svg: str) -> Markup:
-    return fill("figure", kind=kind, heading=heading, svg=Markup(svg))
+    resumed = fill("resumed", steps=steps) if steps else ""
+    return fill("training", figures=figures, resumed=resumed)
 
 
 def _samples(history: History) -> Markup | None:
@@ -128,14 +119,14 @@ def _inside(trained: Trained, name: str, ids: Ids) -> dict[str, Markup | None]:
     far = reader.read(ids[_COUNTED:], states=True)
     states = spelled.lasts(np.concatenate([near.states, far.states]))
     return {
-        "Surprise": _surprise(trained, name, ids[:_COUNTED], spelled, near.surprise),
+        "Surprise": _surprise(vocabulary, name, ids[:_COUNTED], spelled, near.surprise),
         "Gates": _gates(saturation([near]), near.surprise.nats.size),
         "Cells": _cells(TextStates(spelled.text, states)),
     }
 
 
 def _surprise(
-    trained: Trained, name: str, ids: Ids, spelled: Characters, surprise: Surprise
+    vocabulary: Vocabulary, name: str, ids: Ids, spelled: Characters, surprise: Surprise
 ) -> Markup:
     text = spelled.text[: int(np.searchsorted(spelled.ends, ids.size, "right"))]
     # After some characters that warm the state up, from the beginning of a line.
@@ -143,18 +134,15 @@ def _surprise(
     line_end = text.find("\n", begin, begin + _WARM)
     begin = line_end + 1 if begin and line_end >= 0 else begin
     end = paragraph_end(text, begin, min(begin + _SHOWN, len(text)))
-    first, last = int(spelled.begins[begin]), int(spelled.ends[end - 1])
-    shown = Characters(
-        text[begin:end], spelled.begins[begin:end] - first, spelled.ends[begin:end] - first
-    )
-    part = Surprise(*(array[first:last] for array in surprise))
+    place = slice(int(spelled.begins[begin]), int(spelled.ends[end - 1]))
+    shown, part = ids[place], Surprise(*(array[place] for array in surprise))
     return fill(
         "report surprise",
         name=name,
-        mean=f"{part.bits.sum() / max(1, end - begin):.2f}",
+        mean=f"{part.bits.sum() / (end - begin):.2f}",
         hint=fill("hint"),
         legend=legend_of_surprise(),
-        text=by_surprise("text", shown, part, trained.vocabulary, ids[first:last]),
+        text=by_surprise("text", characters(vocabulary, shown), part, vocabulary, shown),
     )
 
 
@@ -162,16 +150,16 @@ def _gates(found: list[Saturation], count: int) -> Markup | None:
     if not found:
         return None
     rows, by_letter = [], dict[str, list[Saturation]]()
-    for of_gate in sorted(found, key=lambda of_gate: of_gate.layer):
+    for of_gate in found:
         by_letter.setdefault(of_gate.gate, []).append(of_gate)
-        percents = {"shut": 100 * of_gate.below.mean(), "opened": 100 * of_gate.above.mean()}
-        shown = {name: f"{percent:.0f}" for name, percent in percents.items()}
-        widths = {f"{name}_width": f"{percent:.1f}" for name, percent in percents.items()}
+        shares = {"shut": of_gate.below.mean(), "opened": of_gate.above.mean()}
+        shown = {name: f"{100 * share:.0f}" for name, share in shares.items()}
+        widths = {f"{name}_width": f"{100 * share:.1f}" for name, share in shares.items()}
         rows.append(fill("gate", layer=of_gate.layer, gate=of_gate.gate, **shown, **widths))
-    figures = [
-        _figure("", fill("gate heading", gate=letter, meaning=_GATES[letter]), plots.gate(group))
-        for letter, group in by_letter.items()
-    ]
+    figures = []
+    for letter, group in by_letter.items():
+        heading = fill("gate heading", gate=letter, meaning=_GATES[letter])
+        figures.append(fill("figure", kind="", heading=heading, svg=plots.gate(group)))
     return fill("gates", count=f"{count:,}", rows=rows, figures=figures)
 
 
