@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import ConfigError, load
+from charlm import ConfigError, train
 from charlm.generation.copies import Copy, find_copies
 
 
@@ -73,11 +73,8 @@ LINE = "The quick brown fox jumps over a lazy dog 0123456789\n"
 
 def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     (tmp_path / "line.txt").write_text(LINE * 60)
-    code, _, err = charlm(
-        "train", "line.txt", "--hidden", 32, "--layers", 1, "--steps", 120, "--lr", 0.03,
-        "--dropout", 0, "--batch-size", 4, "--seq-len", 32, "--set", "train.sample_length=0",
-    )  # fmt: skip
-    assert code == 0, err
+    model = train("line.txt", hidden=32, layers=1, steps=120, learning_rate=0.03, dropout=0.0,
+                  batch_size=4, seq_len=32, sample_length=0)  # fmt: skip
     asked = ("sample", "--temp", 0, "-n", 160, "--seed", 1)
     code, out, err = charlm(*asked, "--check-copy")
     assert code == 0
@@ -87,10 +84,8 @@ def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     assert line.startswith("copy: 160 characters from 0 on stand in the training text, from ")
     assert "…" in line
     texts = charlm(*asked, "--check-copy", "--count", 2)[2].splitlines()
-    assert {line[:37] for line in texts if line.startswith("copy")} == {
-        "copy: 160 characters from 0 of text 1",
-        "copy: 160 characters from 0 of text 2",
-    }
+    copies = {line[:37] for line in texts if line.startswith("copy")}
+    assert copies == {f"copy: 160 characters from 0 of text {k}" for k in (1, 2)}
     err = charlm("sample", "-n", 20, "--seed", 1, "--check-copy")[2]
     (line,) = err.splitlines()[1:]
     assert line.startswith("no copy: ")
@@ -98,7 +93,6 @@ def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     code, out, err = charlm("sample", "alone.npz", "--check-copy")
     assert (code, out) == (1, "")
     assert "needs the text that it learned beside it, as ids.bin" in err
-    model = load("line")
     assert model.copies(LINE[4:40]) == [Copy(0, 36, 4)]
     assert model.copies(LINE[4:40], at_least=37) == []
     with pytest.raises(ConfigError, match="at_least: must be at least 1, got 0"):

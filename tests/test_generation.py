@@ -1,6 +1,7 @@
 """Filters keep what they promise; the sampler draws by the probabilities they leave."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,25 +67,19 @@ OPTIONS = st.fixed_dictionaries(
 
 def naive(z: list[float], temperature, top_k, top_p, min_p) -> list[float]:
     """Filter one column with lists and loops."""
-    top = max(z)
     if temperature == 0:
-        first = z.index(top)
-        return [float(v == first) for v in range(len(z))]
-    w = [math.exp((value - top) / temperature) for value in z]
+        return [float(v == z.index(max(z))) for v in range(len(z))]
+    w = [math.exp((value - max(z)) / temperature) for value in z]
     order = sorted(range(len(z)), key=lambda v: (-w[v], v))
-    if top_k is not None:
-        for v in order[top_k:]:
+    for v in order[top_k:] if top_k else ():
+        w[v] = 0
+    total, so_far = math.fsum(w), 0.0
+    for v in order if top_p and top_p < 1 else ():
+        mine = w[v]
+        if so_far >= top_p * total:
             w[v] = 0
-    if top_p is not None and top_p < 1:
-        total, so_far = math.fsum(w), 0.0
-        for v in order:
-            mine = w[v]
-            if so_far >= top_p * total:
-                w[v] = 0
-            so_far += mine
-    if min_p is not None:
-        w = [weight if weight >= min_p * max(w) else 0.0 for weight in w]
-    return w
+        so_far += mine
+    return [weight if weight >= (min_p or 0) * max(w) else 0.0 for weight in w]
 
 
 @given(columns=COLUMNS, options=OPTIONS)
@@ -134,8 +129,8 @@ def byte_chain():
     model = Model(config, 256, training=False)
     views = model.parameters.views
     views["rnn.0.Wx"][...] = 5 * np.eye(256)
-    for k, byte in enumerate(BYTES):
-        views["output.W"][BYTES[(k + 1) % len(BYTES)], byte] = 6
+    for before, after in zip(BYTES, BYTES[1:] + BYTES[:1], strict=True):
+        views["output.W"][after, before] = 6
     views["output.W"][BYTES[0], ord("\n")] = 20
     model.refresh()
     return model, vocabulary
@@ -217,6 +212,8 @@ def test_streams_end_each_for_itself(small):
     assert [len(text) for text in sampler.write(300)] == [1, 1]
     assert (sampler.counts, sampler.finished) == ([1, 1], True)
     assert sampler.write(300) == sampler.step() == ["", ""], "nothing is drawn when all have ended"
+    with pytest.raises(ConfigError, match="streams: must be 1 to write character by character"):
+        sampler.characters(5)
 
 
 def test_start(small):
@@ -229,24 +226,13 @@ def test_start(small):
     assert draw(small, start="xyz", on_unknown="skip") == draw(small)
 
 
-def test_streams_are_counted(small):
-    with pytest.raises(ConfigError, match="streams: must be at least 1, got 0"):
-        sampler_of(small, streams=0)
-    with pytest.raises(ConfigError, match="streams: must be 1 to write character by character"):
-        sampler_of(small, streams=2).characters(5)
-
-
 @pytest.mark.parametrize("B", [1, 3])
 def test_a_weight_of_nothing_is_not_drawn_even_by_zero(small, B, monkeypatch):
     sampler = sampler_of(small, Filters(1, top_k=1), streams=B)
     small[0].parameters.views["output.b"][2] = 90
     small[0].refresh()
-
-    class Zero:
-        def random(self, *size):
-            return np.zeros(size) if size else 0.0
-
-    monkeypatch.setattr(sampler, "_rng", Zero())
+    zero = SimpleNamespace(random=lambda *size: np.zeros(size) if size else 0.0)
+    monkeypatch.setattr(sampler, "_rng", zero)
     assert sampler.step() == ["b"] * B
 
 
