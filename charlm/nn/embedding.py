@@ -27,16 +27,10 @@ ROWS = 16
 class OneHot:
     """One-hot columns, whose weights are the first layer's own; base of the other input layers.
 
-    Args:
-        V: size of the vocabulary.
-        first_Wx: name of the first layer's input weights.
-
-    Attributes:
-        D: width of the columns, as the first layer's weights count them.
-        needs_dx: whether `backward` uses the gradient of the columns.
+    `first_Wx` is the name of the first layer's input weights, which count D columns.
     """
 
-    needs_dx = False
+    needs_dx = False  # whether `backward` uses the gradient of the columns
 
     def __init__(self, V: int, first_Wx: str = "") -> None:
         self.V, self.D, self._first_Wx = V, V, first_Wx

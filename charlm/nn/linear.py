@@ -34,11 +34,9 @@ class GradBuffer:
 
 
 class Linear:
-    """One block of weights.
+    """One (M, K) block of weights.
 
     Args:
-        M: rows of W.
-        K: columns of W.
         grad_columns: the columns of W for whose inputs `backward` computes a gradient.
         sigmoid_rows: how many of the first rows `forward` halves, since
             sigmoid(a) = (1 + tanh(a / 2)) / 2.

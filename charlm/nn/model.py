@@ -57,18 +57,12 @@ class ModelCache:
 
 
 class Model:
-    """A network and its parameters.
+    """A network over V symbols and its parameters; call `refresh` after changing these.
 
     Args:
-        config: cell, layers, hidden units and embedding.
-        V: size of the vocabulary.
         dtype: float32, or float64 for checks.
         training: allocate the gradient too; without it the model only runs forward.
         masked_input: whether the embedding has dropout; it is looked up then, not folded.
-
-    Attributes:
-        parameters: all weights; call `refresh` after changing them.
-        gradient: their gradient, of the last chunk.
     """
 
     def __init__(
@@ -125,15 +119,10 @@ class Model:
         return [layer.zero_state(B) for layer in self.layers]
 
     def forward(self, ids: Ids, state: States, cache: ModelCache) -> States:
-        """Run a chunk up to the output layer's input.
+        """Run (T, B) ids up to the output layer's input, in a cache of that T and B.
 
-        Args:
-            ids: (T, B) symbols.
-            state: the state that enters, from the chunk before or `zero_state`.
-            cache: of the same T and B; its masks are applied.
-
-        Returns:
-            The state that leaves, as views valid until the next forward with this cache.
+        `state` enters, from the chunk before or `zero_state`. Return the state that leaves, as
+        views valid until the next forward with this cache.
         """
         x = cache.inputs[0]
         self.input.forward(ids, x)
@@ -149,14 +138,8 @@ class Model:
     ) -> tuple[float, States]:
         """Run a chunk forward and backward; the gradient is truncated at the chunk's borders.
 
-        Args:
-            ids: (T, B) symbols.
-            targets: (T, B) the symbols that came next.
-            state: as for `forward`, and so is the cache.
-            cache: of the same T and B.
-
-        Returns:
-            The mean cross-entropy in nats per character, and the state that leaves.
+        Arguments are as for `forward`, and the (T, B) symbols that came next. Return the mean
+        cross-entropy in nats per character, and the state that leaves.
         """
         assert self.gradient is not None
         state_out = self.forward(ids, state, cache)
@@ -203,14 +186,8 @@ def memory(
 ) -> Memory:
     """Add up the arrays of a float32 training; allocates nothing.
 
-    Args:
-        config: as for `Model`, and so is V.
-        V: size of the vocabulary.
-        T: time steps of a chunk.
-        B: streams.
-        rates: L+1 dropout rates, as for `Model.cache`.
-        optimizer_states: arrays as long as the parameters that the optimizer keeps.
-        ema: whether a second model holds averaged weights.
+    `rates` are L+1 dropout rates, `optimizer_states` the arrays as long as the parameters that the
+    optimizer keeps, and `ema` says that a second model holds averaged weights.
     """
     first, layers, output = _network(config, V, rates[0] > 0)
     linears = [linear for layer in layers for linear in layer.linears]

@@ -21,17 +21,11 @@ _LINE_BYTES = 64
 
 @dataclass(frozen=True)
 class Block:
-    """The layout of one block of parameters: `rows` by the sum of its parts' columns.
+    """The layout of one block of parameters: `rows` by the sum of its parts' columns."""
 
-    Args:
-        name: the layer's name, such as `lstm.0`.
-        rows: the number of rows, such as 4H.
-        parts: part -> columns, from left to right; a part whose name begins with `b` is a bias,
-            one column wide and viewed as a vector.
-    """
-
-    name: str
-    rows: int
+    name: str  # the layer's, such as `lstm.0`
+    rows: int  # such as 4H
+    # Part -> columns, from left to right; one that begins with `b` is a bias, viewed as (rows,).
     parts: Mapping[str, int]
 
     @property
@@ -52,19 +46,7 @@ def _is_bias(part: str) -> bool:
 
 
 class Parameters:
-    """A model's parameters, or their gradient, in one flat buffer.
-
-    Args:
-        blocks: the blocks, in the order in which they lie in the buffer.
-        dtype: float32, or float64 for checks.
-        flat: an existing buffer of equal layout to view; new zeros where None.
-
-    Attributes:
-        flat: every number, padding included.
-        blocks: block index -> its (rows, columns) view.
-        views: `lstm.0.Wx` -> its view; writing to it writes to `flat`.
-        size: the number of parameters, padding not counted.
-    """
+    """A model's parameters, or their gradient, in one flat buffer: a given one, or new zeros."""
 
     def __init__(
         self, blocks: Iterable[Block], dtype: DTypeLike = np.float32, flat: Array | None = None
@@ -77,9 +59,9 @@ class Parameters:
             begins.append(end)
             end += -(-math.prod(block.shape) // line) * line
         self.flat: Array = aligned_zeros((end,), dtype) if flat is None else flat
-        self.blocks: list[Array] = []
-        self.views: dict[str, Array] = {}
-        self.size = 0
+        self.blocks: list[Array] = []  # (rows, columns) views
+        self.views: dict[str, Array] = {}  # `lstm.0.Wx` -> its view
+        self.size = 0  # numbers, padding not counted
         for block, begin in zip(self.layout, begins, strict=True):
             matrix = self.flat[begin : begin + math.prod(block.shape)].reshape(block.shape)
             self.blocks.append(matrix)

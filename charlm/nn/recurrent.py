@@ -61,14 +61,10 @@ CacheT = TypeVar("CacheT", bound=Cache[Any])
 
 
 class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
-    """One cell over time.
+    """One cell over time, from D inputs to H hidden units.
 
-    Args:
-        name: the layer's name in the parameters, such as `lstm.0`.
-        D: width of the input.
-        H: hidden units.
-        needs_dx: whether the gradient of the input is computed.
-        source: the input layer, where this is the first layer of a network.
+    Its name in the parameters is such as `lstm.0`; `needs_dx` asks for the gradient of the input;
+    `source` is the input layer of a network's first layer.
     """
 
     STATES: ClassVar[tuple[str, ...]]  # what is carried from time step to time step
@@ -128,14 +124,10 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
         """Backpropagate through one time step: from `cache.dh` to `dx`, `dh_in` and `dstate`."""
 
     def forward(self, state: State, cache: CacheT) -> State:
-        """Run over `cache.x`, which the layer below has written.
+        """Run over `cache.x`, which the layer below has written, and fill `cache.h`.
 
-        Args:
-            state: the state that enters time step 0; (H, B) arrays, h first.
-            cache: holds the hidden states in `cache.h` afterwards.
-
-        Returns:
-            The state that leaves the last time step, as views valid until the next forward.
+        `state` enters time step 0, as (H, B) arrays, h first. Return the state that leaves the
+        last time step, as views valid until the next forward.
         """
         for place, given in zip(cache.state_in, state, strict=True):
             np.copyto(place, given)

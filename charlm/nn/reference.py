@@ -34,10 +34,8 @@ def lstm(
 ) -> tuple[Array, State, Backward]:
     """Run an LSTM layer; gate blocks in the order i, f, o, g.
 
-    Returns:
-        h: (T, H, B) hidden states after each time step.
-        state: the last (h, c).
-        backward: from (dh, dh_last, dc_last) to (dx, (dh_first, dc_first), gradients).
+    Return h_1..h_T, the last (h, c), and a function from (dh, dh_last, dc_last) to
+    (dx, (dh_first, dc_first), gradients).
     """
     (Wxi, Wxf, Wxo, Wxg), (Whi, Whf, Who, Whg) = np.split(Wx, 4), np.split(Wh, 4)
     bi, bf, bo, bg = np.split(b[:, None], 4)
@@ -89,10 +87,8 @@ def gru(
 ) -> tuple[Array, State, Backward]:
     """Run a GRU layer; gate blocks in the order r, z, n.
 
-    Returns:
-        h: (T, H, B) hidden states after each time step.
-        state: the last (h,).
-        backward: from (dh, dh_last) to (dx, (dh_first,), gradients).
+    Return h_1..h_T, the last (h,), and a function from (dh, dh_last) to
+    (dx, (dh_first,), gradients).
     """
     (Wxr, Wxz, Wxn), (Whr, Whz, Whn) = np.split(Wx, 3), np.split(Wh, 3)
     (bxr, bxz, bxn), (bhr, bhz, bhn) = np.split(bx[:, None], 3), np.split(bh[:, None], 3)
@@ -136,13 +132,7 @@ def gru(
 
 
 def rnn(x: Array, h: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, State, Backward]:
-    """Run a tanh RNN layer.
-
-    Returns:
-        h: (T, H, B) hidden states after each time step.
-        state: the last (h,).
-        backward: from (dh, dh_last) to (dx, (dh_first,), gradients).
-    """
+    """Run a tanh RNN layer; return as `gru`."""
     steps, hs = [], []
     for x_t in x:
         # 1. the hidden state

@@ -40,11 +40,7 @@ class Stepper:
                 part.fill(0)
 
     def step(self, ids: Ids) -> Array:
-        """Read (B,) symbols, one per stream.
-
-        Returns:
-            (V, B) logits of the next symbol, valid until the next call; may be overwritten.
-        """
+        """Read (B,) symbols; return (V, B) logits of the next, valid until the next call."""
         if self._column is None:
             self.model.input.forward(ids[None], self._x)
         else:
