@@ -1,4 +1,4 @@
-"""The fast path against the naive one, chunks against the whole, steps against chunks."""
+"""Layers against the reference, chunks against the whole, single steps against chunks."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ ROUNDING = 1e-12
 
 
 def weights(layer, parameters):
-    return {q.removeprefix(f"{layer.name}."): v.copy() for q, v in parameters.views.items()}
+    return {name.rpartition(".")[2]: view.copy() for name, view in parameters.views.items()}
 
 
 @pytest.mark.parametrize("B", [1, 3, 200])  # 200: the gradient is gathered over two steps at a time
@@ -31,19 +31,19 @@ def test_fast_equals_reference(cell, B):
     dx, dstate, dweights = backward(on_h, *on_state)
 
     cache.x[...] = x
-    fast_leaving = [q.copy() for q in layer.forward(state, cache)]
+    fast_leaving = [part.copy() for part in layer.forward(state, cache)]
     assert relative_error(cache.h[1:], hs) < ROUNDING
     assert all(relative_error(a, b) < ROUNDING for a, b in zip(fast_leaving, leaving, strict=True))
     fast_dx, fast_dstate = layer.backward(on_h.copy(), on_state, cache)
     assert relative_error(fast_dx, dx) < ROUNDING
     assert all(relative_error(a, b) < ROUNDING for a, b in zip(fast_dstate, dstate, strict=True))
-    for part, dq in dweights.items():
-        assert relative_error(gradient.views[f"{layer.name}.{part}"], dq) < ROUNDING, part
+    for part, expected in dweights.items():
+        assert relative_error(gradient.views[f"{layer.name}.{part}"], expected) < ROUNDING, part
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_chunks_equal_the_whole(cell):
-    """Carried state forward, chained `dstate` backward: where the text is cut makes no odds."""
+    """Carried state forward, chained `dstate` backward: the result does not depend on where the text is cut."""
     rng, T, B, D, H = np.random.default_rng(2), 9, 3, 4, 5
     layer, _, gradient = random_layer(cell, D, H, rng)
     x, on_h = rng.normal(0, 1, (T, D, B)), rng.normal(0, 1, (T, H, B))
@@ -51,7 +51,7 @@ def test_chunks_equal_the_whole(cell):
 
     whole = layer.cache(T, B)
     whole.x[...] = x
-    leaving = [q.copy() for q in layer.forward(state, whole)]
+    leaving = [part.copy() for part in layer.forward(state, whole)]
     hs = whole.h[1:].copy()
     dx = layer.backward(on_h.copy(), zeros, whole)[0].copy()
     d_whole = gradient.flat.copy()
@@ -77,7 +77,7 @@ def test_chunks_equal_the_whole(cell):
 @pytest.mark.parametrize("embedding", [3, 5, "one-hot"])
 @pytest.mark.parametrize("cell", CELLS)
 def test_stepping_equals_chunks(cell, embedding):
-    """A rolling one-slot cache gives the probabilities that the training's cache gives."""
+    """A rolling one-slot cache gives the logits of the training's cache."""
     rng, T, B, V = np.random.default_rng(3), 6, 2, 7
     config = ModelConfig(cell=cell, layers=2, hidden=5, embedding=embedding)
     model = Model(config, V, np.float64)
@@ -91,12 +91,12 @@ def test_stepping_equals_chunks(cell, embedding):
     for layer, other in zip(leaving, stepper.state, strict=True):
         assert all(relative_error(a, b) < ROUNDING for a, b in zip(layer, other, strict=True))
     stepper.reset()
-    assert not any(q.any() for layer in stepper.state for q in layer)
+    assert not any(part.any() for layer in stepper.state for part in layer)
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_tape_can_be_used_again(cell):
-    """A chunk leaves nothing behind on the cache that the next one could trip over."""
+def test_cache_can_be_used_again(cell):
+    """A chunk leaves nothing in the cache that changes the next."""
     rng, T, B, D, H = np.random.default_rng(4), 3, 2, 4, 5
     layer, _, gradient = random_layer(cell, D, H, rng)
     x, on_h, zeros = rng.normal(0, 1, (T, D, B)), rng.normal(0, 1, (T, H, B)), layer.zero_state(B)
@@ -125,7 +125,7 @@ def test_lstm_starts_with_an_open_forget_gate():
         assert np.allclose(block @ block.T, np.eye(4))
 
 
-def test_prepare_is_what_takes_changed_weights_over():
+def test_changed_weights_need_a_refresh():
     rng = np.random.default_rng(5)
     layer, parameters, _ = random_layer("lstm", 3, 4, rng)
     cache = layer.cache(1, 2)
@@ -139,7 +139,7 @@ def test_prepare_is_what_takes_changed_weights_over():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_folded_embedding_equals_looked_up(cell):
-    """Two ways of one product: the same loss, state and gradients."""
+    """Both give the same loss, state and gradients."""
     rng, T, B, V = np.random.default_rng(5), 5, 3, 7
     config = ModelConfig(cell=cell, layers=2, hidden=6, embedding=5)
     results = []
@@ -150,12 +150,12 @@ def test_folded_embedding_equals_looked_up(cell):
         cache, state = model.cache(T, B), model.zero_state(B)
         for _ in range(2):
             loss, state = model.loss_and_gradient(ids, targets, state, cache)
-        results.append((model, loss, [q.copy() for layer in state for q in layer]))
+        results.append((model, loss, [part.copy() for layer in state for part in layer]))
     (one, loss, state), (other, other_loss, other_state) = results
     assert type(one.input) is not type(other.input)
     assert one.layers[0].X == 5
     assert other.layers[0].X == V
     assert loss == pytest.approx(other_loss, rel=ROUNDING)
     assert all(relative_error(a, b) < ROUNDING for a, b in zip(state, other_state, strict=True))
-    for name, dq in one.gradient.views.items():
-        assert relative_error(dq, other.gradient.views[name]) < ROUNDING, name
+    for name, gradient in one.gradient.views.items():
+        assert relative_error(gradient, other.gradient.views[name]) < ROUNDING, name

@@ -29,7 +29,7 @@ def test_names_are_views_of_one_buffer():
         view[...] = k
     assert sorted(set(parameters.flat.tolist())) == [0, 1, 2, 3, 4], "0 is the padding"
     assert all(block.ctypes.data % 64 == 0 for block in parameters.blocks)
-    assert all(q.flags.c_contiguous for q in parameters.copies().values())
+    assert all(array.flags.c_contiguous for array in parameters.copies().values())
     other = parameters.view_of(parameters.flat.copy())
     other.views["lstm.0.b"][...] = 9
     assert parameters.views["lstm.0.b"][0] == 4

@@ -1,4 +1,4 @@
-"""The same numbers as PyTorch, in float64: outputs, gradients, and ten updates."""
+"""The same numbers as PyTorch, in float64: outputs, gradients, and ten steps."""
 
 import numpy as np
 import pytest
@@ -66,7 +66,8 @@ def make(cell, seed=0):
 
 def torch_state(state):
     """Stack charlm's (H, B) states a layer into PyTorch's (L, B, H)."""
-    stacked = [torch.from_numpy(np.stack([q.T for q in part])) for part in zip(*state, strict=True)]
+    parts = zip(*state, strict=True)
+    stacked = [torch.from_numpy(np.stack([layer.T for layer in part])) for part in parts]
     return tuple(stacked) if len(stacked) == 2 else stacked[0]
 
 
@@ -74,7 +75,7 @@ def torch_state(state):
 def test_outputs_and_gradients(cell):
     model, peer, rng = make(cell)
     ids, targets = rng.integers(0, V, (2, T, B))
-    state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in q) for q in model.zero_state(B)]
+    state = [tuple(rng.normal(0, 0.5, (H, B)) for _ in layer) for layer in model.zero_state(B)]
     logits, leaving = peer(torch.from_numpy(ids), torch_state(state))
     loss = torch.nn.functional.cross_entropy(
         logits.reshape(-1, V), torch.from_numpy(targets).reshape(-1)
@@ -90,8 +91,8 @@ def test_outputs_and_gradients(cell):
         assert relative_error(mine.numpy(), theirs.detach().numpy()) < CLOSE
     our_loss, _ = model.loss_and_gradient(ids, targets, state, cache)
     assert abs(our_loss - loss.item()) < CLOSE
-    for name, dq in peer.pairs(model.gradient):
-        assert relative_error(dq, peer.get_parameter(name).grad.numpy()) < CLOSE, name
+    for name, gradient in peer.pairs(model.gradient):
+        assert relative_error(gradient, peer.get_parameter(name).grad.numpy()) < CLOSE, name
 
 
 OPTIMIZERS = {
@@ -122,11 +123,11 @@ OPTIMIZERS = {
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 @pytest.mark.parametrize("cell", list(LAYERS))
-def test_ten_updates_with_clipping(cell, optimizer):
+def test_ten_steps_with_clipping(cell, optimizer):
     model, peer, rng = make(cell)
     ours, theirs = OPTIMIZERS[optimizer]
     mine = ours(model.parameters.flat, model.gradient.flat)
-    trainable = [q for q in peer.parameters() if q.requires_grad]
+    trainable = [weights for weights in peer.parameters() if weights.requires_grad]
     other = theirs(trainable)
     cache, state, peer_state = model.cache(T, B), model.zero_state(B), None
     clipped = 0
@@ -141,20 +142,20 @@ def test_ten_updates_with_clipping(cell, optimizer):
 
         logits, peer_state = peer(torch.from_numpy(ids), peer_state)
         carried = peer_state if isinstance(peer_state, tuple) else (peer_state,)
-        detached = tuple(q.detach() for q in carried)
+        detached = tuple(part.detach() for part in carried)
         peer_state = detached if len(detached) == 2 else detached[0]
         other.zero_grad()
         torch.nn.functional.cross_entropy(
             logits.reshape(-1, V), torch.from_numpy(targets).reshape(-1)
         ).backward()
         # PyTorch divides by norm + 1e-6, so its own clipping would differ by that much.
-        length = torch.sqrt(sum((q.grad**2).sum() for q in trainable)).item()
-        for q in trainable:
-            q.grad *= min(1.0, 0.1 / length)
+        length = torch.sqrt(sum((weights.grad**2).sum() for weights in trainable)).item()
+        for weights in trainable:
+            weights.grad *= min(1.0, 0.1 / length)
         other.step()
     assert clipped > 0
-    for name, q in peer.pairs(model.parameters):
-        assert relative_error(q, peer.get_parameter(name).detach().numpy()) < CLOSE, name
+    for name, weights in peer.pairs(model.parameters):
+        assert relative_error(weights, peer.get_parameter(name).detach().numpy()) < CLOSE, name
 
 
 SCHEDULES = torch.optim.lr_scheduler

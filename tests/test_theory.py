@@ -54,7 +54,7 @@ def table(page, first_cell):
     for line in lines[at + 2 :]:
         if not line.startswith("|"):
             break
-        rows.append([float(q) for q in line.strip("|").split("|")[1:] if q.strip()])
+        rows.append([float(number) for number in line.strip("|").split("|")[1:] if number.strip()])
     return rows
 
 
@@ -87,8 +87,8 @@ def test_pages_have_the_same_content():
         r"(?<!\d)(?:19|20)\d\d(?!\d)",  # years
     ):
         one, two = (
-            re.findall(pattern, q, re.M | re.S if "math" in pattern else re.M)
-            for q in (english, korean)
+            re.findall(pattern, text, re.M | re.S if "math" in pattern else re.M)
+            for text in (english, korean)
         )
         if pattern.startswith("^(\\|"):
             one, two = ([re.findall(r"-?\d[\d.]*", row) for row in rows] for rows in (one, two))
@@ -96,7 +96,7 @@ def test_pages_have_the_same_content():
             one, two = sorted(one), sorted(two)
         assert one == two, pattern
         assert len(one) > 5
-    inline = [sorted(set(re.findall(r"\$([^$\n]+)\$", q))) for q in (english, korean)]
+    inline = [sorted(set(re.findall(r"\$([^$\n]+)\$", text))) for text in (english, korean)]
     assert inline[0] == inline[1]
 
 
@@ -143,7 +143,7 @@ def test_drawings_are_what_the_code_draws(name):
     steps = set(re.findall(r">(\d[a-z](?:, \d[a-z])*)</text>", drawn))
     cell = name.removesuffix("-cell.svg")
     if cell in CELLS:
-        assert {q for step in steps for q in step.split(", ")} == {
+        assert {label for step in steps for label in step.split(", ")} == {
             label for file, label, _ in labels_of_the_code() if file == cell
         }
 
@@ -162,7 +162,7 @@ def test_worked_example(page):
     for x in (1.0, 0.0, 0.0):
         cache = layer.cache(1, 1)
         cache.x[...] = x
-        state = tuple(q.copy() for q in layer.forward(state, cache))
+        state = tuple(part.copy() for part in layer.forward(state, cache))
         caches.append(cache)
         hs.append(state[0].item())
     dhs, das, shares, dstate = [], [], [], layer.zero_state(1)
@@ -176,10 +176,11 @@ def test_worked_example(page):
     lines = PAGES[page].splitlines()
     head = next(k for k, line in enumerate(lines) if re.match(r"\| \| [^|]* 1 \|", line))
     rows = [
-        [float(q) for q in line.strip("|").split("|")[1:]] for line in lines[head + 2 : head + 6]
+        [float(number) for number in line.strip("|").split("|")[1:]]
+        for line in lines[head + 2 : head + 6]
     ]
     for row, numbers in zip(rows, (hs[1:], dhs, das, shares), strict=True):
-        assert row == [round(q, 4) for q in numbers]
+        assert row == [round(number, 4) for number in numbers]
     assert f"$dw_h = {sum(shares):.4f}$" in PAGES[page]
 
 
@@ -220,12 +221,12 @@ def test_other_numbers(page):
         pytest.approx([1 / (1 + np.exp(-b)), (1 / (1 + np.exp(-b))) ** 20], abs=tolerance)
         for b, tolerance in ((0, 5e-7), (1, 5e-4), (3, 5e-4), (5, 5e-4))
     ]
-    squashing = {name: rate(np.array(q["dh"])) for name, q in MEASURED["squashing"].items()}
+    squashing = {name: rate(np.array(of["dh"])) for name, of in MEASURED["squashing"].items()}
     same_sign = [MEASURED["squashing"][name]["same_sign"] for name in ("logistic", "tanh")]
     megabytes = dict(zip(MEASURED["memory"]["T"], MEASURED["memory"]["bytes"], strict=True))
     rnn, gru, clipping = truncation["rnn"], truncation["gru"], MEASURED["clipping"]["not clipped"]
     for number in (
-        f"{squashing['tanh']:.3f}", f"{squashing['logistic']:.3f}", *(f"{q:.0%}".replace("%", " %") for q in same_sign),
+        f"{squashing['tanh']:.3f}", f"{squashing['logistic']:.3f}", *(f"{part:.0%}".replace("%", " %") for part in same_sign),
         f"{MEASURED['squashing']['logistic']['mean']:.2f}", f"{rnn['radius'][0]:.2f}", f"{rnn['per_step']:.3f}", f"{rnn['slope']:.2f}",
         f"{rnn['radius'][0] * rnn['slope']:.2f}",
         f"{gru['per_step']:.3f}", f"{megabytes[64] / 1e6:.1f} MB", f"{megabytes[512] / 1e6:.0f} MB",
@@ -254,5 +255,7 @@ def test_every_figure_is_drawn(tmp_path):
     import make_figures
 
     make_figures.draw(tmp_path)
-    assert {q.name for q in tmp_path.iterdir()} == {q.name for q in FIGURES.glob("*.svg")}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in FIGURES.glob("*.svg")
+    }
     assert set(MEASURED) == {*make_figures.MEASURED, "timing"}
