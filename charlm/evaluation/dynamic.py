@@ -1,4 +1,4 @@
-"""Dynamic evaluation: the model goes on learning from the text that it is scored on.
+"""Dynamic evaluation: the model is trained further on the text that it is scored on.
 
     score a chunk of T characters -> one small step along its gradient -> the next chunk
 
