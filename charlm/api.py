@@ -24,7 +24,7 @@ from charlm.errors import ConfigError
 from charlm.language_model import CHECKPOINTS, LanguageModel, PathLike, load
 from charlm.runs import summary
 from charlm.runs.check import Finding, check_run
-from charlm.runs.folder import Run, find_run, newest
+from charlm.runs.folder import Run, find_run
 from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import KEYS, Config, Overrides, Settings, coerce
@@ -212,10 +212,8 @@ def resume(
         TextError: the text is not the one it began with.
     """
     folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
-    run = newest(folder) if name is None else find_run(folder, name)
-    return Training(
-        resume_run(run, [Path(path) for path in _several(text)], steps, threads=threads)
-    )
+    moved_to = [Path(path) for path in _several(text)]
+    return Training(resume_run(find_run(folder, name), moved_to, steps, threads=threads))
 
 
 def list_runs(checkpoints: PathLike = CHECKPOINTS) -> "list[RunSummary]":

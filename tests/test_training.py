@@ -377,13 +377,13 @@ def test_history_survives_a_torn_line(tmp_path):
 
 def test_newest_run(tmp_path):
     with pytest.raises(RunError, match="holds no run yet"):
-        runs.newest(tmp_path)
+        runs.find_run(tmp_path)
     for age, name in enumerate(["old", "new"]):
         run = runs.create(tmp_path, name)
         run.release()
         run.last.touch()
         os.utime(run.last, (1000 + age, 1000 + age))
-    assert runs.newest(tmp_path).folder.name == "new"
+    assert runs.find_run(tmp_path).folder.name == "new"
     made = [runs.create(tmp_path, "new") for _ in range(2)]
     assert [run.folder.name for run in made] == ["new-2", "new-3"]
     with pytest.raises(RunError, match="there are new, old"):

@@ -12,21 +12,49 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from charlm.errors import CheckpointError, ConfigError
 from charlm.optim.schedules import Plateau
 from charlm.runs.folder import GOOD_NAME
 from charlm.settings.files import from_dict
 from charlm.settings.schema import Config
+from charlm.storage.checkpoint import damaged
+from charlm.storage.history import LARGEST_COUNT, LARGEST_NUMBER
 from charlm.terminal import brief
 from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
 
-_LARGEST_COUNT = 2**53
-# A run that explodes sums up losses, and float32 ends at 3e38.
-_LARGEST_NUMBER = 1e60
 _LONGEST_VERSION = 40
+
+
+@dataclass
+class Progress:
+    """Counters of a training."""
+
+    step: int = 0  # optimizer steps made
+    best_loss: float | None = None  # lowest validation loss; None before the first validation
+    best_step: int = 0  # the step of it
+    loss_sum: float = 0.0  # sum of the losses since the last validation
+    loss_count: int = 0  # their number
+    elapsed_s: float = 0.0  # seconds spent
+
+
+@dataclass
+class Recovery:
+    """Counters of the divergence recovery."""
+
+    first_loss: float | None = None  # loss of the first step; None before it
+    steps_above: int = 0  # steps in a row, up to now, whose loss was above the threshold
+    rollbacks: int = 0  # returns to the last good state
+
+    @property
+    def factor(self) -> float:
+        """Return what the schedule's learning rate is multiplied by."""
+        return float(0.5**self.rollbacks)
+
+
+_COUNTERS = {"progress": Progress, "plateau": Plateau, "recovery": Recovery}
 # Names in the file, where they are not those of the fields.
 _KEYS = {
     "bad_validations": "stale",
@@ -35,132 +63,76 @@ _KEYS = {
     "steps_above": "above",
 }
 
-Counters = TypeVar("Counters")
-
-
-@dataclass
-class Progress:
-    """Counters of a training.
-
-    Attributes:
-        step: optimizer steps made.
-        best_loss: lowest validation loss; None before the first validation.
-        best_step: the step of it.
-        loss_sum: sum of the losses since the last validation.
-        loss_count: their number.
-        elapsed_s: seconds spent.
-    """
-
-    step: int = 0
-    best_loss: float | None = None
-    best_step: int = 0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    elapsed_s: float = 0.0
-
-
-@dataclass
-class Recovery:
-    """Counters of the divergence recovery.
-
-    Attributes:
-        first_loss: loss of the first step; None before it.
-        steps_above: steps in a row, up to now, whose loss was above the threshold.
-        rollbacks: returns to the last good state.
-    """
-
-    first_loss: float | None = None
-    steps_above: int = 0
-    rollbacks: int = 0
-
-    @property
-    def factor(self) -> float:
-        """Return what the schedule's learning rate is multiplied by."""
-        return float(0.5**self.rollbacks)
-
 
 @dataclass(frozen=True)
 class Description:
-    """The description of a checkpoint.
+    """The description of a checkpoint."""
 
-    Attributes:
-        kind: `last` or `best`.
-        config: the settings.
-        vocabulary: the symbols.
-        text: which text it was trained on.
-        progress: counters of the training.
-        plateau: counters of its validations.
-        recovery: counters of its divergence recovery.
-        damage: why text and counters cannot be used; the weights can.
-        is_good: a rollback returns to this state, not to good.npz.
-        threads: BLAS threads of the training.
-        versions: of charlm, Python, NumPy and the BLAS.
-        imported: the name of the file it was imported from.
-    """
-
-    kind: str
+    kind: str  # `last` or `best`
     config: Config
     vocabulary: Vocabulary
-    text: TextInfo | None = None
+    text: TextInfo | None = None  # which text it was trained on
     progress: Progress | None = None
     plateau: Plateau | None = None
     recovery: Recovery | None = None
-    damage: CheckpointError | None = None
-    is_good: bool = True
-    threads: int | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    imported: str | None = None
+    damage: CheckpointError | None = None  # why text and counters are not usable; the weights are
+    is_good: bool = True  # a rollback returns to this state, not to good.npz
+    threads: int | None = None  # of the BLAS
+    versions: Mapping[str, str] = field(default_factory=dict)  # of charlm, Python, NumPy, the BLAS
+    imported: str | None = None  # the name of the file it was imported from
 
     def as_dict(self) -> dict[str, Any]:
         """Return what the file holds."""
-        content: dict[str, Any] = {
+        counters = {
+            name: {_KEYS.get(key, key): value for key, value in asdict(found).items()}
+            for name in _COUNTERS
+            if (found := getattr(self, name)) is not None
+        }
+        if self.plateau and self.progress:
+            # One number, which format 1 has twice.
+            counters["plateau"] = {"best": self.progress.best_loss, **counters["plateau"]}
+        content = {
             "kind": self.kind,
             "config": self.config.as_dict(),
             "vocabulary": self.vocabulary.as_dict(),
             "text": self.text and self.text.as_dict(),
-            "progress": self.progress and asdict(self.progress),
-            "plateau": self.plateau and _renamed(self.plateau),
-            "recovery": self.recovery and _renamed(self.recovery),
+            **counters,
             "good": None if self.is_good else GOOD_NAME,
             "imported": self.imported,
             "threads": self.threads,
             "versions": dict(self.versions),
         }
-        if self.plateau and self.progress:
-            # One number, which format 1 has twice.
-            content["plateau"] = {"best": self.progress.best_loss, **content["plateau"]}
         return {key: value for key, value in content.items() if value is not None}
 
 
 def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
-    """Parse a checkpoint's description.
-
-    Args:
-        path: the file, for messages.
-        meta: its `meta.json`.
+    """Parse a checkpoint's `meta.json`; `path` is for messages.
 
     Raises:
         CheckpointError: a part is missing or invalid, or this version does not know a setting.
     """
     for key in ("config", "vocabulary"):
         if not isinstance(meta.get(key), dict):
-            raise CheckpointError(path, f"lacks its {key}", "the file is damaged")
+            raise damaged(path, f"lacks its {key}")
     try:
         config = from_dict(str(path), meta["config"])
     except ConfigError as error:
         advice = "the file is damaged, or of another charlm"
         raise CheckpointError(error.where, error.problem, advice) from None
+    training: dict[str, Any] = {}
     try:
-        damage, training = None, _parse_training(path, meta)
+        training["text"] = TextInfo.from_dict(meta["text"]) if "text" in meta else None
+        training |= {name: _parse_counters(path, name, meta.get(name)) for name in _COUNTERS}
+    except (TypeError, ValueError):
+        training = {"damage": damaged(path, "names no text")}
     except CheckpointError as error:
-        damage, training = error, {}
+        training = {"damage": error}
     threads, versions, imported = (meta.get(key) for key in ("threads", "versions", "imported"))
     return Description(
         kind=str(meta.get("kind")),
         config=config,
         vocabulary=Vocabulary.from_dict(meta["vocabulary"], str(path)),
         **training,
-        damage=damage,
         is_good="good" not in meta,
         threads=threads if _is_valid(threads, int) else None,
         versions={
@@ -172,48 +144,26 @@ def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
     )
 
 
-def _parse_training(path: Path, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Parse what only a resume needs; raises CheckpointError."""
-    try:
-        text = TextInfo.from_dict(meta["text"]) if "text" in meta else None
-    except (TypeError, ValueError):
-        raise CheckpointError(path, "names no text", "the file is damaged") from None
-    plateau = meta.get("plateau")
-    if isinstance(plateau, dict):
-        plateau = {key: value for key, value in plateau.items() if key != "best"}
-    return {
-        "text": text,
-        "progress": _parse_counters(path, "progress", meta.get("progress"), Progress),
-        "plateau": _parse_counters(path, "plateau", plateau, Plateau),
-        "recovery": _parse_counters(path, "recovery", meta.get("recovery"), Recovery),
-    }
-
-
-def _renamed(counters: Plateau | Recovery) -> dict[str, Any]:
-    return {_KEYS.get(name, name): value for name, value in asdict(counters).items()}
-
-
-def _parse_counters(
-    path: Path, name: str, content: object, kind: type[Counters]
-) -> Counters | None:
+def _parse_counters(path: Path, name: str, content: object) -> Any:
     """Parse counters; those that an older charlm did not count begin at their default."""
     if content is None:
         return None
     if not isinstance(content, dict):
-        raise CheckpointError(path, f"its {name} is {brief(content)}", "the file is damaged")
+        raise damaged(path, f"its {name} is {brief(content)}")
+    kind, found = _COUNTERS[name], {}
     fields = {_KEYS.get(key, key): (key, hint) for key, hint in get_type_hints(kind).items()}
     for key, value in content.items():
+        if (name, key) == ("plateau", "best"):
+            continue  # the same as that of the progress
         if key not in fields or not _is_valid(value, fields[key][1]):
-            problem = f"its {name}.{key} is {brief(value)}"
-            raise CheckpointError(path, problem, "the file is damaged")
-    return kind(**{fields[key][0]: value for key, value in content.items()})
+            raise damaged(path, f"its {name}.{key} is {brief(value)}")
+        found[fields[key][0]] = value
+    return kind(**found)
 
 
 def _is_valid(value: object, hint: Any) -> bool:
     if value is None:
         return NoneType in get_args(hint)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
     if hint is int:
-        return isinstance(value, int) and 0 <= value < _LARGEST_COUNT
-    return abs(value) < _LARGEST_NUMBER
+        return type(value) is int and 0 <= value < LARGEST_COUNT
+    return type(value) in (int, float) and abs(value) < LARGEST_NUMBER  # type: ignore[arg-type]

@@ -16,9 +16,10 @@ that is taken gets -2, -3, and so on.
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,7 @@ GOOD_NAME = "good.npz"
 
 
 class Run:
-    """A run's folder and its files.
-
-    Args:
-        folder: the run's folder.
-    """
+    """A run's folder and its files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,11 +50,7 @@ class Run:
         self._held: Lock | None = None
 
     def take(self) -> None:
-        """Lock the run to this process and this object; again does nothing.
-
-        Raises:
-            RunError: another process trains it.
-        """
+        """Lock the run to this object; raises RunError where another process trains it."""
         if self._held is None:
             self._held = Lock(self.lock)
             for path in self.replaced:
@@ -85,39 +78,44 @@ class Run:
             raise RunError(self.folder, "another process has taken it over", advice)
 
     def save_config(self, text: str) -> None:
-        """Write `config.yaml`; raises RunError where that fails."""
-        try:
-            with replacing(self.config) as file:
-                file.write(text.encode())
-        except OSError as error:
-            raise self.failed(self.config, error) from None
+        """Write `config.yaml`; raises as `saving`."""
+        with self.saving(self.config), replacing(self.config) as file:
+            file.write(text.encode())
 
     def record(self, entry: Mapping[str, Any]) -> None:
-        """Append a line to the history; raises RunError where that fails."""
-        try:
-            with open_file(self.history, "a+b") as file:
-                # A line torn by a crash is ended before the next one.
-                if file.tell():
-                    file.seek(-1, os.SEEK_END)
-                    if file.read(1) != b"\n":
-                        file.write(b"\n")
-                file.write(json.dumps(entry).encode() + b"\n")
-        except OSError as error:
-            raise self.failed(self.history, error) from None
+        """Append a line to the history; raises as `saving`."""
+        with self.saving(self.history), open_file(self.history, "a+b") as file:
+            # A line torn by a crash is ended before the next one.
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    file.write(b"\n")
+            file.write(json.dumps(entry).encode() + b"\n")
 
-    def failed(self, path: Path, error: OSError) -> RunError:
-        """Return the error to raise where a file of the run cannot be saved."""
-        if not self.folder.exists():
-            return RunError(self.folder, "is gone, somebody removed it", "start again")
-        advice = "no checkpoint was saved yet, make room and start again"
-        if self.last.exists():
-            advice = f"the checkpoint before is whole, resume from it with: {self.resuming}"
-        return RunError(path, f"cannot be saved ({error.strerror or error})", advice)
+    @contextmanager
+    def saving(self, path: Path) -> Iterator[None]:
+        """Raise RunError where an OSError keeps a file of the run from being saved."""
+        try:
+            yield
+        except OSError as error:
+            if not self.folder.exists():
+                advice = "start again"
+                raise RunError(self.folder, "is gone, somebody removed it", advice) from None
+            advice = "no checkpoint was saved yet, make room and start again"
+            if self.last.exists():
+                advice = f"the checkpoint before is whole, resume from it with: {self.resuming}"
+            problem = f"cannot be saved ({error.strerror or error})"
+            raise RunError(path, problem, advice) from None
 
     @property
     def checkpoints(self) -> list[Path]:
         """Return those of its checkpoints that are there, the one to resume from first."""
         return [path for path in (self.last, self.best) if path.exists()]
+
+    @property
+    def saved(self) -> float:
+        """Return when it was saved last, in seconds since 1970."""
+        return max(path.stat().st_mtime for path in self.checkpoints)
 
     @property
     def resuming(self) -> str:
@@ -138,8 +136,7 @@ def create(checkpoints: Path, name: str) -> Run:
     Raises:
         RunError: the name is no file name, or the folder cannot be made.
     """
-    valid = isinstance(name, str) and name not in ("", ".", "..")
-    if not valid or any(c in name for c in "/\\\0"):
+    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
         problem = f"must be a folder's name, got {brief(name)}"
         raise RunError("--name", problem, "leave out / and \\")
     for number in count(1):
@@ -177,30 +174,36 @@ def _is_left_behind(run: Run) -> bool:
     return found <= files and (not found or run.lock in found)
 
 
-def newest(checkpoints: Path, files: Sequence[str] = ("last.npz",)) -> Run:
-    """Find the run that was saved last.
-
-    Args:
-        checkpoints: the folder of all runs.
-        files: what the run must hold, one of them; by default what a resume needs.
+def saved_runs(checkpoints: Path) -> list[Run]:
+    """Return all runs of a folder, the one that was saved last first.
 
     Raises:
         RunError: there is none.
     """
-    found = [path for name in files for path in checkpoints.glob(f"*/{name}")]
-    saved = [(path.stat().st_mtime_ns, path.parent) for path in found]
-    if not saved:
+    names = ("last.npz", "best.npz")
+    folders = {path.parent for name in names for path in checkpoints.glob(f"*/{name}")}
+    if not folders:
         raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
-    return Run(max(saved)[1])
+    return sorted(map(Run, sorted(folders, key=_in_order)), key=lambda run: -run.saved)
 
 
-def find_run(checkpoints: Path, name: str) -> Run:
-    """Find a run to resume by its name.
+def _in_order(folder: Path) -> list[Any]:
+    """Order runs that were saved at the same time: verse-2 before verse-10."""
+    parts = re.split(r"(\d+)", folder.name)
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)]
+
+
+def find_run(checkpoints: Path, name: str | None = None) -> Run:
+    """Find a run to resume by its name; the one that was saved last where None.
 
     Raises:
-        RunError: there is none of this name, or it was imported.
+        RunError: there is none, or it was imported.
     """
-    run = Run(checkpoints / name)
+    if name is None:
+        runs = saved_runs(checkpoints)
+        run = next((run for run in runs if run.last.exists()), runs[0])
+    else:
+        run = Run(checkpoints / name)
     if run.last.exists():
         return run
     if run.best.exists():
@@ -209,11 +212,6 @@ def find_run(checkpoints: Path, name: str) -> Run:
     names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
     have = f"there are {', '.join(names)}" if names else "there is none yet"
     raise RunError(run.folder, "holds no run", have)
-
-
-def is_run(checkpoints: Path, name: str) -> bool:
-    """Return whether a run has this name; it precedes a file or folder of the same name."""
-    return not any(c in name for c in "/\\") and bool(Run(checkpoints / name).checkpoints)
 
 
 def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
@@ -231,11 +229,10 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
         CheckpointError: there is no such file.
     """
     if where is None:
-        run = newest(checkpoints, ("best.npz", "last.npz"))
-    elif Path(where).is_file() and not is_run(checkpoints, where):
+        return saved_runs(checkpoints)[0].checkpoints[-1]
+    if Path(where).is_file() and not _is_run(where, checkpoints):
         return Path(where)
-    else:
-        run = find_folder(where, checkpoints)
+    run = find_folder(where, checkpoints)
     if not run.checkpoints:
         raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
     return run.checkpoints[-1]
@@ -248,8 +245,13 @@ def find_folder(where: str, checkpoints: Path) -> Run:
         CheckpointError: there is no such folder.
     """
     paths = [checkpoints / where, Path(where)]
-    for path in paths if is_run(checkpoints, where) else reversed(paths):
+    for path in paths if _is_run(where, checkpoints) else reversed(paths):
         if path.is_dir():
             return Run(path)
     advice = "name an .npz file, a run's folder or a run"
     raise CheckpointError(where, "no such checkpoint", advice)
+
+
+def _is_run(where: str, checkpoints: Path) -> bool:
+    """Return whether a run has this name; it precedes a file or folder of the same name."""
+    return not any(c in where for c in "/\\") and bool(Run(checkpoints / where).checkpoints)

@@ -32,9 +32,6 @@ class Trained(NamedTuple):
 def load_model(path: Path) -> Trained:
     """Load the weights to sample from or to score: the averaged ones where there are any.
 
-    Args:
-        path: a `best.npz` or a `last.npz`.
-
     Raises:
         CheckpointError: it is missing, damaged or no checkpoint, or its weights are not finite.
     """
@@ -49,9 +46,8 @@ def load_model(path: Path) -> Trained:
         model = Model(config.model, V, training=False)
         unpack(content, model.parameters, prefix)
     if not usable(model.parameters.flat):
-        raise CheckpointError(
-            path, "its weights are not finite numbers", "it is damaged, use another checkpoint"
-        )
+        advice = "it is damaged, use another checkpoint"
+        raise CheckpointError(path, "its weights are not finite numbers", advice)
     model.refresh()
     return Trained(model, description.vocabulary, config, description)
 

@@ -2,17 +2,16 @@
 
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charlm.errors import CheckpointError, RunError
+from charlm.errors import CheckpointError
 from charlm.nn.model import shapes
 from charlm.runs.description import Description, Progress
-from charlm.runs.folder import Run, find_folder, is_run
+from charlm.runs.folder import Run, find_checkpoint, saved_runs
 from charlm.runs.loading import read_description
 from charlm.settings.schema import Config
 from charlm.storage.history import History, read_history
@@ -20,29 +19,17 @@ from charlm.storage.history import History, read_history
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A run, or a checkpoint file alone.
+    """A run, or a checkpoint file alone."""
 
-    Attributes:
-        name: of the run, or the file as it was named.
-        folder: where it lies.
-        checkpoint: the file that is described: the one to resume from, where it can be read.
-        description: what it says; None where no checkpoint can be read.
-        best_loss: lowest validation loss, in nats per character.
-        best_step: its step.
-        files: name -> bytes.
-        saved: when it was saved last, in seconds since 1970.
-        problems: what could not be read and why, one line each.
-    """
-
-    name: str
-    folder: Path
-    checkpoint: Path
-    description: Description | None
-    best_loss: float | None
-    best_step: int | None
-    files: Mapping[str, int]
-    saved: float
-    problems: tuple[str, ...] = ()
+    name: str  # of the run, or the file as it was named
+    folder: Path  # where it lies
+    checkpoint: Path  # the file that is described: the one to resume from, where it can be read
+    description: Description | None  # what it says; None where no checkpoint can be read
+    best_loss: float | None  # lowest validation loss, in nats per character
+    best_step: int | None  # its step
+    files: Mapping[str, int]  # name -> bytes
+    saved: float  # when it was saved last, in seconds since 1970
+    problems: tuple[str, ...]  # what could not be read and why, one line each
 
     @property
     def progress(self) -> Progress | None:
@@ -93,59 +80,48 @@ def all_runs(checkpoints: Path) -> list[RunSummary]:
     Raises:
         RunError: there is none.
     """
-    folders = {
-        path.parent for name in ("last", "best") for path in checkpoints.glob(f"*/{name}.npz")
-    }
-    if not folders:
-        raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
-    summaries = [_of_run(folder) for folder in sorted(folders, key=_in_order)]
-    return sorted(summaries, key=lambda summary: -summary.saved)
+    return [_of_run(run) for run in saved_runs(checkpoints)]
 
 
 def summarize(where: str, checkpoints: Path) -> RunSummary:
-    """Summarize one run.
-
-    Args:
-        where: a run's name, a run's folder or a checkpoint file.
-        checkpoints: the folder of all runs.
+    """Summarize a run, by its name or folder, or a checkpoint file.
 
     Raises:
         CheckpointError: there is no such run, or none of its checkpoints can be read.
     """
-    if Path(where).is_file() and not is_run(checkpoints, where):
-        description = read_description(Path(where))
-        return _summary(where, Path(where).parent, {Path(where): description}, [Path(where)])
-    run = find_folder(where, checkpoints)
-    if not run.checkpoints:
-        raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
-    summary = _of_run(run.folder)
+    path = find_checkpoint(where, checkpoints)
+    if path == Path(where):
+        summary = _summary(where, path.parent, [path], [path])
+    else:
+        summary = _of_run(Run(path.parent))
     if summary.description is None:
         # Raises why.
-        read_description(run.checkpoints[0])
+        read_description(summary.checkpoint)
     return summary
 
 
 def compare(summaries: Sequence[RunSummary]) -> dict[str, list[Any]]:
     """Return what is not the same for all runs: its name -> each run's value, None where absent."""
     facts = [_facts(summary) for summary in summaries]
-    shared = set.intersection(*(set(_symbols(summary)) for summary in summaries))
-    for summary, one in zip(summaries, facts, strict=True):
-        unshared = (symbol for symbol in _symbols(summary) if symbol not in shared)
-        one["vocabulary.unshared"] = "".join(unshared)
+    symbols = [one.pop("symbols", "") for one in facts]
+    shared = set.intersection(*map(set, symbols))
+    for one, known in zip(facts, symbols, strict=True):
+        one["vocabulary.unshared"] = "".join(symbol for symbol in known if symbol not in shared)
     keys = dict.fromkeys(key for one in facts for key in one)
     rows = {key: [one.get(key) for one in facts] for key in keys}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
 
 
 def _facts(summary: RunSummary) -> dict[str, Any]:
-    description = summary.description
+    description, progress = summary.description, summary.progress
     if description is None:
         return {}
     text = description.text.as_dict() if description.text else {}
-    progress = description.progress
+    is_byte = description.config.data.level == "byte"
     return {
         **{f"text.{key}": text.get(key) for key in ("path", "characters", "sha256")},
         **summary.settings,
+        "symbols": "" if is_byte else description.vocabulary.symbols,
         "vocabulary.size": description.vocabulary.size,
         "parameters": summary.parameters,
         "progress.step": progress and progress.step,
@@ -157,68 +133,45 @@ def _facts(summary: RunSummary) -> dict[str, Any]:
     }
 
 
-def _symbols(summary: RunSummary) -> str:
-    description = summary.description
-    if description is None or description.config.data.level == "byte":
-        return ""
-    return description.vocabulary.symbols
-
-
 def _flat(config: Config) -> dict[str, Any]:
     return {"preset": config.preset, **config.flat()}
 
 
-def _of_run(folder: Path) -> RunSummary:
-    descriptions: dict[Path, Description] = {}
-    problems, paths = [], Run(folder).checkpoints
-    for path in paths:
+def _of_run(run: Run) -> RunSummary:
+    name, files = os.path.basename(os.path.abspath(run.folder)), sorted(run.folder.iterdir())
+    return _summary(name, run.folder, run.checkpoints, files)
+
+
+def _summary(
+    name: str, folder: Path, checkpoints: Sequence[Path], files: Sequence[Path]
+) -> RunSummary:
+    """Describe checkpoints, the one to resume from first, and count the bytes of files."""
+    found: dict[Path, Description] = {}
+    problems, sizes = [], {}
+    for path in checkpoints:
         try:
-            descriptions[path] = description = read_description(path)
+            found[path] = description = read_description(path)
             if description.damage:
                 problems.append(str(description.damage))
         except CheckpointError as error:
             problems.append(str(error))
-    name = Path(os.path.abspath(folder)).name
-    return _summary(name, folder, descriptions, paths, _sizes(folder), tuple(problems))
-
-
-def _summary(
-    name: str,
-    folder: Path,
-    descriptions: Mapping[Path, Description],
-    paths: Sequence[Path],
-    files: Mapping[str, int] | None = None,
-    problems: tuple[str, ...] = (),
-) -> RunSummary:
-    checkpoint = next(iter(descriptions), paths[0])
+    for path in files:
+        # It may have vanished meanwhile.
+        with suppress(OSError):
+            if path.is_file():
+                sizes[path.name] = path.stat().st_size
     # The best weights may be newer than the checkpoint to resume from, and know better.
-    known = [found.progress for found in descriptions.values() if found.progress]
-    best = next((found for found in reversed(known) if found.best_loss is not None), None)
+    known = [one.progress for one in found.values() if one.progress]
+    best = next((one for one in reversed(known) if one.best_loss is not None), Progress())
+    checkpoint = next(iter(found), checkpoints[0])
     return RunSummary(
         name=name,
         folder=folder,
         checkpoint=checkpoint,
-        description=descriptions.get(checkpoint),
-        best_loss=best.best_loss if best else None,
-        best_step=best.best_step if best else None,
-        files={path.name: path.stat().st_size for path in paths} if files is None else files,
-        saved=max(path.stat().st_mtime for path in paths),
-        problems=problems,
+        description=found.get(checkpoint),
+        best_loss=best.best_loss,
+        best_step=None if best.best_loss is None else best.best_step,
+        files=sizes,
+        saved=max(path.stat().st_mtime for path in checkpoints),
+        problems=tuple(problems),
     )
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    """Return the sizes of a folder's files; those that vanish meanwhile are left out."""
-    sizes = {}
-    with suppress(OSError):
-        for entry in os.scandir(folder):
-            with suppress(OSError):
-                if entry.is_file():
-                    sizes[entry.name] = entry.stat().st_size
-    return dict(sorted(sizes.items()))
-
-
-def _in_order(folder: Path) -> list[Any]:
-    """Order runs that were saved at the same time: verse-2 before verse-10."""
-    parts = re.split(r"(\d+)", folder.name)
-    return [int(part) if k % 2 else part for k, part in enumerate(parts)]

@@ -21,25 +21,15 @@ def is_intact(path: Path, text: TextInfo) -> bool:
 
 
 def whole_text(trained: Trained, checkpoint: Path) -> Ids:
-    """Open the text beside a checkpoint, all its splits.
-
-    Args:
-        trained: the model of the checkpoint.
-        checkpoint: the file.
-
-    Returns:
-        Its ids, memory-mapped.
+    """Return the ids of the text beside a model's checkpoint, all its splits, memory-mapped.
 
     Raises:
         CheckpointError: the text is not there, or not the one that the checkpoint was trained on.
     """
     path, text = Run(checkpoint.parent).ids, trained.description.text
     if text is None or not is_intact(path, text):
-        raise CheckpointError(
-            checkpoint,
-            f"needs the text that it learned beside it, as {path.name}",
-            "name a run that was trained here",
-        )
+        problem = f"needs the text that it learned beside it, as {path.name}"
+        raise CheckpointError(checkpoint, problem, "name a run that was trained here")
     ids = open_ids(path, trained.vocabulary.dtype)
     # The digest is the checkpoint's own, and proves nothing where that is not to be trusted.
     if not ids.size or ids.max() >= trained.vocabulary.size:
@@ -48,6 +38,6 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
 
 
 def learned_text(trained: Trained, checkpoint: Path) -> Ids:
-    """Open the training split of the text that a checkpoint was trained on; as `whole_text`."""
+    """Return the ids of the training split of that text; raises as `whole_text`."""
     ids, data = whole_text(trained, checkpoint), trained.config.data
     return split(ids.size, data.validation, data.test)[0].of(ids)

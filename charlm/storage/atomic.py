@@ -18,10 +18,10 @@ from charlm.storage.files import open_file
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file whose content takes the place of `path` when the block ends well.
+    """Open a file that replaces `path` when the block ends well; where it fails, nothing is left.
 
     Raises:
-        OSError: it could not be written; `path` is untouched and the temporary file is gone.
+        OSError: it could not be written; `path` is untouched.
     """
     temporary = temporary_of(path)
     try:
@@ -38,9 +38,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def link(path: Path, to: Path) -> None:
-    """Give a whole file a second name as well, or a copy where links cannot be had.
-
-    Replacing `path` afterwards leaves `to` as it is.
+    """Give a file a second name, or make a copy where links cannot be had.
 
     Raises:
         OSError: neither was possible; what was at `to` is untouched.
@@ -52,11 +50,10 @@ def link(path: Path, to: Path) -> None:
         os.replace(temporary, to)
         # Renaming does nothing where both are names of one file already.
         temporary.unlink(missing_ok=True)
+        _sync_folder(to.parent)
     except OSError:
         with open_file(path) as source, replacing(to) as copy:
             shutil.copyfileobj(source, copy)
-    else:
-        _sync_folder(to.parent)
 
 
 def temporary_of(path: Path) -> Path:
@@ -65,7 +62,7 @@ def temporary_of(path: Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable, where a folder can be opened (not on Windows)."""
+    """Make a rename durable, where a folder can be opened (not on Windows)."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

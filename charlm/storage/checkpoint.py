@@ -56,12 +56,7 @@ class Checkpoint(NamedTuple):
 
 
 def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-    """Write a checkpoint, and replace the one before.
-
-    Args:
-        path: the file.
-        arrays: name -> array.
-        meta: anything that JSON can hold; the format version and the arrays' names are added.
+    """Write named arrays and a description, anything that JSON can hold, in place of the file.
 
     Raises:
         CheckpointError: the description is larger than one that can be loaded.
@@ -76,9 +71,8 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(META, _EPOCH), text)
         for name, array in arrays.items():
-            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info, whole = zipfile.ZipInfo(f"{name}.npy", _EPOCH), np.ascontiguousarray(array)
             with archive.open(info, "w", force_zip64=True) as member:
-                whole = np.ascontiguousarray(array)
                 np.lib.format.write_array(member, whole, (1, 0), allow_pickle=False)
 
 
@@ -99,8 +93,8 @@ def opened(path: Path) -> Iterator["OpenCheckpoint"]:
     """Open a checkpoint, to read its arrays one at a time.
 
     Raises:
-        CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format;
-            also where what is read of it inside turns out to be.
+        CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format,
+            which may turn out only inside the block.
     """
     with opened_archive(path) as archive:
         yield OpenCheckpoint(path, archive)
@@ -149,37 +143,26 @@ class _Reader:
 
 
 class OpenCheckpoint:
-    """A checkpoint that is read array by array.
-
-    Attributes:
-        path: the file.
-        meta: its description.
-        names: of all arrays.
-    """
+    """A checkpoint that is read array by array: its file, description and arrays' names."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self._archive = path, archive
-        members = archive.namelist()
-        self.meta = self._read_meta(members)
-        names = self.meta.get("arrays")
-        self.names: list[str] = names if isinstance(names, list) else []
+        if META not in (members := archive.namelist()):
+            raise CheckpointError(path, f"is no checkpoint of charlm's (it has no {META})")
+        if archive.getinfo(META).file_size > MOST_META_BYTES:
+            raise ValueError(f"'{META}' is too large")
+        meta = json.loads(archive.read(META))
+        version = meta.get("format") if isinstance(meta, dict) else None
+        if type(version) is not int or version < 1:
+            raise CheckpointError(path, "is no checkpoint of charlm's (it names no format)")
+        if version > FORMAT:
+            problem = f"has format {version}, this charlm reads up to {FORMAT}"
+            raise CheckpointError(path, problem, "update charlm")
+        self.meta: Mapping[str, Any] = meta
+        self.names: list[str] = names if isinstance(names := meta.get("arrays"), list) else []
         # A damaged table of contents can hide a member without any CRC noticing.
         if members != [META, *(f"{name}.npy" for name in self.names)]:
             raise ValueError("its members are not those it lists")
-
-    def _read_meta(self, members: list[str]) -> Mapping[str, Any]:
-        if META not in members:
-            raise CheckpointError(self.path, f"is no checkpoint of charlm's (it has no {META})")
-        if self._archive.getinfo(META).file_size > MOST_META_BYTES:
-            raise ValueError(f"'{META}' is too large")
-        content = json.loads(self._archive.read(META))
-        version = content.get("format") if isinstance(content, dict) else None
-        if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-            raise CheckpointError(self.path, "is no checkpoint of charlm's (it names no format)")
-        if version > FORMAT:
-            problem = f"has format {version}, this charlm reads up to {FORMAT}"
-            raise CheckpointError(self.path, problem, "update charlm")
-        return content  # type: ignore[no-any-return]
 
     def read(self, name: str) -> Array:
         """Return an array of any shape and type; raises ValueError where it is damaged."""
@@ -191,30 +174,26 @@ class OpenCheckpoint:
             return np.frombuffer(member.read(), dtype).reshape(shape)
 
     def expect(self, name: str, shape: tuple[int, ...]) -> None:
-        """Compare the shape and type of an array with what is needed, float32, before it is read.
-
-        Raises:
-            CheckpointError: it is missing, or of another shape or type.
-        """
+        """Raise CheckpointError where an array is missing, or not float32 of this shape."""
         if name not in self.names:
-            raise CheckpointError(self.path, f"lacks '{name}'", "the file is damaged")
+            raise damaged(self.path, f"lacks '{name}'")
         with self._archive.open(f"{name}.npy") as member:
             found = _read_header(member)
         if found != (shape, np.dtype(np.float32)):
             problem = f"'{name}' is {found[1]} {found[0]} on disk, float32 {shape} expected"
-            raise CheckpointError(self.path, problem, "the file is damaged")
+            raise damaged(self.path, problem)
 
     def read_into(self, name: str, into: Array) -> None:
-        """Fill an array.
-
-        Raises:
-            CheckpointError: as `expect`, or a number is not finite.
-        """
+        """Fill an array; raises as `expect`, and where a number is not finite."""
         self.expect(name, into.shape)
         into[...] = self.read(name)
         if not np.isfinite(into).all():
-            problem = f"'{name}' holds numbers that are not finite"
-            raise CheckpointError(self.path, problem, "the file is damaged")
+            raise damaged(self.path, f"'{name}' holds numbers that are not finite")
+
+
+def damaged(path: Path, problem: str) -> CheckpointError:
+    """Return the error to raise where the content of a checkpoint is invalid."""
+    return CheckpointError(path, problem, "the file is damaged")
 
 
 def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:

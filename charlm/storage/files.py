@@ -17,11 +17,7 @@ def open_file(path: Path, mode: str = "rb") -> BufferedReader | BufferedRandom:
 
 
 def open_handle(path: str | Path, flags: int) -> int:
-    """Open a regular file with the flags of `os.open`.
-
-    Raises:
-        OSError: it cannot be opened, or is not a regular file.
-    """
+    """Open a regular file with the flags of `os.open`; raises OSError where it is not one."""
     # Without O_NONBLOCK a pipe would block here; a regular file ignores it.
     handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
     if stat.S_ISREG(mode := os.fstat(handle).st_mode):

@@ -12,67 +12,49 @@ one step the last one counts, and a resume or rollback discards the readings aft
 """
 
 import json
-from dataclasses import asdict, dataclass
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from charlm.errors import RunError
 from charlm.storage.files import open_file
 
-# JSON can hold larger numbers, and NaN; float32 ends at 3e38.
-_LARGEST_COUNT = 2**53
-_LARGEST_NUMBER = 1e60
-_NUMBERS = (
-    "loss", "learning_rate", "norm", "train_loss", "validation", "chars_per_s", "elapsed_s",
-)  # fmt: skip
+# JSON can hold larger numbers, and NaN. A run that explodes sums up losses; float32 ends at 3e38.
+LARGEST_COUNT = 2**53
+LARGEST_NUMBER = 1e60
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was measured at a step; None where it was not.
+    """What was measured at a step; None where it was not."""
 
-    Attributes:
-        step: optimizer steps so far.
-        loss: of this step, before it, in nats per character.
-        learning_rate: of this step.
-        norm: of the gradient, before clipping.
-        train_loss: mean loss of the steps since the validation before.
-        validation: loss of the validation part, in nats per character.
-        chars_per_s: characters read in training since the validation before, per second.
-        sample: what the model wrote.
-        elapsed_s: seconds of training so far.
-    """
-
-    step: int
-    loss: float | None = None
-    learning_rate: float | None = None
-    norm: float | None = None
-    train_loss: float | None = None
-    validation: float | None = None
-    chars_per_s: float | None = None
-    sample: str | None = None
-    elapsed_s: float | None = None
+    step: int  # optimizer steps so far
+    loss: float | None = None  # of this step, before it, in nats per character
+    learning_rate: float | None = None  # of this step
+    norm: float | None = None  # of the gradient, before clipping
+    train_loss: float | None = None  # mean loss of the steps since the validation before
+    validation: float | None = None  # loss of the validation part, in nats per character
+    chars_per_s: float | None = None  # read in training since the validation before
+    sample: str | None = None  # what the model wrote
+    elapsed_s: float | None = None  # seconds of training so far
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a line of the history holds."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
+_NUMBERS = {field.name for field in fields(Reading)} - {"step", "sample"}
+
+
 @dataclass(frozen=True)
 class Rollback:
-    """A return to the last good state.
+    """A return to the last good state."""
 
-    Attributes:
-        step: steps that had been made.
-        to: steps of the good state.
-        count: number of this rollback, from 1.
-        why: what was detected.
-    """
-
-    step: int
-    to: int
-    count: int
-    why: str
+    step: int  # steps that had been made
+    to: int  # steps of the good state
+    count: int  # number of this rollback, from 1
+    why: str  # what was detected
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a line of the history holds."""
@@ -80,19 +62,12 @@ class Rollback:
 
 
 class History(NamedTuple):
-    """The content of a history file.
+    """The content of a history file."""
 
-    Attributes:
-        readings: by ascending step, each step once.
-        resumes: the steps at which training was resumed, in the order of the file.
-        rollbacks: each once.
-        torn: lines that could not be read; a crash tears one at most.
-    """
-
-    readings: list[Reading]
-    resumes: list[int]
-    rollbacks: list[Rollback]
-    torn: int
+    readings: list[Reading]  # by ascending step, each step once
+    resumes: list[int]  # the steps at which training was resumed, in the order of the file
+    rollbacks: list[Rollback]  # each once
+    torn: int  # lines that could not be read; a crash tears one at most
 
 
 def read_history(path: Path) -> History:
@@ -101,7 +76,7 @@ def read_history(path: Path) -> History:
     Raises:
         RunError: it cannot be read.
     """
-    history = History([], [], [], 0)
+    history, torn = History([], [], [], 0), 0
     try:
         with open_file(path) as file:
             lines = file.read().split(b"\n")
@@ -109,7 +84,6 @@ def read_history(path: Path) -> History:
         return history
     except OSError as error:
         raise RunError(path, f"cannot be read ({error.strerror or error})") from None
-    torn = 0
     for line in filter(bytes.strip, lines):
         try:
             _add(history, json.loads(line))
@@ -133,31 +107,28 @@ def _add(history: History, entry: dict[str, Any]) -> None:
         history.rollbacks.append(rollback)
     else:
         found = {key: value for key, value in entry.items() if value is not None}
-        reading = Reading(
-            _count(found["step"]),
-            sample=_text(found["sample"]) if "sample" in found else None,
-            **{key: _number(found[key]) for key in _NUMBERS if key in found},
-        )
+        sample = _text(found["sample"]) if "sample" in found else None
+        numbers = {key: _number(found[key]) for key in _NUMBERS & found.keys()}
+        reading = Reading(_count(found["step"]), sample=sample, **numbers)
         _discard(history.readings, reading.step - 1)
         history.readings.append(reading)
 
 
 def _discard(readings: list[Reading], step: int) -> None:
     """Remove the readings behind a step."""
-    while readings and readings[-1].step > step:
-        readings.pop()
+    del readings[bisect_right(readings, step, key=lambda reading: reading.step) :]
 
 
 def _count(value: Any) -> int:
-    if type(value) is int and 0 <= value < _LARGEST_COUNT:
+    if type(value) is int and 0 <= value < LARGEST_COUNT:
         return value
     raise ValueError("not a count")
 
 
-def _number(value: int | float) -> float:
+def _number(value: Any) -> float:
     # False for NaN.
-    if type(value) in (int, float) and abs(value) < _LARGEST_NUMBER:
-        return value
+    if type(value) in (int, float) and abs(value) < LARGEST_NUMBER:
+        return value  # type: ignore[no-any-return]
     raise ValueError("not a finite number")
 
 

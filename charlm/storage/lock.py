@@ -29,27 +29,22 @@ _FAR = 1 << 30
 class Lock:
     """Exclusive use of a run, until `release` or the end of this object or process.
 
-    Args:
-        path: the lock's file.
-
     Raises:
         RunError: another process holds it, or the file cannot be made.
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
-            if (handle := _open_locked(path)) is None:
-                who, advice = _process(path), "wait for its end, or stop it first"
-                raise RunError(path.parent, f"is being trained by {who}", advice)
-            self.release = weakref.finalize(self, _release, path, handle, os.getpid())
-            self._path, self._handle = path, handle
-            os.ftruncate(handle, 0)
-            os.lseek(handle, 0, os.SEEK_SET)
-            os.write(handle, b"%d" % os.getpid())
+            self._handle = _open_locked(path)
         except OSError as error:
-            if hasattr(self, "release"):
-                self.release()
             raise RunError(path, f"cannot be made ({error.strerror or error})") from None
+        self.release = weakref.finalize(self, _release, path, self._handle, os.getpid())
+        # Without its number it locks all the same.
+        with suppress(OSError):
+            os.ftruncate(self._handle, 0)
+            os.lseek(self._handle, 0, os.SEEK_SET)
+            os.write(self._handle, b"%d" % os.getpid())
 
     @property
     def lost(self) -> bool:
@@ -58,11 +53,7 @@ class Lock:
 
 
 def holder(path: Path) -> str | None:
-    """Name the process that holds a lock, such as `process 4711`; None where there is none.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Name the process that holds a lock, or None; raises OSError where it cannot be read."""
     handle = open_handle(path, os.O_RDWR)
     try:
         return None if _lock(handle) else _process(path)
@@ -70,8 +61,8 @@ def holder(path: Path) -> str | None:
         os.close(handle)
 
 
-def _open_locked(path: Path) -> int | None:
-    """Open the file, made where there is none, and lock it; None if another process holds it."""
+def _open_locked(path: Path) -> int:
+    """Open the file, made where there is none, and lock it."""
     for _ in range(_ATTEMPTS):
         handle = open_handle(path, os.O_RDWR | os.O_CREAT)
         # Its holder may have removed the file between the two calls.
@@ -79,7 +70,8 @@ def _open_locked(path: Path) -> int | None:
             return handle
         os.close(handle)
         time.sleep(_PAUSE_S)
-    return None
+    advice = "wait for its end, or stop it first"
+    raise RunError(path.parent, f"is being trained by {_process(path)}", advice)
 
 
 def _lock(handle: int) -> bool:

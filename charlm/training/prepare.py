@@ -255,12 +255,10 @@ def _same_text(
             problem = f"no such file, and {run.ids} is damaged or missing"
             advice = "name where the text is now: charlm train TEXT --resume"
             raise TextError(path, problem, advice)
-        try:
+        with run.saving(run.ids):
             # A process that has the old file mapped keeps it; what is no file goes as well.
             run.ids.unlink(missing_ok=True)
             encode_to_file(source, description.vocabulary, run.ids)
-        except OSError as error:
-            raise run.failed(run.ids, error) from None
         notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
     elif not there:
         notes.append(f"{path} is gone; the run's own copy is used, {run.ids}")

@@ -15,6 +15,7 @@ which of the two a rollback returns to, so that changes at the instant of its re
 
 import math
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -39,15 +40,13 @@ def save_last(trainer: Trainer) -> None:
     assert run is not None
     _check(trainer, arrays)
     is_good = (trainer.is_due and not trainer.recovery.steps_above) or not run.last.exists()
-    try:
+    with run.saving(run.last):
         if not is_good and (trainer.last_is_good or not run.good.exists()):
             atomic.link(run.last, run.good)
-        save(run.last, arrays, _description(trainer, "last", is_good=is_good).as_dict())
+        save(run.last, arrays, _description(trainer, "last", is_good=is_good))
         trainer.last_is_good = is_good
         if is_good:
             run.good.unlink(missing_ok=True)
-    except OSError as error:
-        raise run.failed(run.last, error) from None
 
 
 def save_best(trainer: Trainer) -> None:
@@ -55,10 +54,8 @@ def save_best(trainer: Trainer) -> None:
     run, arrays = trainer.run, pack(trainer.ema_model.parameters)
     assert run is not None
     _check(trainer, arrays)
-    try:
-        save(run.best, arrays, _description(trainer, "best").as_dict())
-    except OSError as error:
-        raise run.failed(run.best, error) from None
+    with run.saving(run.best):
+        save(run.best, arrays, _description(trainer, "best"))
 
 
 def resume(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
@@ -132,19 +129,13 @@ def _state(trainer: Trainer) -> dict[str, Array]:
     }
 
 
-def _description(trainer: Trainer, kind: str, *, is_good: bool = True) -> Description:
+def _description(trainer: Trainer, kind: str, *, is_good: bool = True) -> dict[str, Any]:
+    names = ("config", "vocabulary", "text", "progress", "plateau", "recovery")
+    values = {name: getattr(trainer, name) for name in names}
+    threads, versions = environment.threads(), environment.versions()
     return Description(
-        kind=kind,
-        config=trainer.config,
-        vocabulary=trainer.vocabulary,
-        text=trainer.text,
-        progress=trainer.progress,
-        plateau=trainer.plateau,
-        recovery=trainer.recovery,
-        is_good=is_good,
-        threads=environment.threads(),
-        versions=environment.versions(),
-    )
+        kind, **values, is_good=is_good, threads=threads, versions=versions
+    ).as_dict()
 
 
 @np.errstate(all="ignore")
