@@ -41,8 +41,8 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
     model, vocabulary, config, _ = trained
     learned = learned_text(trained, path)
     whole = np.fromfile(path.parent / "ids.bin", vocabulary.dtype)
-    training, validation, _ = split(whole.size, config.data.validation, config.data.test)
-    decoded = vocabulary.decode(training.of(whole))
+    training, validation, _ = split(whole, config.data)
+    decoded = vocabulary.decode(training)
     known = set(words(decoded))
     rows = []
     print(f"{path}: {texts} texts of {length:,} characters each, seed {seed}\n")
@@ -53,7 +53,7 @@ def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed:
         rows.append({**settings, **measure(sampler.write(length), known, learned, vocabulary)})
         name = ", ".join(f"{key.replace('_', '-')} {value:g}" for key, value in settings.items())
         print(_line(name, rows[-1]), flush=True)
-    held = validation.of(whole)
+    held = validation
     pieces = [held[k * length : (k + 1) * length] for k in range(min(texts, held.size // length))]
     if pieces:
         written = [vocabulary.decode(piece) for piece in pieces]

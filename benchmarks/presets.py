@@ -17,8 +17,8 @@ from pathlib import Path
 
 from turns import ROOT
 
+from charlm.settings.schema import split_ends
 from charlm.storage.history import read_history
-from charlm.text.corpus import split
 
 HEAD = (
     "| command | seeds | updates | validations | whole command | carried state | cold windows |\n"
@@ -112,7 +112,8 @@ def held_out(text: Path, target: Path) -> Path:
     """Write the last tenth of a text, on which `charlm train` validates by default."""
     whole = text.read_bytes().decode("utf-8").removeprefix("\ufeff")
     whole = whole.replace("\r\n", "\n")
-    target.write_text(whole[split(len(whole), 0.1, 0.0)[1].begin :], encoding="utf-8", newline="")
+    begin, _ = split_ends(len(whole), validation=0.1, test=0.0)
+    target.write_text(whole[begin:], encoding="utf-8", newline="")
     return target
 
 

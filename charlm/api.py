@@ -374,7 +374,7 @@ def save_page(path: PathLike, page: str) -> None:
 def _plan(prepared: PreparedRun) -> TrainingPlan:
     trainer, pace = prepared.trainer, prepared.pace
     config, model, streams, size = trainer.config, trainer.model, trainer.streams, trainer.ids.size
-    training, validation, test = split(size, config.data.validation, config.data.test)
+    training, validation, test = split(trainer.ids, config.data)
     return TrainingPlan(
         text=trainer.text.path,
         characters=size,

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.errors import ConfigError, TextError, UnknownCharacter
+from charlm.settings.schema import DataConfig
 from charlm.text import source
 from charlm.text.batches import Streams
 from charlm.text.corpus import encode_source, encode_to_file, open_ids, scan, split
@@ -232,8 +233,8 @@ def test_a_big_text_is_never_in_memory(tmp_path):
 @given(st.integers(1, 10**6), st.sampled_from([0, 0.1, 0.5]), st.sampled_from([0, 0.2]))
 def test_splits_cover_the_text(n, validation, test):
     ids = np.arange(n)
-    parts = split(n, validation, test)
-    assert np.array_equal(np.concatenate([part.of(ids) for part in parts]), ids)
+    parts = split(ids, DataConfig(validation=validation, test=test))
+    assert np.array_equal(np.concatenate(parts), ids)
     assert abs(parts[1].size - n * validation) <= 1
     assert abs(parts[2].size - n * test) <= 1
 

@@ -18,14 +18,14 @@ def excerpt(checkpoint: Path, trained: Trained, most: int = CHARACTERS) -> tuple
     if not Run(checkpoint.parent).ids.is_file():
         return None
     ids, data = whole_text(trained, checkpoint), trained.config.data
-    training, validation, _ = split(ids.size, data.validation, data.test)
+    training, validation, _ = split(ids, data)
     if validation.size:
-        return "Validation text", validation.of(ids)[:most]
-    return "The end of the training text", training.of(ids)[-most:]
+        return "Validation text", validation[:most]
+    return "The end of the training text", training[-most:]
 
 
 def validation_text(checkpoint: Path, trained: Trained, least: int) -> Ids:
     """Return a run's validation text, or all of its text where that is shorter than `least`."""
     ids, data = whole_text(trained, checkpoint), trained.config.data
-    _, validation, _ = split(ids.size, data.validation, data.test)
-    return validation.of(ids) if validation.size >= least else ids
+    _, validation, _ = split(ids, data)
+    return validation if validation.size >= least else ids

@@ -39,5 +39,4 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
 
 def learned_text(trained: Trained, checkpoint: Path) -> Ids:
     """Return the ids of the training split of that text; raises as `whole_text`."""
-    ids, data = whole_text(trained, checkpoint), trained.config.data
-    return split(ids.size, data.validation, data.test)[0].of(ids)
+    return split(whole_text(trained, checkpoint), trained.config.data)[0]

@@ -13,34 +13,18 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from charlm.errors import TextError
-from charlm.settings.schema import split_ends
+from charlm.settings.schema import DataConfig, split_ends
 from charlm.text import encodings
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import ByteVocabulary, OnUnknown, Vocabulary, code_points
 from charlm.types import Ids
 
 _CODE_POINTS = 0x110000
-
-
-class Split(NamedTuple):
-    """A part of a text: characters `begin` to `end`, `end` excluded."""
-
-    begin: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        """Return the number of characters."""
-        return self.end - self.begin
-
-    def of(self, ids: Ids) -> Ids:
-        """Return this part of a whole text's ids, as a view."""
-        return ids[self.begin : self.end]
 
 
 @dataclass(frozen=True)
@@ -155,7 +139,7 @@ def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None
 
 
-def split(characters: int, validation: float, test: float) -> tuple[Split, Split, Split]:
-    """Split a text into training, validation and test, given the fractions of the latter two."""
-    first, second = split_ends(characters, validation, test)
-    return Split(0, first), Split(first, second), Split(second, characters)
+def split(ids: Ids, data: DataConfig) -> tuple[Ids, Ids, Ids]:
+    """Return the parts of a text for training, validation and test, as views."""
+    first, second = split_ends(ids.size, data.validation, data.test)
+    return ids[:first], ids[first:second], ids[second:]

@@ -178,7 +178,7 @@ def _resume(
 def _check_fit(checkpoint: OpenCheckpoint, config: Config, V: int, ids: Ids) -> None:
     """Raise CheckpointError where settings, text and arrays do not fit; allocates nothing."""
     train, path = config.train, checkpoint.path
-    N = split(ids.size, config.data.validation, config.data.test)[0].size
+    N = split(ids, config.data)[0].size
     T, B = train.seq_len, train.batch_size
     if train.steps is None or not isinstance(T, int) or N // B < T:
         raise CheckpointError(path, "its settings do not fit its text", "the file is damaged")

@@ -63,9 +63,9 @@ class Trainer:
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids = train.steps, ids
-        training, validation, _ = split(ids.size, config.data.validation, config.data.test)
-        self.streams = Streams(training.of(ids), train.batch_size, train.seq_len, train.seed)
-        self.validation = validation.of(ids)[:VALIDATION_CHARACTERS]
+        training, validation, _ = split(ids, config.data)
+        self.streams = Streams(training, train.batch_size, train.seq_len, train.seed)
+        self.validation = validation[:VALIDATION_CHARACTERS]
 
         on_input = train.embedding_dropout
         self.model = Model(config.model, vocabulary.size, masked_input=on_input > 0)
