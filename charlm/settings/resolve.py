@@ -135,9 +135,7 @@ def _check_size(config: Config, characters: int, B: int, T: int) -> None:
     least = int(needed / (1 - config.data.validation - config.data.test))
     while _training(config, least) < needed:
         least += 1
-    raise TextError(
-        config.data.path[0],
-        f"{characters:,} characters is too short, batch_size={B} x seq_len={T} needs at least "
-        f"{least:,}",
-        "lower either" if B * T > 1 else "name a longer text",
-    )
+    needs = f"batch_size={B} x seq_len={T} needs at least {least:,}"
+    problem = f"{characters:,} characters is too short, {needs}"
+    advice = "lower either" if B * T > 1 else "name a longer text"
+    raise TextError(config.data.path[0], problem, advice)

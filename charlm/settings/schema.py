@@ -8,7 +8,7 @@ import codecs
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
@@ -212,17 +212,12 @@ def check(config: Config) -> None:
     """Raise ConfigError where settings contradict one another."""
     data, train = config.data, config.train
     if data.validation + data.test >= 1:
-        raise ConfigError(
-            "data.validation + data.test",
-            f"must stay below 1, got {data.validation} + {data.test}",
-            "leave something to learn from",
-        )
+        problem = f"must stay below 1, got {data.validation} + {data.test}"
+        raise ConfigError("data.validation + data.test", problem, "leave something to learn from")
     if not _is_encoding(data.encoding):
-        raise ConfigError(
-            "data.encoding",
-            f"is no encoding that Python knows, got {brief(data.encoding)}",
-            "common ones are utf-8, utf-16, latin-1, cp1252 and cp949",
-        )
+        problem = f"is no encoding that Python knows, got {brief(data.encoding)}"
+        advice = "common ones are utf-8, utf-16, latin-1, cp1252 and cp949"
+        raise ConfigError("data.encoding", problem, advice)
     if train.nesterov and not train.momentum:
         raise ConfigError("train.nesterov", "needs a momentum, got 0.0", "set train.momentum=0.9")
     if train.schedule == "plateau" and not data.validation:
@@ -230,11 +225,9 @@ def check(config: Config) -> None:
     if train.patience and not data.validation:
         raise ConfigError("train.patience", "needs validations, got data.validation 0.0")
     if config.model.embedding == "one-hot" and train.embedding_dropout:
-        raise ConfigError(
-            "train.embedding_dropout",
-            f"one-hot input has no features to drop, got {train.embedding_dropout}",
-            "leave it at 0, or choose a model.embedding",
-        )
+        problem = f"one-hot input has no features to drop, got {train.embedding_dropout}"
+        advice = "leave it at 0, or choose a model.embedding"
+        raise ConfigError("train.embedding_dropout", problem, advice)
     if train.steps is train.epochs is train.minutes is None:
         raise ConfigError("train.steps", "none is set", "give train.steps, train.epochs or minutes")
 
@@ -327,10 +320,7 @@ def _number(value: Any, *, whole: bool) -> int | float | None:
 
 
 def unknown_key(
-    source: str,
-    key: object,
-    known: typing.Iterable[str],
-    otherwise: str = "config.yaml lists all keys",
+    source: str, key: object, known: Iterable[str], otherwise: str = "config.yaml lists all keys"
 ) -> ConfigError:
     """Return the error of an unknown key, which names one whose last part is similar."""
     from difflib import get_close_matches
