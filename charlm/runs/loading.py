@@ -15,7 +15,7 @@ from charlm.nn.model import Model, shapes
 from charlm.nn.parameters import Parameters
 from charlm.runs.description import Description, parse_description
 from charlm.settings.schema import Config
-from charlm.storage.checkpoint import OpenCheckpoint, opened, read_meta
+from charlm.storage.checkpoint import opened, read_meta
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Array
 
@@ -44,7 +44,8 @@ def load_model(path: Path) -> Trained:
         for name, shape in shapes(config.model, V).items():
             content.expect(prefix + name, shape)
         model = Model(config.model, V, training=False)
-        unpack(content, model.parameters, prefix)
+        for name, view in pack(model.parameters, prefix).items():
+            content.read_into(name, view)
     if not usable(model.parameters.flat):
         advice = "it is damaged, use another checkpoint"
         raise CheckpointError(path, "its weights are not finite numbers", advice)
@@ -65,9 +66,3 @@ def usable(weights: Array) -> bool:
 def pack(parameters: Parameters, prefix: str = "") -> dict[str, Array]:
     """Return all named views, their names behind `prefix`."""
     return {prefix + name: view for name, view in parameters.views.items()}
-
-
-def unpack(checkpoint: OpenCheckpoint, parameters: Parameters, prefix: str = "") -> None:
-    """Fill parameters from a checkpoint; raises as `read_into`."""
-    for name, view in parameters.views.items():
-        checkpoint.read_into(prefix + name, view)

@@ -10,15 +10,7 @@ from typing import Any
 from charlm.errors import Diverged
 from charlm.storage.history import Reading, Rollback
 from charlm.training import snapshot
-from charlm.training.events import (
-    Done,
-    Event,
-    RolledBack,
-    Sampled,
-    Saved,
-    Started,
-    Validated,
-)  # fmt: skip
+from charlm.training.events import Done, Event, RolledBack, Sampled, Saved, Started, Validated
 from charlm.training.recovery import MOST, Trouble
 from charlm.training.trainer import Trainer
 
@@ -38,16 +30,14 @@ def events(trainer: Trainer) -> Iterator[Event]:
         CheckpointError: the good state to return to is damaged.
     """
     run = trainer.run
-    if run is None:
-        yield from _Loop(trainer).events()
-        return
-    run.take()
+    if run is not None:
+        run.take()
     try:
         yield from _Loop(trainer).events()
     finally:
-        if run.checkpoints:
+        if run is not None and run.checkpoints:
             run.release()
-        else:
+        elif run is not None:
             # It was never saved: there is nothing to resume, and its name is free again.
             run.discard()
 
@@ -62,39 +52,40 @@ class _Loop:
         self.characters = 0  # since the last validation
 
     def events(self) -> Iterator[Event]:
-        trainer = self.trainer
+        trainer, run = self.trainer, self.run
         yield Started(trainer.progress.step, trainer.steps)
-        if trainer.resumed and self.run:
-            self.run.record({"resume": trainer.progress.step})
+        if trainer.resumed and run:
+            run.record({"resume": trainer.progress.step})
         elif trainer.progress.step == 0:
             yield from self._save()
-        if (
-            trainer.progress.step == 0
-            and self.run
-            and (length := trainer.config.train.sample_length)
-        ):
+        length = min(trainer.config.train.sample_length, SAMPLE_KEPT)
+        if trainer.progress.step == 0 and run and length:
             trainer.ema_model.refresh()
-            text = trainer.sample(min(length, SAMPLE_KEPT))
-            self._record(0, {"sample": text}, elapsed_s=0.0)
-        while (
-            trainer.progress.step < trainer.steps
-            and not trainer.stop_asked
-            and not trainer.out_of_patience
-        ):
+            run.record(Reading(0, sample=trainer.sample(length), elapsed_s=0.0).as_dict())
+        while not (self._is_done or trainer.stop_asked or trainer.out_of_patience):
             try:
                 yield from self._step()
             except Trouble as trouble:
-                trainer.progress.elapsed_s = time.monotonic() - self.began
+                self._count_time()
                 yield self._roll_back(trouble)
                 self.saved_at = time.monotonic()
-        progress = trainer.progress
-        progress.elapsed_s = time.monotonic() - self.began
-        early = trainer.out_of_patience and progress.step < trainer.steps
-        interrupted = progress.step < trainer.steps and not early
+        self._count_time()
+        progress, early = trainer.progress, trainer.out_of_patience and not self._is_done
         yield Done(
-            progress.step, interrupted, progress.best_loss, progress.best_step, progress.elapsed_s,
+            progress.step,
+            not (self._is_done or early),
+            progress.best_loss,
+            progress.best_step,
+            progress.elapsed_s,
             early,
-        )  # fmt: skip
+        )
+
+    @property
+    def _is_done(self) -> bool:
+        return self.trainer.progress.step >= self.trainer.steps
+
+    def _count_time(self) -> None:
+        self.trainer.progress.elapsed_s = time.monotonic() - self.began
 
     def _step(self) -> Iterator[Event]:
         """Make a step; validate, sample, record and save where it is time to."""
@@ -104,9 +95,8 @@ class _Loop:
         yield updated
         measured: dict[str, Any] = {}
         if updated.step % max(1, trainer.steps // _READINGS) == 0:
-            measured = {"loss": updated.loss, "learning_rate": updated.learning_rate,
-                        "norm": updated.norm}  # fmt: skip
-        trainer.progress.elapsed_s = time.monotonic() - self.began
+            measured |= {key: getattr(updated, key) for key in ("loss", "learning_rate", "norm")}
+        self._count_time()
         if trainer.is_due and trainer.validation.size:
             validated = self._validate()
             measured |= {"train_loss": validated.train_loss, "validation": validated.loss,
@@ -117,8 +107,9 @@ class _Loop:
                 measured["sample"] = text[:SAMPLE_KEPT]
                 yield Sampled(updated.step, text)
             self.validated_at, self.characters = time.monotonic(), 0
-        if measured:
-            self._record(updated.step, measured, round(trainer.progress.elapsed_s, 2))
+        if measured and self.run:
+            elapsed_s = round(trainer.progress.elapsed_s, 2)
+            self.run.record(Reading(updated.step, **measured, elapsed_s=elapsed_s).as_dict())
         late = time.monotonic() - self.saved_at > train.save_every_s
         if trainer.is_due or late or trainer.stop_asked:
             yield from self._save()
@@ -144,26 +135,15 @@ class _Loop:
             snapshot.save_last(self.trainer)
             yield Saved(self.trainer.progress.step, self.run.last)
 
-    def _record(self, step: int, measured: dict[str, Any], elapsed_s: float) -> None:
-        if self.run:
-            self.run.record(Reading(step, **measured, elapsed_s=elapsed_s).as_dict())
-
     def _roll_back(self, trouble: Trouble) -> RolledBack:
-        """Return to the last good state, and halve the learning rate.
-
-        Raises:
-            Diverged: there is none, or no rollbacks are left.
-        """
+        """Return to the last good state at half the rate; raise Diverged where that cannot be."""
         trainer, run, recovery = self.trainer, self.run, self.trainer.recovery
         if run is None or not run.last.exists():
             raise trouble
         if recovery.rollbacks >= MOST:
+            problem = f"{trouble.what}, and {MOST} rollbacks at half the learning rate did not help"
             tenth = trainer.config.train.learning_rate / 10
-            raise Diverged(
-                "train",
-                f"{trouble.what}, and {MOST} rollbacks at half the learning rate did not help",
-                f"start again with a tenth of it, --lr {tenth:.2g}",
-            )
+            raise Diverged("train", problem, f"start again with a tenth of it, --lr {tenth:.2g}")
         step, elapsed_s = trainer.progress.step, trainer.progress.elapsed_s
         snapshot.roll_back(trainer)
         trainer.progress.elapsed_s = elapsed_s

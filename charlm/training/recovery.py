@@ -24,12 +24,7 @@ MOST = 3
 
 
 class Trouble(Diverged):
-    """Divergence at a step.
-
-    Args:
-        what: what was detected.
-        when: the step and the learning rate.
-    """
+    """Divergence at a step: what was detected, and when, the step and the learning rate."""
 
     def __init__(self, what: str, when: str) -> None:
         super().__init__("train", f"{what}, {when}", "start again with a lower --lr")
@@ -42,17 +37,9 @@ def threshold(recovery: Recovery, V: int) -> float:
 
 
 def watch(recovery: Recovery, loss: float, norm: float, V: int, steps: int) -> str | None:
-    """Count a step's loss, before the optimizer step.
+    """Count a step's loss, nats per character, and return what diverges; None where nothing does.
 
-    Args:
-        recovery: the run's counters.
-        loss: nats per character.
-        norm: of the gradient.
-        V: symbols of the vocabulary.
-        steps: of the whole run.
-
-    Returns:
-        What diverges; None where nothing does.
+    `norm` is that of the gradient, V the size of the vocabulary, `steps` of the whole run.
     """
     for name, value in (("loss", loss), ("gradient", norm)):
         if not math.isfinite(value):

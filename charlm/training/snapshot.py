@@ -22,7 +22,7 @@ import numpy as np
 from charlm import environment
 from charlm.errors import CheckpointError
 from charlm.runs.description import Description, Recovery, parse_description
-from charlm.runs.loading import pack, unpack
+from charlm.runs.loading import pack
 from charlm.storage import atomic
 from charlm.storage.checkpoint import OpenCheckpoint, opened, save
 from charlm.training.trainer import Trainer
@@ -96,46 +96,33 @@ def restore(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
         raise description.damage
     if description.progress is None or description.plateau is None:
         raise CheckpointError(checkpoint.path, "lacks its progress", "it is no last.npz")
-    parameters = trainer.model.parameters
-    unpack(checkpoint, parameters)
-    trainer.model.refresh()
-    for name, flat in trainer.optimizer.state.items():
-        unpack(checkpoint, parameters.view_of(flat), f"optimizer.{name}/")
-    if trainer.ema:
-        unpack(checkpoint, trainer.ema_model.parameters, "average/")
     trainer.state = trainer.model.zero_state(trainer.config.train.batch_size)
-    for name, array in _state(trainer).items():
+    for name, array in _arrays(trainer).items():
         checkpoint.read_into(name, array)
+    trainer.model.refresh()
     trainer.progress, trainer.plateau = description.progress, description.plateau
     trainer.optimizer.steps = trainer.progress.step
 
 
 def _arrays(trainer: Trainer) -> dict[str, Array]:
-    """Return all that a resume needs, by the names of last.npz."""
+    """Return the training's own arrays, all that a resume needs, by the names of last.npz."""
     parameters = trainer.model.parameters
     arrays = pack(parameters)
     for name, flat in trainer.optimizer.state.items():
         arrays |= pack(parameters.view_of(flat), f"optimizer.{name}/")
     if trainer.ema:
         arrays |= pack(trainer.ema_model.parameters, "average/")
-    return arrays | _state(trainer)
-
-
-def _state(trainer: Trainer) -> dict[str, Array]:
-    return {
-        f"state/{k}.{name}": array
-        for k, (layer, state) in enumerate(zip(trainer.model.layers, trainer.state, strict=True))
-        for name, array in zip(layer.STATES, state, strict=True)
-    }
+    for k, (layer, state) in enumerate(zip(trainer.model.layers, trainer.state, strict=True)):
+        named = zip(layer.STATES, state, strict=True)
+        arrays |= {f"state/{k}.{name}": array for name, array in named}
+    return arrays
 
 
 def _description(trainer: Trainer, kind: str, *, is_good: bool = True) -> dict[str, Any]:
     names = ("config", "vocabulary", "text", "progress", "plateau", "recovery")
     values = {name: getattr(trainer, name) for name in names}
-    threads, versions = environment.threads(), environment.versions()
-    return Description(
-        kind, **values, is_good=is_good, threads=threads, versions=versions
-    ).as_dict()
+    values |= {"threads": environment.threads(), "versions": environment.versions()}
+    return Description(kind, **values, is_good=is_good).as_dict()
 
 
 @np.errstate(all="ignore")

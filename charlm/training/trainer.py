@@ -38,27 +38,16 @@ VALIDATION_CHARACTERS = 200_000
 
 
 class Trainer:
-    """The training of one model on one text.
+    """The training of one model on one text, of which `ids` are the ids.
 
-    Args:
-        config: resolved: `train.steps` and `train.seq_len` are numbers.
-        vocabulary: the text's.
-        text: which text it is.
-        ids: the text as ids.
-        run: where it is saved; None saves nothing.
-
-    Attributes:
-        ema_model: the model that is validated, sampled from and kept: the averaged one where on.
-        progress, plateau, recovery: counters, saved with every checkpoint.
-        resumed: it continues from a checkpoint.
-        last_is_good: a rollback returns to last.npz, not to good.npz.
-        stop_asked: training ends after the current step.
+    The configuration is resolved: `train.steps` and `train.seq_len` are numbers. Where `run` is
+    None, nothing is saved.
     """
 
     def __init__(
         self, config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids, run: Run | None
     ) -> None:
-        train = config.train
+        train, on_input = config.train, config.train.embedding_dropout
         assert train.steps is not None
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
@@ -67,7 +56,6 @@ class Trainer:
         self.streams = Streams(training, train.batch_size, train.seq_len, train.seed)
         self.validation = validation[:VALIDATION_CHARACTERS]
 
-        on_input = train.embedding_dropout
         self.model = Model(config.model, vocabulary.size, masked_input=on_input > 0)
         assert self.model.gradient is not None
         self.model.initialize(train.seed)
@@ -75,6 +63,7 @@ class Trainer:
         rates = [on_input] + [train.dropout] * config.model.layers
         self.cache = self.model.cache(train.seq_len, train.batch_size, rates)
         self.optimizer = make_optimizer(parameters, self.gradient, train)
+        # What is validated, sampled from and kept.
         self.ema_model, self.ema = self.model, None
         if train.average:
             self.ema_model = Model(config.model, vocabulary.size, training=False)
@@ -82,8 +71,9 @@ class Trainer:
             self.ema = EMA(self.ema_model.parameters.flat, train.average)
         self.zero_state = self.model.zero_state(train.batch_size)
         self.state: States = self.zero_state
+        # Counters, saved with every checkpoint.
         self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
-        self.last_is_good = True
+        self.last_is_good = True  # a rollback returns to last.npz, not to good.npz
         self.resumed = self.stop_asked = False
 
     def begin_with(self, old: Trained) -> int:
@@ -116,18 +106,12 @@ class Trainer:
     # Overflow is reported once, as Diverged.
     @np.errstate(all="ignore")
     def update(self) -> Updated:
-        """Make one optimizer step.
-
-        Raises:
-            Trouble: the loss or the gradient is not finite, or explodes; no parameter has changed.
-        """
+        """Make one optimizer step; raise Trouble, before a parameter changes, where it diverges."""
         n, train = self.progress.step, self.config.train
         chunk = self.streams.chunk(n)
         self.cache.draw_masks(randomness.generator(train.seed, randomness.DROPOUT_MASKS, n))
-        state_in = self.zero_state if chunk.fresh else self.state
-        loss, self.state = self.model.loss_and_gradient(
-            chunk.inputs, chunk.targets, state_in, self.cache
-        )
+        state, targets = self.zero_state if chunk.fresh else self.state, chunk.targets
+        loss, self.state = self.model.loss_and_gradient(chunk.inputs, targets, state, self.cache)
         norm, rate = global_norm(self.gradient), self.learning_rate(n)
         if what := watch(self.recovery, loss, norm, self.vocabulary.size, self.steps):
             raise Trouble(what, f"at step {n + 1} and learning rate {rate:.3g}")
@@ -139,15 +123,11 @@ class Trainer:
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
-        return Updated(n + 1, loss, rate, norm, chunk.targets.size)
+        return Updated(n + 1, loss, rate, norm, targets.size)
 
     @np.errstate(all="ignore")
     def validate(self) -> float:
-        """Score the validation split: nats per character, state carried.
-
-        Raises:
-            Trouble: the score is not finite.
-        """
+        """Return the validation loss, nats per character; raise Trouble where it is not finite."""
         if self.ema_model is not self.model:
             self.ema_model.refresh()
         loss = score.carried(self.ema_model, self.validation, self.vocabulary.start_id).nats
@@ -167,7 +147,5 @@ class Trainer:
 
     def trouble(self, what: str) -> Trouble:
         """Return the error of what diverged after the last step."""
-        n = self.progress.step
-        return Trouble(
-            what, f"after step {n} at learning rate {self.learning_rate(max(0, n - 1)):.3g}"
-        )
+        rate = self.learning_rate(max(0, self.progress.step - 1))
+        return Trouble(what, f"after step {self.progress.step} at learning rate {rate:.3g}")
