@@ -40,11 +40,7 @@ class Finding(NamedTuple):
 
 
 def check_run(where: str, checkpoints: Path) -> list[Finding]:
-    """Check the files of a run; the last finding is on the run as a whole, what can be done.
-
-    Raises:
-        RunError: there is no such folder.
-    """
+    """Check the files of a run, and last what can be done with it; raise RunError without one."""
     try:
         run = find_folder(where, checkpoints)
     except CheckpointError:

@@ -106,11 +106,7 @@ class Description:
 
 
 def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
-    """Parse a checkpoint's `meta.json`; `path` is for messages.
-
-    Raises:
-        CheckpointError: a part is missing or invalid, or this version does not know a setting.
-    """
+    """Parse a checkpoint's `meta.json`; raise CheckpointError where a part is invalid."""
     for key in ("config", "vocabulary"):
         if not isinstance(meta.get(key), dict):
             raise damaged(path, f"lacks its {key}")
@@ -128,18 +124,15 @@ def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
     except CheckpointError as error:
         training = {"damage": error}
     threads, versions, imported = (meta.get(key) for key in ("threads", "versions", "imported"))
+    named = versions.items() if isinstance(versions, dict) else ()
     return Description(
-        kind=str(meta.get("kind")),
-        config=config,
-        vocabulary=Vocabulary.from_dict(meta["vocabulary"], str(path)),
+        str(meta.get("kind")),
+        config,
+        Vocabulary.from_dict(meta["vocabulary"], str(path)),
         **training,
         is_good="good" not in meta,
         threads=threads if _is_valid(threads, int) else None,
-        versions={
-            key: value[:_LONGEST_VERSION]
-            for key, value in (versions if isinstance(versions, dict) else {}).items()
-            if isinstance(value, str)
-        },
+        versions={key: name[:_LONGEST_VERSION] for key, name in named if isinstance(name, str)},
         imported=imported if isinstance(imported, str) else None,
     )
 

@@ -98,13 +98,12 @@ class Run:
         try:
             yield
         except OSError as error:
-            if not self.folder.exists():
-                advice = "start again"
-                raise RunError(self.folder, "is gone, somebody removed it", advice) from None
+            problem = f"cannot be saved ({error.strerror or error})"
             advice = "no checkpoint was saved yet, make room and start again"
             if self.last.exists():
                 advice = f"the checkpoint before is whole, resume from it with: {self.resuming}"
-            problem = f"cannot be saved ({error.strerror or error})"
+            elif not self.folder.exists():
+                path, problem, advice = self.folder, "is gone, somebody removed it", "start again"
             raise RunError(path, problem, advice) from None
 
     @property
@@ -129,12 +128,10 @@ class Run:
 
 
 def create(checkpoints: Path, name: str) -> Run:
-    """Make a new run's folder, under the first free name of `name`, `name-2`, ..., and take it.
+    """Make and take a new run's folder, under the first free name of `name`, `name-2`, ...
 
-    A name is free as well where a process was killed before it saved anything.
-
-    Raises:
-        RunError: the name is no file name, or the folder cannot be made.
+    A name is free as well where a process was killed before it saved anything. Raises RunError
+    where it is no file name, or the folder cannot be made.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
         problem = f"must be a folder's name, got {brief(name)}"
@@ -167,19 +164,14 @@ def create(checkpoints: Path, name: str) -> Run:
 def _is_left_behind(run: Run) -> bool:
     """Return whether a run holds no more than what is made before its first checkpoint."""
     files = {run.lock, run.ids, run.config, *map(temporary_of, run.replaced)}
-    try:
+    with suppress(OSError):
         found = set(run.folder.iterdir())
-    except OSError:
-        return False
-    return found <= files and (not found or run.lock in found)
+        return found <= files and (not found or run.lock in found)
+    return False
 
 
 def saved_runs(checkpoints: Path) -> list[Run]:
-    """Return all runs of a folder, the one that was saved last first.
-
-    Raises:
-        RunError: there is none.
-    """
+    """Return all runs of a folder, the one saved last first; raise RunError without one."""
     names = ("last.npz", "best.npz")
     folders = {path.parent for name in names for path in checkpoints.glob(f"*/{name}")}
     if not folders:
@@ -194,11 +186,7 @@ def _in_order(folder: Path) -> list[Any]:
 
 
 def find_run(checkpoints: Path, name: str | None = None) -> Run:
-    """Find a run to resume by its name; the one that was saved last where None.
-
-    Raises:
-        RunError: there is none, or it was imported.
-    """
+    """Find a run to resume, the one that was saved last where None; raise RunError without one."""
     if name is None:
         runs = saved_runs(checkpoints)
         run = next((run for run in runs if run.last.exists()), runs[0])
@@ -233,17 +221,13 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
     if Path(where).is_file() and not _is_run(where, checkpoints):
         return Path(where)
     run = find_folder(where, checkpoints)
-    if not run.checkpoints:
-        raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
-    return run.checkpoints[-1]
+    if found := run.checkpoints:
+        return found[-1]
+    raise CheckpointError(run.folder, "holds neither best.npz nor last.npz", "name another")
 
 
 def find_folder(where: str, checkpoints: Path) -> Run:
-    """Find a run by its name or folder; it may hold no checkpoint.
-
-    Raises:
-        CheckpointError: there is no such folder.
-    """
+    """Find a run by its name or folder, perhaps without a checkpoint; raise CheckpointError."""
     paths = [checkpoints / where, Path(where)]
     for path in paths if _is_run(where, checkpoints) else reversed(paths):
         if path.is_dir():

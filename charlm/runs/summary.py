@@ -75,20 +75,12 @@ class RunSummary:
 
 
 def all_runs(checkpoints: Path) -> list[RunSummary]:
-    """Summarize all runs of a folder, the one that was saved last first.
-
-    Raises:
-        RunError: there is none.
-    """
+    """Summarize all runs of a folder, the one that was saved last first; raise RunError."""
     return [_of_run(run) for run in saved_runs(checkpoints)]
 
 
 def summarize(where: str, checkpoints: Path) -> RunSummary:
-    """Summarize a run, by its name or folder, or a checkpoint file.
-
-    Raises:
-        CheckpointError: there is no such run, or none of its checkpoints can be read.
-    """
+    """Summarize a run, by its name or folder, or a checkpoint file; raise CheckpointError."""
     path = find_checkpoint(where, checkpoints)
     if path == Path(where):
         summary = _summary(where, path.parent, [path], [path])

@@ -18,11 +18,7 @@ from charlm.storage.files import open_file
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that replaces `path` when the block ends well; where it fails, nothing is left.
-
-    Raises:
-        OSError: it could not be written; `path` is untouched.
-    """
+    """Open a file that replaces `path` when the block ends well; otherwise `path` is untouched."""
     temporary = temporary_of(path)
     try:
         with temporary.open("wb") as file:
@@ -38,11 +34,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def link(path: Path, to: Path) -> None:
-    """Give a file a second name, or make a copy where links cannot be had.
-
-    Raises:
-        OSError: neither was possible; what was at `to` is untouched.
-    """
+    """Give a file a second name, or make a copy where links cannot be had."""
     temporary = temporary_of(to)
     try:
         temporary.unlink(missing_ok=True)

@@ -58,9 +58,7 @@ class Checkpoint(NamedTuple):
 def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
     """Write named arrays and a description, anything that JSON can hold, in place of the file.
 
-    Raises:
-        CheckpointError: the description is larger than one that can be loaded.
-        OSError: it cannot be written; the file that was there is untouched.
+    Raises OSError where that fails, and CheckpointError where the description could not be loaded.
     """
     listed = {"format": FORMAT, **meta, "arrays": list(arrays)}
     # A path's bytes that are not UTF-8 are lone surrogates, for which JSON has an escape.
@@ -90,12 +88,7 @@ def read_meta(path: Path) -> Mapping[str, Any]:
 
 @contextmanager
 def opened(path: Path) -> Iterator["OpenCheckpoint"]:
-    """Open a checkpoint, to read its arrays one at a time.
-
-    Raises:
-        CheckpointError: it is missing, damaged, no checkpoint of charlm's, or of another format,
-            which may turn out only inside the block.
-    """
+    """Open a checkpoint, to read its arrays one at a time; what is damaged is a CheckpointError."""
     with opened_archive(path) as archive:
         yield OpenCheckpoint(path, archive)
 

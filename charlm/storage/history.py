@@ -71,11 +71,7 @@ class History(NamedTuple):
 
 
 def read_history(path: Path) -> History:
-    """Read a run's `history.jsonl`; return an empty history where there is none.
-
-    Raises:
-        RunError: it cannot be read.
-    """
+    """Read a `history.jsonl`, empty where there is none; raise RunError where that fails."""
     history, torn = History([], [], [], 0), 0
     try:
         with open_file(path) as file:
