@@ -285,7 +285,7 @@ def test_closed_streams_are_one_line(written, tmp_path):
     code, out, err = shell(tmp_path, "<&-", "--start", "-")
     assert (code, out) == (1, b"")
     assert err == (
-        "charlm: --start: stdin is closed; pipe a text into it, or give it in place of -\n"
+        "charlm: --start: stdin is closed; pipe a text into it\n"
     )
     code, _, err = shell(tmp_path, ">&-")
     assert (code, err) == (

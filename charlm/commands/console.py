@@ -40,24 +40,6 @@ class _Stderr:
 stderr: Any = _Stderr()
 
 
-class Screen:
-    """A terminal that shows what it would obey as escapes.
-
-    Args:
-        stream: the terminal.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> None:
-        """Write a text, escapes in place of controls."""
-        self.stream.write(visible(text))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
 def say(line: str, label: str = "") -> None:
     """Print one line on stderr, behind a label in bold."""
     head = styled(label, "bold", stderr) + " " * (_LABEL - len(label)) if label else ""
@@ -100,18 +82,28 @@ def discard(stream: TextIO) -> None:
     os.close(nothing)
 
 
+def bar(**options: Any) -> Any:
+    """Return a tqdm bar on stderr, which is shown on a terminal only."""
+    from tqdm import tqdm
+
+    return tqdm(**{"file": stderr, "dynamic_ncols": True, "disable": None} | options)
+
+
 def to_json(content: Any, indent: int | None = None) -> str:
-    """Return a JSON document; what is no finite number, which JSON lacks, becomes null."""
+    """Return a JSON document of records too; what is no finite number becomes null."""
     import json
 
-    return json.dumps(_finite(content), indent=indent, allow_nan=False)
+    return json.dumps(_plain(content), indent=indent, allow_nan=False)
 
 
-def _finite(content: Any) -> Any:
+def _plain(content: Any) -> Any:
+    for of_a_record in ("as_dict", "_asdict"):
+        if hasattr(content, of_a_record):
+            content = getattr(content, of_a_record)()
     if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
+        return {key: _plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [_plain(value) for value in content]
     infinite = isinstance(content, float) and not abs(content) < float("inf")
     return None if infinite else content
 

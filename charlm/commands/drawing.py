@@ -87,7 +87,7 @@ def table(rows: Sequence[Sequence[str]], layout: str, columns: int | None = None
     """Lay rows of texts out in columns, two spaces between them.
 
     Args:
-        rows: printable texts.
+        rows: texts; what does not print is escaped.
         layout: a letter a column: l or r for the side it is aligned on, L or R where it may be
             shortened.
         columns: the terminal's width; None for any width.
@@ -99,6 +99,7 @@ def table(rows: Sequence[Sequence[str]], layout: str, columns: int | None = None
     from rich.table import Table
     from rich.text import Text
 
+    rows = [[printable(cell) for cell in row] for row in rows]
     grid = Table.grid(padding=(0, 2), pad_edge=False)
     least = 2 * (len(layout) - 1)
     for letter, *cells in zip(layout, *rows, strict=True):
@@ -115,10 +116,10 @@ def table(rows: Sequence[Sequence[str]], layout: str, columns: int | None = None
 
 
 def shorten(text: str, columns: int) -> str:
-    """Return a printable text that fits, its end left out where it is too long."""
+    """Return a text, escaped, that fits: its end is left out where it is too long."""
     from rich.text import Text
 
-    shown = Text(text)
+    shown = Text(printable(text))
     shown.truncate(columns, overflow="ellipsis")
     return shown.plain
 

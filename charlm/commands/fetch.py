@@ -1,13 +1,12 @@
 """charlm fetch: download a known text into the folder of texts."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import charlm
-from charlm.commands.console import say, show, size
+from charlm.commands.console import bar, say, show, size
 from charlm.terminal import argument
 
 
@@ -31,19 +30,10 @@ def fetch(
         for known, text in charlm.KNOWN_TEXTS.items():
             show(f"{known}, {size(text.nbytes)}\n  {text.about}\n  {text.url}")
         return
-
-    from tqdm import tqdm
-
-    total = charlm.KNOWN_TEXTS[name].nbytes if name in charlm.KNOWN_TEXTS else None
-    with tqdm(
-        total=total,
-        unit="B",
-        unit_scale=True,
-        dynamic_ncols=True,
-        file=sys.stderr,
-        disable=total is None or not sys.stderr.isatty(),
-    ) as bar:
-        path = charlm.fetch(name, to, url, bar.update)
+    known_text = charlm.KNOWN_TEXTS.get(name)
+    total, disable = (known_text.nbytes, None) if known_text else (None, True)
+    with bar(total=total, unit="B", unit_scale=True, disable=disable) as shown:
+        path = charlm.fetch(name, to, url, shown.update)
     say(
         f"{path}: {path.stat().st_size:,} bytes with the right SHA-256; learn it with: "
         f"charlm train {argument(path)}"

@@ -77,18 +77,12 @@ def gradients(
         charlm.check_figure(out)
     if run:
         networks = []
-        for where in run:
-            model = charlm.load(where, checkpoints=checkpoints)
-            name = printable(where)
-            networks.append(charlm.Network(name, name, "", {}, model.gradients(text, lags=lags)))
+        for name in run:
+            measured = charlm.load(name, checkpoints=checkpoints).gradients(text, lags=lags)
+            networks.append(charlm.Network(printable(name), printable(name), "", {}, measured))
     else:
-        networks = charlm.compare_cells(
-            scale or (0.5, 1.0, 2.0),
-            forget_bias or (0.0, 1.0, 3.0),
-            lags=lags,
-            hidden=hidden,
-            seed=seed,
-        )
+        scales, biases = scale or (0.5, 1.0, 2.0), forget_bias or (0.0, 1.0, 3.0)
+        networks = charlm.compare_cells(scales, biases, lags=lags, hidden=hidden, seed=seed)
     if out:
         charlm.draw_gradients(networks, out)
     if json:
@@ -127,12 +121,9 @@ def _rows(networks: "Sequence[Network]", lags: int, clip: float, columns: int) -
             radii = [r for name, r in measured.radius.items() if name.split(".")[1] == str(k)]
             low, high = (f"{pick(radii, default=0):.2f}" for pick in (min, max))
             radius = "" if not radii else low if low == high else f"{low}-{high}"
-            rows.append([mark, label, radius, *_curve(dh), *(norm if k == 0 else ("", ""))])
+            curve = [f"x {charlm.rate(dh):.3f}", _number(dh[-1] / dh[0])]
+            rows.append([mark, label, radius, *curve, *(norm if k == 0 else ("", ""))])
     return [row[:5] for row in rows] if columns < _NARROW else rows
-
-
-def _curve(dh: Any) -> tuple[str, str]:
-    return f"x {charlm.rate(dh):.3f}", _number(dh[-1] / dh[0])
 
 
 def _number(value: float) -> str:

@@ -14,13 +14,12 @@ class Command(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, then options, heading by heading in the order of their first options."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        rows = []
         for param in self.get_params(ctx):
+            kind = "Arguments" if param.param_type_name == "argument" else "Options"
             if record := param.get_help_record(ctx):
-                kind = "Arguments" if param.param_type_name == "argument" else "Options"
-                heading = getattr(param, "rich_help_panel", None) or kind
-                sections.setdefault(heading, []).append(record)
-        _write(formatter, sections)
+                rows.append((getattr(param, "rich_help_panel", None) or kind, record))
+        _write(formatter, rows)
 
 
 class Group(TyperGroup):
@@ -32,17 +31,17 @@ class Group(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the commands, heading by heading."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None and not command.hidden:
-                heading = getattr(command, "rich_help_panel", None) or "Commands"
-                row = (name, command.get_short_help_str(formatter.width))
-                sections.setdefault(heading, []).append(row)
-        _write(formatter, sections)
+        rows = [
+            (
+                getattr(command, "rich_help_panel", ""),
+                (name, command.get_short_help_str(formatter.width)),
+            )
+            for name, command in self.commands.items()
+        ]
+        _write(formatter, rows)
 
 
-def _write(formatter: Any, sections: dict[str, list[tuple[str, str]]]) -> None:
-    for heading, rows in sections.items():
+def _write(formatter: Any, rows: list[tuple[str, tuple[str, str]]]) -> None:
+    for heading in dict.fromkeys(heading for heading, _ in rows):
         with formatter.section(heading):
-            formatter.write_dl(rows)
+            formatter.write_dl([row for one, row in rows if one == heading])

@@ -4,7 +4,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ import charlm
 from charlm.commands.console import say, show, size, to_json
 from charlm.commands.drawing import shorten, symbols, table
 from charlm.commands.options import CHECKPOINTS, Checkpoints, Json
-from charlm.terminal import duration, printable, setting
+from charlm.terminal import duration, printable, setting, symbol
 
 if TYPE_CHECKING:
     from charlm import History, RunSummary
@@ -51,8 +51,7 @@ def info(
     if check:
         where = runs or [str(run.folder) for run in charlm.list_runs(checkpoints)]
         found = {run: charlm.check(run, checkpoints=checkpoints) for run in where}
-        document = {run: [one._asdict() for one in findings] for run, findings in found.items()}
-        lines = _checked(found)
+        document, lines = found, _checked(found)
     elif not runs:
         summaries = charlm.list_runs(checkpoints)
         document = {"checkpoints": str(checkpoints), "runs": [_entry(run) for run in summaries]}
@@ -62,11 +61,11 @@ def info(
         document, lines = _document(summary), _described(summary)
     else:
         summaries = [charlm.describe(run, checkpoints=checkpoints) for run in runs]
-        for problem in (problem for run in summaries for problem in run.problems):
-            say(f"damaged: {problem}")
+        for problem in (problem for run in summaries for problem in _problems(run)):
+            say(problem)
         document = {"runs": runs, "differences": charlm.compare(summaries)}
         lines = _compared(runs, document["differences"])
-    show(to_json(document, indent=1) if json else "\n".join(lines))
+    show(to_json(document, indent=1) if json else "\n".join(map(printable, lines)))
     if check and any(one.state == "wrong" for findings in found.values() for one in findings):
         raise typer.Exit(1)
 
@@ -74,8 +73,7 @@ def info(
 def _checked(found: "dict[str, list[charlm.Finding]]") -> list[str]:
     rows = []
     for run, findings in found.items():
-        rows.append([printable(run), "", ""])
-        rows += [[f"  {one.state}", printable(one.file), printable(one.text)] for one in findings]
+        rows += [[run, "", ""], *([f"  {one.state}", one.file, one.text] for one in findings)]
     return table(rows, "lll")
 
 
@@ -89,7 +87,7 @@ def _entry(run: "RunSummary") -> dict[str, Any]:
         "text": meta.get("text", {}),
         "model": meta.get("config", {}).get("model"),
         "step": progress.get("step"),
-        "steps": _goal(run),
+        "steps": run.settings.get("train.steps"),
         "best_loss": run.best_loss,
         "best_step": run.best_step,
         "elapsed_s": progress.get("elapsed_s"),
@@ -102,22 +100,14 @@ def _entry(run: "RunSummary") -> dict[str, Any]:
 def _document(run: "RunSummary") -> dict[str, Any]:
     """Return everything about a run, for JSON."""
     assert run.description is not None
-    meta, history = run.description.as_dict(), run.history()
+    meta = run.description.as_dict()
     return _entry(run) | {
         "checkpoint": str(run.checkpoint),
         "parameters": run.parameters,
-        "vocabulary": meta["vocabulary"],
-        "config": meta["config"],
+        **{key: meta.get(key) for key in ("vocabulary", "config", "threads", "versions")},
         "changed": list(run.changed),
         "files": run.files,
-        "threads": run.description.threads,
-        "versions": run.description.versions,
-        "history": {
-            "readings": [reading.as_dict() for reading in history.readings],
-            "resumes": history.resumes,
-            "rollbacks": [rollback.as_dict() for rollback in history.rollbacks],
-            "torn": history.torn,
-        },
+        "history": run.history(),
     }
 
 
@@ -126,20 +116,11 @@ def _listed(summaries: "Sequence[RunSummary]") -> list[str]:
     for run in summaries:
         text = run.description and run.description.text
         best = "-" if run.best_loss is None else f"{_loss(run.best_loss)} at {run.best_step:,}"
-        rows.append(
-            [
-                printable(run.name),
-                _model(run),
-                f"{_count(run.progress.step if run.progress else None)}/{_count(_goal(run))}",
-                best,
-                _age(run.saved),
-                size(run.nbytes),
-                printable(Path(text.path).name) if text else "-",
-            ]
-        )
-    return table(rows, "LllllrL", _terminal()) + [
-        line for run in summaries for line in _problems(run)
-    ]
+        name = Path(text.path).name if text else "-"
+        facts = [_model(run), _steps(run, "/"), best, _age(run.saved), size(run.nbytes)]
+        rows.append([run.name, *facts, name])
+    problems = [line for run in summaries for line in _problems(run)]
+    return table(rows, "LllllrL", _terminal()) + problems
 
 
 def _described(run: "RunSummary") -> list[str]:
@@ -152,31 +133,31 @@ def _described(run: "RunSummary") -> list[str]:
         best = f"{_loss(run.best_loss)} nats per character at step {run.best_step:,}"
     known = "" if description.config.data.level == "byte" else description.vocabulary.symbols
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.saved))
-    files = [f"{printable(name)} {size(count)}" for name, count in run.files.items()]
-    versions = [f"{printable(name)} {setting(of)}" for name, of in description.versions.items()]
-    facts = {
-        "run": [printable(run.name)],
-        "checkpoint": [printable(str(run.checkpoint))],
-        "text": [printable(text.path) if text else "-"],
-        "characters": [_count(text.characters if text else None)],
-        "sha256": [printable(text.sha256) if text else "-"],
-        "model": [f"{_model(run)}, {_count(run.parameters)} parameters"],
+    files = [f"{name} {size(count)}" for name, count in run.files.items()]
+    versions = [f"{name} {setting(version)}" for name, version in description.versions.items()]
+    facts: dict[str, str | list[str]] = {
+        "run": run.name,
+        "checkpoint": str(run.checkpoint),
+        "text": text.path if text else "-",
+        "characters": _count(text.characters if text else None),
+        "sha256": text.sha256 if text else "-",
+        "model": f"{_model(run)}, {_count(run.parameters)} parameters",
         "vocabulary": [
             f"{len(known):,} characters" if known else "256 bytes",
             *symbols(known, columns - _LABEL, _VOCABULARY_LINES),
         ],
-        "steps": [f"{_count(progress.step if progress else None)} of {_count(_goal(run))}"],
-        "best": [best],
-        "elapsed": [duration(progress.elapsed_s) if progress else "-"],
-        "saved": [f"{when}, {_age(run.saved)} ago"],
+        "steps": _steps(run, " of "),
+        "best": best,
+        "elapsed": duration(progress.elapsed_s) if progress else "-",
+        "saved": f"{when}, {_age(run.saved)} ago",
         "files": _wrapped(files, columns - _LABEL),
-        "versions": _wrapped(versions or ["-"], columns - _LABEL),
-        "threads": [_count(description.threads)],
+        "versions": _wrapped(versions, columns - _LABEL) or "-",
+        "threads": _count(description.threads),
     }
     lines = [
         f"{'' if k else label:<{_LABEL}}{line}".rstrip()
-        for label, parts in facts.items()
-        for k, line in enumerate(parts)
+        for label, fact in facts.items()
+        for k, line in enumerate([fact] if isinstance(fact, str) else fact)
     ]
     changed = [
         [f"  {key}", setting(run.settings[key]), f"default {setting(default)}"]
@@ -198,8 +179,8 @@ def _losses(history: "History") -> list[str]:
     if not readings:
         return []
     lowest = min((r.validation for r in readings if r.validation is not None), default=None)
-    heading = ["  step", "training", "validation", "elapsed", ""]
-    rows = [
+    rows = [["  step", "training", "validation", "elapsed", ""]]
+    rows += [
         [
             f"  {reading.step:,}",
             _loss(reading.loss if reading.train_loss is None else reading.train_loss),
@@ -209,13 +190,13 @@ def _losses(history: "History") -> list[str]:
         ]
         for reading in readings[-_VALIDATIONS:]
     ]
-    cut = f", the last {len(rows)} of {len(readings):,}" if len(readings) > len(rows) else ""
-    lines = ["", f"losses in nats per character{cut}", *table([heading, *rows], "rrrrl")]
+    cut = f", the last {_VALIDATIONS} of {len(readings):,}" * (len(readings) > _VALIDATIONS)
+    lines = ["", f"losses in nats per character{cut}", *table(rows, "rrrrl")]
     if history.resumes:
         lines.append(f"  resumed after step {', '.join(map(_count, history.resumes))}")
     lines += [
         f"  rolled back from step {rollback.step:,} to {rollback.to:,}, half the learning rate: "
-        f"{printable(rollback.why)}"
+        f"{rollback.why}"
         for rollback in history.rollbacks
     ]
     if history.torn:
@@ -224,40 +205,21 @@ def _losses(history: "History") -> list[str]:
 
 
 def _problems(run: "RunSummary") -> list[str]:
-    return [f"damaged: {printable(problem)}" for problem in run.problems]
+    return [f"damaged: {problem}" for problem in run.problems]
 
 
 def _compared(names: Sequence[str], differences: "dict[str, list[Any]]") -> list[str]:
     if not differences:
         return ["nothing differs: settings, text, vocabulary, steps and losses are the same"]
-    rows = [["", *map(printable, names)]]
+    rows = [["", *names]]
     for key, values in differences.items():
-        cells = [shorten(_cell(key, value), _CELL) for value in values]
+        show_value = _SHOWN.get(key, setting)
+        cells = ["-" if value is None else shorten(show_value(value), _CELL) for value in values]
         if len(set(cells)) == 1:
-            # It differs in what is not shown, which matters for all but a time.
-            if key == "progress.elapsed_s":
-                continue
+            # They differ in what is not shown.
             cells = [setting(value) for value in values]
-        rows.append([printable(key), *cells])
+        rows.append([key, *cells])
     return table(rows, "l" + "L" * len(names), _terminal())
-
-
-def _cell(key: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    match key:
-        case "text.sha256":
-            return setting(value)[:12]
-        case "text.characters" | "vocabulary.size" | "parameters" | "progress.step":
-            return _count(value)
-        case "progress.best_loss":
-            return _loss(value)
-        case "progress.elapsed_s":
-            return duration(value)
-        case "vocabulary.unshared":
-            first, *more = symbols(value, _CELL // 2, 1) or ["-"]
-            return first + "…" * bool(more)
-    return setting(value)
 
 
 def _terminal() -> int | None:
@@ -268,7 +230,7 @@ def _terminal() -> int | None:
 
 def _wrapped(parts: Sequence[str], columns: int) -> list[str]:
     """Return the parts in lines, a comma between two; none is broken."""
-    text = ", ".join(part.replace(" ", "\xa0") for part in parts)
+    text = ", ".join(printable(part).replace(" ", "\xa0") for part in parts)
     lines = textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
     return [line.replace("\xa0", " ") for line in lines]
 
@@ -280,8 +242,9 @@ def _model(run: "RunSummary") -> str:
     return f"{model.cell} {model.layers}x{model.hidden}"
 
 
-def _goal(run: "RunSummary") -> int | None:
-    return run.description.config.train.steps if run.description else None
+def _steps(run: "RunSummary", of: str) -> str:
+    made = run.progress.step if run.progress else None
+    return f"{_count(made)}{of}{_count(run.settings.get('train.steps'))}"
 
 
 def _count(number: int | None) -> str:
@@ -299,3 +262,16 @@ def _age(moment: float) -> str:
         if seconds < length * below:
             return f"{seconds // length:.0f} {unit}"
     return f"{seconds // 86400:,.0f} days"
+
+
+# How a comparison shows what is not shown as config.yaml would have it.
+_SHOWN: dict[str, Callable[[Any], str]] = {
+    "text.characters": _count,
+    "text.sha256": lambda digest: setting(digest)[:12],
+    "vocabulary.size": _count,
+    "vocabulary.unshared": lambda known: "".join(map(symbol, known)) or "-",
+    "parameters": _count,
+    "progress.step": _count,
+    "progress.best_loss": _loss,
+    "progress.elapsed_s": duration,
+}

@@ -4,18 +4,19 @@ import codecs
 import io
 import math
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 import charlm
-from charlm.commands.console import Screen, closable, say, to_json
+from charlm.commands.console import closable, say, to_json
 from charlm.commands.drawing import by_surprise, colour_system, shorten
 from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument, renamed, threads
 from charlm.errors import CharlmError, ConfigError, UnknownCharacter
-from charlm.terminal import printable
+from charlm.terminal import visible
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
@@ -120,8 +121,6 @@ def sample(
     charlm.set_threads(threads or charlm.chosen_threads() or 1)
     out = _stdout()
     colours = colour_system(out) if color else None
-    if out.isatty() and not colours:
-        out = cast(TextIO, Screen(out))
     if color and not colours:
         say("stdout shows no colours; FORCE_COLOR=1 insists")
     given = _stdin() if start == "-" else None
@@ -148,39 +147,42 @@ def sample(
     say(f"{model.path}, seed {sampler.seed}")
     if on_unknown is not OnUnknown.ERROR:
         _report_unknown(model.vocabulary.replacements(start), on_unknown)
-    written = []
+
+    escaped = out.isatty() and not colours
+
+    def put(text: str) -> None:
+        out.write(visible(text) if escaped else text)
+        out.flush()
+
     with closable(out):
         if samples is None:
-            written.append(_stream(out, sampler, length, colours))
+            written = [_stream(put, sampler, length, colours)]
+            if out.isatty() and not (start + written[0]).endswith("\n"):
+                put("\n")
         else:
-            for one in samples:
-                _print(out, one, json)
-                written.append(one.written)
+            written = [_print(put, one, json) for one in samples]
     if check_copy:
         _report_copies(model, written)
 
 
-def _stream(out: TextIO, sampler: "Sampler", length: int, colours: "ColorSystem | None") -> str:
+def _stream(
+    put: Callable[[str], None], sampler: "Sampler", length: int, colours: "ColorSystem | None"
+) -> str:
     """Write one text, each character as it is drawn, and return it without its start."""
-    begin = sampler.start
-    out.write("".join(by_surprise(c, 0, colours) for c in begin) if colours else begin)
-    out.flush()
+    put("".join(by_surprise(c, 0, colours) for c in sampler.start) if colours else sampler.start)
     written, nats = [], 0.0
     for character in sampler.characters(length):
+        shown = character
         if colours:
             before, nats = nats, -float(sampler.log_probs[0])
-            out.write(by_surprise(character, (nats - before) / math.log(2), colours))
-        else:
-            out.write(character)
-        out.flush()
+            shown = by_surprise(character, (nats - before) / math.log(2), colours)
+        put(shown)
         written.append(character)
-    if out.isatty() and not (written or [begin])[-1].endswith("\n"):
-        out.write("\n")
     return "".join(written)
 
 
-def _print(out: TextIO, one: "Sample", json: bool) -> None:
-    """Write one of several texts."""
+def _print(put: Callable[[str], None], one: "Sample", json: bool) -> str:
+    """Write one of several texts, and return it without its start."""
     if json:
         report = {
             "text": one.text,
@@ -191,13 +193,12 @@ def _print(out: TextIO, one: "Sample", json: bool) -> None:
             "log_probability": one.log_prob,
             "nats_per_character": -one.log_prob / len(one.written) if one.written else None,
         }
-        out.write(to_json(report) + "\n")
+        put(to_json(report) + "\n")
     else:
         if one.index:
-            out.flush()
             say("-" * 40)
-        out.write(one.text if one.text.endswith("\n") else f"{one.text}\n")
-    out.flush()
+        put(one.text if one.text.endswith("\n") else f"{one.text}\n")
+    return one.written
 
 
 def _report_copies(model: "LanguageModel", written: list[str]) -> None:
@@ -209,11 +210,10 @@ def _report_copies(model: "LanguageModel", written: list[str]) -> None:
         say(f"no copy: nothing of {charlm.AT_LEAST} characters or more stands in the training text")
     for copy, k in sorted(found, key=lambda pair: -pair[0].length)[:_NAMED]:
         ids = model.vocabulary.encode(written[k])[copy.begin : copy.begin + copy.length]
-        quoted = shorten(printable(model.vocabulary.decode(ids)), _QUOTED)
         which = f" of text {k + 1}" if len(written) > 1 else ""
         say(
             f"copy: {copy.length:,} characters from {copy.begin:,}{which} on stand in the training "
-            f"text, from {copy.place:,} on: {quoted}"
+            f"text, from {copy.place:,} on: {shorten(model.vocabulary.decode(ids), _QUOTED)}"
         )
     if len(found) > _NAMED:
         say(f"and {len(found) - _NAMED:,} more")
@@ -223,29 +223,23 @@ def _report_unknown(replacements: dict[str, str], on_unknown: OnUnknown) -> None
     """Report what was done to unknown characters of the start text."""
     if not replacements:
         return
+    done = "skipped" if on_unknown is OnUnknown.SKIP else "replaced"
     named = []
     for character, symbol in list(replacements.items())[:_NAMED]:
-        by = "the unknown symbol" if symbol == "\ufffd" else repr(symbol)
-        replaced = f" by {by}" if on_unknown is OnUnknown.REPLACE else ""
-        named.append(f"{character!r} (U+{ord(character):04X}){replaced}")
+        by = " by the unknown symbol" if symbol == "\ufffd" else f" by {symbol!r}"
+        named.append(f"{character!r} (U+{ord(character):04X}){by * (done == 'replaced')}")
     if more := len(replacements) - len(named):
         named.append(f"and {more:,} more")
-    done = "skipped" if on_unknown is OnUnknown.SKIP else "replaced"
     say(f"--start: {done} {', '.join(named)}, which the model does not know")
 
 
 def _stdin() -> bytes:
     if sys.stdin is None:
-        raise ConfigError(
-            "--start", "stdin is closed", "pipe a text into it, or give it in place of -"
-        )
+        raise ConfigError("--start", "stdin is closed", "pipe a text into it")
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        raise ConfigError(
-            "--start",
-            f"stdin gives more than {_MOST_BYTES:,} bytes",
-            "pass the end of it alone, such as with tail -c 10000",
-        )
+        problem = f"stdin gives more than {_MOST_BYTES:,} bytes"
+        raise ConfigError("--start", problem, "pass its end alone, such as with tail -c 10000")
     return content
 
 

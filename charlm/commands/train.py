@@ -92,7 +92,13 @@ def train(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     if resume:
-        _refuse(options, preset=preset, set=set_, config=config)
+        fixed = [*options, *(name for name in ("preset", "set_", "config") if context.params[name])]
+        for option in fixed:
+            if option != "steps":
+                raise typer.BadParameter(
+                    f"{_called(option)} cannot change with --resume: a run continues with the "
+                    "settings it began with; only --steps, the goal, can change"
+                )
         training = charlm.resume(
             name, checkpoints=checkpoints, text=text, steps=steps, threads=threads
         )
@@ -124,17 +130,6 @@ def train(
         raise typer.Exit(128 + stop.caught)
 
 
-def _refuse(options: dict[str, Any], **others: Any) -> None:
-    """Refuse what a resumed run cannot change."""
-    given = [key for key in options if key != "steps"]
-    given += [key for key, value in others.items() if value is not None]
-    if given:
-        raise typer.BadParameter(
-            f"--{given[0].replace('_', '-')} cannot change with --resume: a run continues with the "
-            "settings it began with; only --steps, the goal, can change"
-        )
-
-
 def _overrides(
     options: dict[str, Any], sets: list[str], preset: str | None
 ) -> "list[charlm.Overrides]":
@@ -146,8 +141,12 @@ def _overrides(
             raise ConfigError("--set", f"must be KEY=VALUE, got {given!r}")
         overrides.append(charlm.Overrides("--set", {key: value}))
     for option, value in options.items():
-        source, key = f"--{option.replace('_', '-')}", charlm.KEYS[_SETTINGS.get(option, option)]
-        overrides.append(charlm.Overrides(source, {key: value}))
+        key = charlm.KEYS[_SETTINGS.get(option, option)]
+        overrides.append(charlm.Overrides(_called(option), {key: value}))
     if preset is not None:
         overrides.append(charlm.Overrides("--preset", {"preset": preset}))
     return overrides
+
+
+def _called(option: str) -> str:
+    return f"--{option.strip('_').replace('_', '-')}"

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import charlm
-from charlm.commands.console import say, size, stderr
+from charlm.commands.console import bar, say, size, stderr
 from charlm.commands.drawing import styled
 from charlm.terminal import argument, duration, visible
 
@@ -24,13 +24,10 @@ class Stop:
     """An answer to SIGINT and SIGTERM: the first saves and stops, the second exits at once.
 
     Until there is a run to save, the first raises SystemExit, which cleans up.
-
-    Attributes:
-        caught: the first signal's number, or 0.
     """
 
     def __init__(self) -> None:
-        self.caught = 0
+        self.caught = 0  # the first signal's number
         self._training: Training | None = None
 
     def __call__(self, number: int, _: FrameType | None) -> None:
@@ -57,25 +54,14 @@ def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     if quiet or not sys.stderr.isatty():
         yield None
         return
-    from tqdm import tqdm
+    with bar(desc="reading", unit="B", unit_scale=True, leave=False, delay=_SHORT_S) as shown:
 
-    bar = tqdm(
-        desc="reading",
-        unit="B",
-        unit_scale=True,
-        dynamic_ncols=True,
-        leave=False,
-        delay=_SHORT_S,
-        file=stderr,
-    )
+        def show(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+            if done == total:
+                shown.close()
 
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    with bar:
         yield show
 
 
@@ -114,31 +100,21 @@ def announce(training: "Training") -> None:
 
 
 def show(training: "Training", quiet: bool) -> None:
-    """Train, and show it: with a bar on a terminal, in lines elsewhere."""
+    """Train, and show it: with a bar and samples on a terminal, in lines elsewhere."""
     if quiet:
         for _ in training:
             pass
-    elif sys.stderr.isatty():
-        _show_bar(training)
-    else:
-        _show_lines(training)
-
-
-def _show_bar(training: "Training") -> None:
-    from tqdm import tqdm
-
+        return
     loss, validation, characters, began = 0.0, "", 0, time.monotonic()
-    bar = tqdm(
+    progress = bar(
         total=training.plan.steps,
         initial=training.step,
         unit="step",
-        dynamic_ncols=True,
         smoothing=0.05,
-        file=stderr,
         bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
         " [{elapsed}<{remaining}{postfix}]",
     )
-    with bar:
+    with progress:
         for event in training:
             match event:
                 case charlm.Updated():
@@ -147,38 +123,25 @@ def _show_bar(training: "Training") -> None:
                     # A coarse clock may not have moved.
                     speed = characters / max(time.monotonic() - began, 1e-3)
                     shown = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
-                    bar.set_postfix_str(shown, refresh=False)
-                    bar.update()
+                    progress.set_postfix_str(shown, refresh=False)
+                    progress.update()
                 case charlm.Validated():
                     validation = f", validation {event.loss:.3f}"
-                    bar.write(_validation_line(event), file=stderr)
+                    progress.write(_validation_line(event), file=stderr)
                     characters, began = 0, time.monotonic()
                 case charlm.RolledBack():
-                    bar.write(_rollback_line(event), file=stderr)
-                    bar.n, loss = event.to, 0.0
-                    bar.refresh()
-                case charlm.Sampled():
+                    progress.write(_rollback_line(event), file=stderr)
+                    progress.n, loss = event.to, 0.0
+                    progress.refresh()
+                case charlm.Sampled() if not progress.disable:
                     lines = visible(event.text).strip("\n").splitlines()
                     text = "\n".join(f"    {line}" for line in lines)
-                    bar.write(styled(text, "dim", stderr), file=stderr)
+                    progress.write(styled(text, "dim", stderr), file=stderr)
                 case charlm.Done():
-                    bar.close()
+                    progress.close()
                     _close(training, event)
                 case _:
                     pass
-
-
-def _show_lines(training: "Training") -> None:
-    for event in training:
-        match event:
-            case charlm.Validated():
-                say(_validation_line(event))
-            case charlm.RolledBack():
-                say(_rollback_line(event))
-            case charlm.Done():
-                _close(training, event)
-            case _:
-                pass
 
 
 def _validation_line(event: "Validated") -> str:
