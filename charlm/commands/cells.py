@@ -1,7 +1,7 @@
 """charlm cells: a text coloured by the state of single units."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ import charlm
 from charlm.commands.console import say, show
 from charlm.commands.drawing import NO_COLOURS, by_state, colour_system
 from charlm.commands.options import CHECKPOINTS, Checkpoints, Page, RunOption, TextArgument
-
-if TYPE_CHECKING:
-    from charlm import TextStates
 
 # Characters that are drawn of each unit that was found.
 _EXCERPT = 240
@@ -56,8 +53,15 @@ def cells(
     if unit is not None:
         chosen = _numbers(unit, network.layers, network.hidden)
     read = model.text_states(text) if chosen is None else model.text_states(text, length)
-    if out is None and not colour_system(sys.stdout):
+    colours = colour_system(sys.stdout)
+    if not (out or colours):
         say(NO_COLOURS)
+
+    def coloured(unit: tuple[int, int], begin: int = 0, end: int | None = None) -> str:
+        states = read.states[(slice(begin, end), *unit)].tolist()
+        pairs = zip(read.text[begin:end], states, strict=True)
+        return "".join(by_state(*pair, colours) for pair in pairs)
+
     if chosen is None:
         found = read.find_units()
         if not found:
@@ -65,12 +69,12 @@ def cells(
             raise typer.Exit(1)
         for one in found:
             show(f"{one.correlation:+.3f}  layer {one.layer}, unit {one.unit:<4}  {one.property}")
-            if out is None and colour_system(sys.stdout):
-                excerpt = _coloured(read, (one.layer, one.unit), *read.excerpt(one, _EXCERPT))
+            if colours and not out:
+                excerpt = coloured((one.layer, one.unit), *read.excerpt(one, _EXCERPT))
                 show(excerpt.rstrip("\n") + "\n", painted=True)
-    elif out is None:
-        show(_coloured(read, chosen, 0, len(read.text)).removesuffix("\n"), painted=True)
-    if out is not None:
+    elif not out:
+        show(coloured(chosen).removesuffix("\n"), painted=True)
+    if out:
         charlm.save_page(out, model.cells_page(read, chosen, text.name))
         say(f"{out}: open it in a browser")
 
@@ -85,10 +89,3 @@ def _numbers(unit: str, layers: int, hidden: int) -> tuple[int, int]:
             f"--unit must be from 0.0 to {layers - 1}.{hidden - 1} in this model, got {unit}"
         )
     return int(layer), int(number)
-
-
-def _coloured(read: "TextStates", unit: tuple[int, int], begin: int, end: int) -> str:
-    """Return a part of a text, coloured by a unit's state."""
-    colours, states = colour_system(sys.stdout), read.states[(slice(begin, end), *unit)].tolist()
-    pairs = zip(read.text[begin:end], states, strict=True)
-    return "".join(by_state(*pair, colours) for pair in pairs)

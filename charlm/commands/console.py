@@ -49,10 +49,7 @@ def say(line: str, label: str = "") -> None:
 def show(text: str, end: str = "\n", *, painted: bool = False) -> None:
     """Print a result on stdout, whatever its encoding lacks; `head` may close it.
 
-    Args:
-        text: one line or several.
-        end: what follows it.
-        painted: it has colours, and no other control character.
+    A `painted` text has colours, and no other control character.
     """
     if not painted and sys.stdout and sys.stdout.isatty():
         text = visible(text)

@@ -29,10 +29,9 @@ NO_COLOURS = "stdout shows no colours; --out names a page that does, FORCE_COLOR
 
 def colour_system(stream: TextIO | None) -> "ColorSystem | None":
     """Return the colours that a stream shows and its user wants; None for none."""
-    environment = os.environ
-    if stream is None or environment.get("NO_COLOR"):
+    if stream is None or os.environ.get("NO_COLOR"):
         return None
-    if not (stream.isatty() or environment.get("FORCE_COLOR")):
+    if not (stream.isatty() or os.environ.get("FORCE_COLOR")):
         return None
     from rich.console import COLOR_SYSTEMS, Console
 
@@ -43,9 +42,9 @@ def colour_system(stream: TextIO | None) -> "ColorSystem | None":
 def styled(text: str, style: str, stream: TextIO) -> str:
     """Return printable text in a style such as `bold` or `dim`, where the stream shows styles."""
     system = colour_system(stream)
-    return (
-        str(_style(system, **{style: True}).render(text, color_system=system)) if system else text
-    )
+    if system is None:
+        return text
+    return str(_style(system, **{style: True}).render(text, color_system=system))
 
 
 def by_surprise(character: str, bits: float, system: "ColorSystem | None") -> str:
@@ -84,13 +83,10 @@ def _style(_: "ColorSystem", **attributes: Any) -> Any:
 
 
 def table(rows: Sequence[Sequence[str]], layout: str, columns: int | None = None) -> list[str]:
-    """Lay rows of texts out in columns, two spaces between them.
+    """Lay rows of texts, escaped, out in columns, two spaces between them.
 
-    Args:
-        rows: texts; what does not print is escaped.
-        layout: a letter a column: l or r for the side it is aligned on, L or R where it may be
-            shortened.
-        columns: the terminal's width; None for any width.
+    A layout has a letter a column: l or r for the side it is aligned on, L or R where it may be
+    shortened, so that the table fits into a terminal of `columns`.
     """
     import io
 
@@ -127,10 +123,7 @@ def shorten(text: str, columns: int) -> str:
 def symbols(characters: str, columns: int, lines: int) -> list[str]:
     """Return a vocabulary in lines: the quoted ones apart, the others side by side.
 
-    Args:
-        characters: the vocabulary.
-        columns: the width of a line.
-        lines: how many there may be; one more then says how many characters are left out.
+    Where there would be more lines, one more says how many characters are left out.
     """
     from rich.cells import cell_len
 

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from charlm import LanguageModel, Score
 
 _DEFAULT_RATE = 0.001
+_LABELS = {
+    "carried": "carried state",
+    "cold": "cold windows of 256",
+    "dynamic": "dynamic evaluation",
+}
 
 
 def evaluate(
@@ -67,60 +72,47 @@ def evaluate(
         raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
     rate = _DEFAULT_RATE if lr is None else lr
     model = charlm.load(run, checkpoints=checkpoints)
-    scores = {}
+    learned = {}
     if dynamic:
         try:
-            scores["dynamic"] = model.evaluate_dynamic(text, learning_rate=rate)
+            learned["dynamic"] = model.evaluate_dynamic(text, learning_rate=rate)
         except ConfigError as error:
             raise renamed(error, {"learning rate": "--lr"}) from None
-    scores = {**model.evaluate(text)._asdict(), **scores}
+    scores: dict[str, Score] = model.evaluate(text)._asdict() | learned
+    characters = scores["carried"].characters
     if json:
         report: dict[str, Any] = {
-            "checkpoint": str(model.path),
-            "text": str(text),
-            "characters": scores["carried"].characters,
-        } | {
             name: {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
             for name, score in scores.items()
         }
         if dynamic:
             report["dynamic"]["learning_rate"] = rate
-        show(to_json(report))
+        about = {"checkpoint": str(model.path), "text": str(text), "characters": characters}
+        show(to_json(about | report))
         return
-    _print(text, model, scores, rate)
+    show(printable(f"{text}: {characters:,} characters, scored by {model.path}"))
+    for name, score in scores.items():
+        show(
+            f"  {_LABELS[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
+            f"perplexity {score.perplexity:.3f}"
+        )
+    if dynamic:
+        show(
+            f"  dynamic evaluation was trained at a rate of {rate:g} on what it had scored: "
+            "compare it with other dynamic scores only"
+        )
     if heat:
         _heat(model, text, out)
 
 
-def _print(text: Path, model: "LanguageModel", scores: "dict[str, Score]", rate: float) -> None:
-    characters = scores["carried"].characters
-    lines = [printable(f"{text}: {characters:,} characters, scored by {model.path}")]
-    labels = {
-        "carried": "carried state",
-        "cold": "cold windows of 256",
-        "dynamic": "dynamic evaluation",
-    }
-    lines += [
-        f"  {labels[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
-        f"perplexity {score.perplexity:.3f}"
-        for name, score in scores.items()
-    ]
-    if "dynamic" in scores:
-        lines.append(
-            f"  dynamic evaluation was trained at a rate of {rate:g} on what it had scored: "
-            "compare it with other dynamic scores only"
-        )
-    show("\n".join(lines))
-
-
 def _heat(model: "LanguageModel", text: Path, out: Path | None) -> None:
     """Show a text's surprises, on the terminal as they are read."""
-    colours = colour_system(sys.stdout)
+    colours = None if out else colour_system(sys.stdout)
     heat = model.heat(text)
-    if colours and out is None:
+    if colours:
         show("")
     for characters, bits in heat:
-        if colours and out is None:
+        if colours:
             pairs = zip(characters, bits.tolist(), strict=True)
             show("".join(by_surprise(*pair, colours) for pair in pairs), end="", painted=True)
     show("\noddest places, in bits")
@@ -130,7 +122,7 @@ def _heat(model: "LanguageModel", text: Path, out: Path | None) -> None:
             f"  {place:<10} {odd.bits:5.1f}  {odd.before}[{odd.character}]{odd.after}  "
             f"expected {odd.expected} {100 * odd.probability:.0f} %"
         )
-    if out is not None:
+    if out:
         charlm.save_page(out, model.heat_page(heat, text.name))
         say(f"{out}: open it in a browser")
     elif not colours:
