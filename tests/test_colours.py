@@ -146,13 +146,6 @@ def test_sample_on_a_terminal(trained):
     assert "\033" not in shown(TERM="dumb")
 
 
-@pytest.mark.parametrize("more", [["--json"], ["--count", "2"], ["--best-of", "2"]])
-def test_sample_in_colours_is_one_text(program, more):
-    code, _, err = program("sample", "--color", *more)
-    assert code == 2
-    assert "--color is for one text that is shown while it is drawn" in " ".join(err.split())
-
-
 # charlm eval --heat
 
 
@@ -244,24 +237,6 @@ def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatc
     code, again, err = program("cells", trained / "verse.txt", "--unit", "0.3", "--out", page)
     assert (code, again) == (0, "")
     assert "Layer 0, unit 3: its state" in page.read_text()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "give either --unit LAYER.UNIT or --find"),
-        (["--find", "--unit", "0.1"], "give either --unit LAYER.UNIT or --find"),
-        (["--unit", "7"], "--unit must be LAYER.UNIT, such as 0.17, got '7'"),
-        (["--unit", "-1.2"], "--unit must be LAYER.UNIT, such as 0.17, got '-1.2'"),
-        (["--unit", "2.0"], "--unit must be from 0.0 to 1.11 in this model, got 2.0"),
-        (["--unit", "0.12"], "--unit must be from 0.0 to 1.11 in this model, got 0.12"),
-        (["a", "--find"], "Got unexpected extra argument"),
-    ],
-)
-def test_a_unit_is_named_rightly(program, trained, arguments, message):
-    code, _, err = program("cells", trained / "verse.txt", *arguments)
-    assert code == 2
-    assert message in " ".join(err.split())
 
 
 def test_texts_in_which_nothing_is_found(program, trained, tmp_path):

@@ -7,9 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
-import zipfile
 
-import numpy as np
 import pytest
 from helpers import OPTIONS as SMALL
 from helpers import environment, on_a_terminal
@@ -411,37 +409,6 @@ def test_poor_encodings_and_closed_pipes(charlm, runs, tmp_path):
     assert b"v\\xe9rse" in process.stdout
     process = run(f"set -o pipefail; {program} verse-2 --json | true")
     assert (process.returncode, process.stderr) == (0, b"")
-
-
-# Errors
-
-ERRORS = [
-    ([], "checkpoints: holds no run yet; start one with: charlm train TEXT"),
-    (["--checkpoints", "nope"], "nope: holds no run yet; start one with: charlm train TEXT"),
-    (["--checkpoints", "verse.txt"],
-     "verse.txt: holds no run yet; start one with: charlm train TEXT"),
-    (["x"], "x: no such checkpoint; name an .npz file, a run's folder or a run"),
-    (["x", "--json"], "x: no such checkpoint; name an .npz file, a run's folder or a run"),
-    (["folder"], "folder: holds neither best.npz nor last.npz; name another"),
-    (["broken", "x"],
-     "broken/last.npz: cannot be read (File is not a zip file); the file is damaged or no "
-     "checkpoint"),
-    (["verse.txt"],
-     "verse.txt: cannot be read (File is not a zip file); the file is damaged or no checkpoint"),
-    (["foreign.npz"], "foreign.npz: is no checkpoint of charlm's (it has no meta.json)"),
-    (["later.npz"], "later.npz: has format 2, this charlm reads up to 1; update charlm"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(one[0]) for one in ERRORS])
-def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken/last.npz").touch()
-    np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
-    with zipfile.ZipFile(tmp_path / "later.npz", "w") as archive:
-        archive.writestr("meta.json", '{"format": 2}')
-    assert charlm("info", *arguments) == (1, "", f"charlm: {message}\n")
 
 
 # The history, and the shapes

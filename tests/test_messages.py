@@ -1,60 +1,154 @@
-"""Messages that no other test reads: their text, and the exit code that comes with them."""
+"""Errors and wrong usage: one line on stderr, and the exit code that comes with it."""
 
 import os
+import zipfile
 
+import numpy as np
 import pytest
+from helpers import write_checkpoint
 
 import charlm as package
 from charlm.errors import TextError
 from charlm.text.vocabulary import ByteVocabulary
 
 RUN = ["--preset", "small", "--hidden", 8, "--batch-size", 4, "--seq-len", 8, "--steps", 2, "-q"]
+LARGE = ["--batch-size", "64", "--seq-len", "64"]
+NO_RUN = "holds no run yet; start one with: charlm train TEXT"
+NO_ZIP = "cannot be read (File is not a zip file); the file is damaged or no checkpoint"
+NO_CHECKPOINT = "no such checkpoint; name an .npz file, a run's folder or a run"
+FOREIGN = "is no checkpoint of charlm's (it has no meta.json)"
+TOO_SHORT = "characters is too short, batch_size=1 x seq_len=1 needs at least 3; name a longer text"
+TOO_HOT = "must be at most 1000, where all characters are about equally likely"
+ERRORS = [
+    (["train", "nope.txt"], "nope.txt: no such file; name a text to learn from"),
+    (["train", "folder"], "folder: is a folder without any file *.txt; name another pattern with --glob"),
+    (["train", "empty.txt"], "empty.txt: is empty; name a text to learn from"),
+    (["train", "latin.txt"],
+     "latin.txt: is not UTF-8, got byte 0xE9 at offset 3 (invalid continuation byte); it looks "
+     "like latin-1, try --encoding latin-1, or learn its bytes as they are with --level byte"),
+    (["train", "one.txt"], f"one.txt: 1 {TOO_SHORT}"),
+    (["train", "two.txt"], f"two.txt: 2 {TOO_SHORT}"),
+    (["train", "verse.txt", *LARGE, "--set", "data.validation=0.999999"],
+     "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least "
+     "4,096,000,000; lower either"),
+    (["train", "verse.txt", *LARGE],
+     "verse.txt: 4,000 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552; "
+     "lower either"),
+    (["train", "verse.txt", "--minutes", "1e308"],
+     "--minutes: train.minutes must be above 0 and at most 100000, got 1e+308"),
+    (["train", "verse.txt", "--lr", "1e39", "--hidden", "8", "--batch-size", "4", "--steps", "9",
+      "--set", "train.validate_every=1", "--set", "train.warmup=0", "--quiet"],
+     "train: the validation loss is no longer finite, got nan, and 3 rollbacks at half the "
+     "learning rate did not help; start again with a tenth of it, --lr 1e+38"),
+    (["train", "verse.txt", "--set", "train.batchsize=3"],
+     "--set: unknown key 'train.batchsize'; did you mean 'train.batch_size'?"),
+    (["train", "verse.txt", "--set", "train.batch_size"],
+     "--set: must be KEY=VALUE, got 'train.batch_size'"),
+    (["train", "verse.txt", "--set", "train.schedule=plateau", "--set", "data.validation=0"],
+     "train.schedule: plateau needs validations, got data.validation 0.0"),
+    (["train", "verse.txt", "--set", "train.patience=3", "--set", "data.validation=0"],
+     "train.patience: needs validations, got data.validation 0.0"),
+    (["train", "verse.txt", "--lr", "-1"], "--lr: train.learning_rate must be above 0, got -1.0"),
+    (["train", "verse.txt", "--preset", "huge"],
+     "--preset: preset must be one of auto, short, tiny, small, medium, large, got 'huge'"),
+    (["train", "verse.txt", "--config", "no.yaml"],
+     "no.yaml: cannot be read (No such file or directory)"),
+    (["train", "verse.txt", "--name", "a/b"],
+     "--name: must be a folder's name, got 'a/b'; leave out / and \\"),
+    (["train", "verse.txt", "--checkpoints", "verse.txt"], "verse.txt: is no folder; name another"),
+    (["train", "--resume"], f"checkpoints: {NO_RUN}"),
+    (["train", "--resume", "--name", "x"], "checkpoints/x: holds no run; there is none yet"),
+    (["sample"], f"checkpoints: {NO_RUN}"),
+    (["sample", "x"], f"x: {NO_CHECKPOINT}"),
+    (["sample", "folder"], "folder: holds neither best.npz nor last.npz; name another"),
+    (["sample", "verse.txt"], f"verse.txt: {NO_ZIP}"),
+    (["sample", "foreign.npz"], f"foreign.npz: {FOREIGN}"),
+    (["sample", "model.npz", "--temp", "nan"], "--temp: must be at least 0, got nan"),
+    (["sample", "model.npz", "--temp", "1e39"], f"--temp: {TOO_HOT}, got 1e+39"),
+    (["sample", "model.npz", "--temp", "inf"], f"--temp: {TOO_HOT}, got inf"),
+    (["sample", "model.npz", "--temp", "-1"], "--temp: must be at least 0, got -1.0"),
+    (["sample", "model.npz", "--top-k", "0"], "--top-k: must be at least 1, got 0"),
+    (["sample", "model.npz", "--top-p", "0"], "--top-p: must be above 0 and at most 1, got 0.0"),
+    (["sample", "model.npz", "--min-p", "2"], "--min-p: must be from 0 to 1, got 2.0"),
+    (["eval", "verse.txt"], f"checkpoints: {NO_RUN}"),
+    (["eval", "empty.txt", "--run", "model.npz"], "empty.txt: is empty; name a text to read"),
+    (["info"], f"checkpoints: {NO_RUN}"),
+    (["info", "--checkpoints", "nope"], f"nope: {NO_RUN}"),
+    (["info", "--checkpoints", "verse.txt"], f"verse.txt: {NO_RUN}"),
+    (["info", "x"], f"x: {NO_CHECKPOINT}"),
+    (["info", "x", "--json"], f"x: {NO_CHECKPOINT}"),
+    (["info", "folder"], "folder: holds neither best.npz nor last.npz; name another"),
+    (["info", "broken", "x"], f"broken/last.npz: {NO_ZIP}"),
+    (["info", "verse.txt"], f"verse.txt: {NO_ZIP}"),
+    (["info", "foreign.npz"], f"foreign.npz: {FOREIGN}"),
+    (["info", "later.npz"], "later.npz: has format 2, this charlm reads up to 1; update charlm"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["eval", "a.txt", "--lr", "0.1"], "--lr goes with --dynamic; the other scores learn nothing"),
-        (["eval", "a.txt", "--json", "--heat"], "--json excludes --heat"),
-        (["eval", "a.txt", "--out", "a.html"], "--out belongs to --heat"),
-        (["fetch", "--url", "http://x/"], "--url needs the NAME of the text that lies there"),
-        (["gradients", "--run", "run", "--scale", "2"], "--scale and --forget-bias are for fresh cells; name no run"),
-        (["gradients", "a.txt"], "TEXT is for runs, and none is named; fresh cells read symbols drawn at random"),
-        (["sample", "--color", "--json"], "--color is for one text that is shown while it is drawn"),
-    ],
-)  # fmt: skip
-def test_usage(charlm, arguments, message):
+@pytest.mark.parametrize(("arguments", "message"), ERRORS, ids=[" ".join(one[0]) for one in ERRORS])
+def test_errors_are_one_line(charlm, text_file, tmp_path, arguments, message):
+    for folder in ("folder", "broken"):
+        (tmp_path / folder).mkdir()
+    for name, content in (
+        ("empty", b""),
+        ("one", b"x"),
+        ("two", b"xy"),
+        ("latin", b"caf\xe9 au lait"),
+    ):
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    (tmp_path / "broken/last.npz").touch()
+    write_checkpoint(tmp_path / "model.npz")
+    np.savez(tmp_path / "foreign.npz", a=np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "later.npz", "w") as archive:
+        archive.writestr("meta.json", '{"format": 2}')
+    assert charlm(*arguments) == (1, "", f"charlm: {message}\n")
+
+
+UNIT = ["cells", "a.txt", "--run", "model.npz"]
+ONE_TEXT = "--color is for one text that is shown while it is drawn"
+USAGE = [
+    (["--nope"], "No such option"),
+    (["nope"], "No such command 'nope'"),
+    (["train", "--hidden", "x"], "Invalid value for '--hidden'"),
+    (["train", "--steps", "3", "--epochs", "2"], "--steps and --epochs exclude each other"),
+    (["eval"], "Missing argument 'TEXT'"),
+    (["eval", "a", "b", "c"], "unexpected extra argument"),
+    (["eval", "a.txt", "--lr", "0.1"], "--lr goes with --dynamic; the other scores learn nothing"),
+    (["eval", "a.txt", "--json", "--heat"], "--json excludes --heat"),
+    (["eval", "a.txt", "--out", "a.html"], "--out belongs to --heat"),
+    (["fetch", "--url", "http://x/"], "--url needs the NAME of the text that lies there"),
+    (["gradients", "--run", "run", "--scale", "2"], "--scale and --forget-bias are for fresh cells; name no run"),
+    (["gradients", "a.txt"], "TEXT is for runs, and none is named; fresh cells read symbols drawn at random"),
+    (["sample", "--color", "--json"], ONE_TEXT),
+    (["sample", "--color", "--count", "2"], ONE_TEXT),
+    (["sample", "--color", "--best-of", "2"], ONE_TEXT),
+    (["sample", "--length", "-1"], "Invalid value for '--length'"),
+    (["sample", "--count", "0"], "Invalid value for '--count'"),
+    (["sample", "--count", "x"], "Invalid value for '--count'"),
+    (["sample", "--best-of", "0"], "Invalid value for '--best-of'"),
+    (["sample", "--on-unknown", "guess"], "Invalid value for '--on-unknown'"),
+    (["sample", "--seed", "-1"], "Invalid value for '--seed'"),
+    ([*UNIT], "give either --unit LAYER.UNIT or --find"),
+    ([*UNIT, "--find", "--unit", "0.1"], "give either --unit LAYER.UNIT or --find"),
+    ([*UNIT, "--unit", "7"], "--unit must be LAYER.UNIT, such as 0.17, got '7'"),
+    ([*UNIT, "--unit", "-1.2"], "--unit must be LAYER.UNIT, such as 0.17, got '-1.2'"),
+    ([*UNIT, "--unit", "2.0"], "--unit must be from 0.0 to 1.7 in this model, got 2.0"),
+    ([*UNIT, "--unit", "0.8"], "--unit must be from 0.0 to 1.7 in this model, got 0.8"),
+    ([*UNIT, "a", "--find"], "unexpected extra argument"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "message"), USAGE, ids=[" ".join(one[0]) for one in USAGE])
+def test_wrong_usage(charlm, tmp_path, arguments, message):
+    write_checkpoint(tmp_path / "model.npz")
     code, out, err = charlm(*arguments)
     assert (code, out) == (2, "")
-    assert message in " ".join(err.split())
+    assert err.startswith("Usage: charlm")
+    assert message in " ".join(err.replace("│", " ").split())
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (
-            ["train.schedule=plateau", "data.validation=0"],
-            "train.schedule: plateau needs validations, got data.validation 0.0",
-        ),
-        (
-            ["train.patience=3", "data.validation=0"],
-            "train.patience: needs validations, got data.validation 0.0",
-        ),
-    ],
-)
-def test_settings_at_odds(charlm, text_file, changes, message):
-    given = [part for change in changes for part in ("--set", change)]
-    code, out, err = charlm("train", text_file, *RUN, *given)
-    assert (code, out, err) == (1, "", f"charlm: {message}\n")
-
-
-def test_an_empty_text_has_no_score(charlm, text_file, tmp_path):
-    charlm("train", text_file, *RUN, "--name", "run")
-    (tmp_path / "empty.txt").write_text("")
-    code, out, err = charlm("eval", "empty.txt", "--run", "run")
-    assert (code, out) == (1, "")
-    assert err == "charlm: empty.txt: is empty; name a text to read\n"
-    model = package.load("run")
+def test_an_empty_text_has_no_score(tmp_path):
+    model = package.load(write_checkpoint(tmp_path / "model.npz"))
     for look in (model.states, model.gates, model.cells, model.surprise):
         with pytest.raises(ValueError, match=r"^the text: is empty"):
             look("")
