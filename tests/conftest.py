@@ -53,6 +53,13 @@ def charlm(tmp_path, monkeypatch, capsys):
         out, err = capsys.readouterr()
         return code, out, err
 
+    def output(*arguments: object) -> str:
+        """Return the stdout of a command that succeeds, and says nothing beside it."""
+        code, out, err = run(*arguments)
+        assert (code, err) == (0, "")
+        return out
+
+    run.output = output
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)

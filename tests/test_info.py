@@ -56,8 +56,7 @@ def best_of(path):
 
 
 def test_list(charlm, runs):
-    code, out, err = charlm("info")
-    assert (code, err) == (0, "")
+    out = charlm.output("info")
     lines = out.splitlines()
     assert lines[0].split() == ["run", "model", "steps", "best", "age", "size", "text"]
     for line, name, cell, age in ((lines[1], "verse-2", "gru", 2), (lines[2], "verse", "lstm", 3)):
@@ -71,8 +70,7 @@ def test_list(charlm, runs):
 
 
 def test_list_as_json(charlm, runs):
-    code, out, err = charlm("info", "--json")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "--json")
     content = json.loads(out)
     assert content["checkpoints"] == "checkpoints"
     assert [run["name"] for run in content["runs"]] == ["verse-2", "verse"]
@@ -87,7 +85,7 @@ def test_list_as_json(charlm, runs):
 def test_list_of_another_folder(charlm, runs, tmp_path):
     os.rename(runs, tmp_path / "kept")
     assert charlm("info")[0] == 1
-    assert "verse-2" in charlm("info", "--checkpoints", "kept")[1]
+    assert "verse-2" in charlm.output("info", "--checkpoints", "kept")
 
 
 def test_damaged_runs_are_listed(charlm, runs):
@@ -95,8 +93,7 @@ def test_damaged_runs_are_listed(charlm, runs):
     (runs / "torn").mkdir()
     (runs / "torn" / "best.npz").write_bytes((runs / "verse-2" / "best.npz").read_bytes()[:5000])
     (runs / "no run").mkdir()
-    code, out, err = charlm("info")
-    assert (code, err) == (0, "")
+    out = charlm.output("info")
     lines = out.splitlines()
     reason = "cannot be read (File is not a zip file); the file is damaged or no checkpoint"
     names = [re.split(" {2,}", line)[0] for line in lines[:4]]
@@ -106,7 +103,7 @@ def test_damaged_runs_are_listed(charlm, runs):
     problems = [f"checkpoints/{file}.npz: {reason}" for file in ("torn/best", "verse/last")]
     assert lines[4:] == [f"damaged: {problem}" for problem in problems]
     found = {
-        run["name"]: run["problems"] for run in json.loads(charlm("info", "--json")[1])["runs"]
+        run["name"]: run["problems"] for run in json.loads(charlm.output("info", "--json"))["runs"]
     }
     assert [*found["torn"], *found["verse"]] == problems
 
@@ -124,8 +121,7 @@ def test_runs_of_the_same_moment_stand_in_order(runs):
 
 
 def test_one_run(charlm, runs):
-    code, out, err = charlm("info", "verse")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "verse")
     meta = read_meta(runs / "verse" / "last.npz")
     text_file = meta["text"]["path"]
     loss, step = best_of(runs / "verse" / "last.npz")
@@ -168,26 +164,25 @@ def test_one_run(charlm, runs):
 
 
 def test_one_run_by_any_of_its_names(charlm, runs, tmp_path, monkeypatch):
-    whole = charlm("info", "verse")[1]
-    assert charlm("info", "checkpoints/verse")[1] == whole
-    file = charlm("info", "checkpoints/verse/last.npz")[1]
+    whole = charlm.output("info", "verse")
+    assert charlm.output("info", "checkpoints/verse") == whole
+    file = charlm.output("info", "checkpoints/verse/last.npz")
     assert file.startswith("run          checkpoints/verse/last.npz\n")
     assert "\nfiles        last.npz " in file
     assert file.split("\nsettings")[1:] == whole.split("\nsettings")[1:]
     (tmp_path / "copy.npz").write_bytes((runs / "verse" / "best.npz").read_bytes())
-    copy = charlm("info", "copy.npz")[1]
+    copy = charlm.output("info", "copy.npz")
     assert "3,350 parameters" in copy
     assert "losses" not in copy
     # A folder of the same name that holds no run is not in the way.
     (tmp_path / "verse").mkdir()
-    assert charlm("info", "verse")[1] == whole
+    assert charlm.output("info", "verse") == whole
     monkeypatch.chdir(runs / "verse")
-    assert charlm("info", ".")[1].startswith("run          verse\n")
+    assert charlm.output("info", ".").startswith("run          verse\n")
 
 
 def test_one_run_as_json(charlm, runs):
-    code, out, err = charlm("info", "verse", "--json")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "verse", "--json")
     content, meta = json.loads(out), read_meta(runs / "verse" / "last.npz")
     for key in ("config", "vocabulary", "text", "threads", "versions"):
         assert content[key] == meta[key]
@@ -204,35 +199,33 @@ def test_run_with_the_best_weights_alone(charlm, runs):
     for name in ("last.npz", "history.jsonl", "ids.bin", "config.yaml"):
         (runs / "verse" / name).unlink()
     change(runs / "verse" / "best.npz", progress=None, text=None, threads=None, versions=None)
-    lines = charlm("info")[1].splitlines()
+    lines = charlm.output("info").splitlines()
     assert re.split(" {2,}", lines[1])[1:4] == ["lstm 2x12", "-/30", "-"]
     assert lines[1].endswith("  -")
-    code, out, err = charlm("info", "verse")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "verse")
     for line in ("text         -", "sha256       -", "steps        - of 30", "best         -",
                  "elapsed      -", "versions     -", "threads      -"):  # fmt: skip
         assert f"\n{line}\n" in out
     assert "lstm 2x12, 3,350 parameters" in out
     assert "losses" not in out
     assert charlm("info", "verse", "verse-2")[0] == 0
-    json.loads(charlm("info", "verse", "--json")[1])
+    json.loads(charlm.output("info", "verse", "--json"))
 
 
 def test_best_loss_is_that_of_the_best_weights_where_they_tell_it(charlm, runs):
     progress = read_meta(runs / "verse" / "last.npz")["progress"]
     change(runs / "verse" / "best.npz", progress=progress | {"best_loss": 0.0, "best_step": 29})
-    assert "\nbest         0.0000 nats per character at step 29\n" in charlm("info", "verse")[1]
+    assert "\nbest         0.0000 nats per character at step 29\n" in charlm.output("info", "verse")
     change(runs / "verse" / "best.npz", progress=None)
     loss, step = best_of(runs / "verse" / "last.npz")
-    assert (
-        f"\nbest         {loss} nats per character at step {step}\n" in charlm("info", "verse")[1]
+    assert f"\nbest         {loss} nats per character at step {step}\n" in charlm.output(
+        "info", "verse"
     )
 
 
 def test_damaged_last_beside_a_whole_best(charlm, runs):
     (runs / "verse" / "last.npz").write_bytes(b"")
-    code, out, err = charlm("info", "verse")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "verse")
     assert "\ncheckpoint   checkpoints/verse/best.npz\n" in out
     assert out.splitlines()[-1] == (
         "damaged: checkpoints/verse/last.npz: cannot be read (File is not a zip file); the file is "
@@ -269,7 +262,7 @@ def test_damaged_descriptions(charlm, runs, parts):
     """The list says what is damaged; what is needed to load the weights is needed to describe."""
     for name in ("last.npz", "best.npz"):
         change(runs / "verse" / name, **parts)
-    assert "\ndamaged: checkpoints/verse/last.npz: " in charlm("info")[1]
+    assert "\ndamaged: checkpoints/verse/last.npz: " in charlm.output("info")
     code, out, err = charlm("info", "verse")
     if {"config", "vocabulary"} & parts.keys():
         assert (code, out, err.count("\n")) == (1, "", 1)
@@ -284,8 +277,7 @@ def test_damaged_descriptions(charlm, runs, parts):
 
 
 def test_comparison(charlm, runs):
-    code, out, err = charlm("info", "verse", "verse-2")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "verse", "verse-2")
     lines = out.splitlines()
     assert lines[0].split() == ["verse", "verse-2"]
     rows = dict(re.split(" {2,}", line, maxsplit=1) for line in lines[1:])
@@ -301,8 +293,7 @@ def test_comparison_of_three_as_json(charlm, runs, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("Zum Fluß, zum Fluß! Wer rudert mich hinüber?\n" * 60, encoding="utf-8")
     charlm("train", other, *SMALL, "--name", "other")
-    code, out, err = charlm("info", "verse", "verse-2", "checkpoints/other", "--json")
-    assert (code, err) == (0, "")
+    out = charlm.output("info", "verse", "verse-2", "checkpoints/other", "--json")
     content = json.loads(out)
     assert content["runs"] == ["verse", "verse-2", "checkpoints/other"]
     rows = content["differences"]
@@ -310,7 +301,7 @@ def test_comparison_of_three_as_json(charlm, runs, tmp_path):
     assert rows["vocabulary.size"] == [38, 38, 23]
     assert rows["vocabulary.unshared"][2] == "!WZzßü"
     assert rows["text.characters"] == [4000, 4000, 2700]
-    out = charlm("info", "verse", "verse-2", "checkpoints/other")[1]
+    out = charlm.output("info", "verse", "verse-2", "checkpoints/other")
     assert re.search(r"^text.sha256 +[0-9a-f]{12} +[0-9a-f]{12} +[0-9a-f]{12}$", out, re.M)
     assert re.search(r"^vocabulary.unshared +\S.* {2,}!WZzßü$", out, re.M)
 
@@ -319,7 +310,7 @@ def test_nothing_differs(charlm, runs):
     assert charlm("info", "verse", "verse") == (
         0, "nothing differs: settings, text, vocabulary, steps and losses are the same\n", ""
     )  # fmt: skip
-    content = json.loads(charlm("info", "verse", "verse", "--json")[1])
+    content = json.loads(charlm.output("info", "verse", "verse", "--json"))
     assert content == {"runs": ["verse", "verse"], "differences": {}}
 
 
@@ -330,7 +321,7 @@ def test_a_difference_in_the_last_digits_is_shown(charlm, runs):
     for name in ("last.npz", "best.npz"):
         (runs / "copy" / name).write_bytes((runs / "verse" / name).read_bytes())
         change(runs / "copy" / name, progress=other)
-    lines = charlm("info", "verse", "copy")[1].splitlines()
+    lines = charlm.output("info", "verse", "copy").splitlines()
     (row,) = [line for line in lines if line.startswith("progress.best_loss")]
     assert row.split()[1:] == [str(progress["best_loss"]), str(other["best_loss"])]
 
@@ -355,9 +346,8 @@ def test_nothing_reaches_a_terminal_raw(charlm, runs):
             assert (code, err) == (0, "")
             assert re.sub("[^\n]", "", out).count("\n") == out.count("\n")
             assert [c for c in out if not c.isprintable() and c != "\n"] == []
-    assert (
-        "'\\x00' '\\x07' '\\x1b' '\\x7f' '\\x85' '\\x9b' '\\u0301' '\\u200f'"
-        in charlm("info", name)[1]
+    assert "'\\x00' '\\x07' '\\x1b' '\\x7f' '\\x85' '\\x9b' '\\u0301' '\\u200f'" in charlm.output(
+        "info", name
     )
 
 
@@ -464,7 +454,9 @@ def test_long_and_torn_histories_are_told(charlm, runs):
     lines[3] = lines[3][:9]
     lines += ['{"resume": 13}', '{"step": 14, "validation": "low"}', '{"step": 14, "elapsed_s": 5}']
     write(runs / "verse" / "history.jsonl", *lines)
-    losses = charlm("info", "verse")[1].partition("losses in nats per character")[2].splitlines()
+    losses = (
+        charlm.output("info", "verse").partition("losses in nats per character")[2].splitlines()
+    )
     assert losses[0] == ", the last 10 of 13"
     assert [line.split()[0] for line in losses[2:12]] == [str(n) for n in range(4, 14)]
     assert losses[11].split() == ["13", "3.0000", "2.8700", "-", "best"]
@@ -473,7 +465,9 @@ def test_long_and_torn_histories_are_told(charlm, runs):
 
 def test_losses_before_the_first_validation(charlm, runs):
     write(runs / "verse" / "history.jsonl", '{"step": 5, "loss": 2.5, "elapsed_s": 100}')
-    losses = charlm("info", "verse")[1].partition("losses in nats per character")[2].splitlines()
+    losses = (
+        charlm.output("info", "verse").partition("losses in nats per character")[2].splitlines()
+    )
     assert losses[2].split() == ["5", "2.5000", "-", "1.7", "min"]
 
 

@@ -369,13 +369,3 @@ def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):
     first, second = shown.removeprefix(said).split("-" * 40 + "\n")
     assert first == second
     assert first.endswith("\n")
-
-
-def test_help_groups_its_options(written, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "100")
-    code, out, _ = written("sample", "--help")
-    assert code == 0
-    out = " ".join(out.replace("│", " ").split())
-    for part in ("Drawing", "What is written", "(the newest run)", "(another each time)", "0.8",
-                 "error|skip|replace", 'charlm sample --temp 0.8 --start "KING "'):  # fmt: skip
-        assert part in out, part
