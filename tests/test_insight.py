@@ -58,9 +58,6 @@ def by_hand(model, cell, ids):
     return hidden / gates["o"] if cell == "lstm" else hidden, gates
 
 
-# Reading
-
-
 @every_cell
 @pytest.mark.parametrize("N", [1, 127, 128, 129, 300])
 def test_states_and_gates_are_those_of_the_equations(cell, N):
@@ -120,9 +117,6 @@ def test_reading_in_pieces_is_reading_at_once(cell):
         assert np.array_equal(np.concatenate([part.gates[key] for part in parts]), values)
 
 
-# Characters
-
-
 def test_characters_of_a_vocabulary():
     vocabulary = Vocabulary("\n abé", "\n", unknown=True)
     spelled = characters(vocabulary, np.array([2, 5, 4, 0]))
@@ -157,9 +151,6 @@ def test_names_of_bytes_are_distinct():
     assert (found[10], found[65], found[0x1B], found[0xED]) == ("'\\n'", "A", "'\\x1b'", "0xed")
 
 
-# Properties
-
-
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -187,9 +178,6 @@ def test_every_character_has_every_property(text):
         assert np.isfinite(values).all(), name
 
 
-# Units
-
-
 def text_states(states, values):
     """Return states as of a text with these properties."""
     read = units.TextStates("x" * len(states), states)
@@ -197,41 +185,27 @@ def text_states(states, values):
     return read
 
 
-def planted(N=3000, seed=0):
-    """Return noise in which 0.1 follows `step`, 1.2 opposes `ramp`, and 1.3 tricks the selection."""
-    rng = np.random.default_rng(seed)
+def test_units_that_follow_a_property_are_found():
+    """Unit 0.1 follows `step`, 1.2 opposes `ramp`, and 1.3 follows `step` until the held-out part."""
+    rng, N, cut = np.random.default_rng(0), 3000, 2000
     states = rng.normal(0, 0.3, (N, 2, 5))
-    read = text_states(states, {})
-    cut = read.held_out
-    values = {"step": (rng.random(N) < 0.3).astype(float), "ramp": rng.random(N),
-              "never": np.zeros(N), "late": (np.arange(N) >= cut).astype(float)}  # fmt: skip
-    states[:, 0, 1] += values["step"]
-    states[:, 1, 2] -= 3 * values["ramp"]
-    states[:cut, 1, 3] += 9 * values["step"][:cut]
-    read.properties = values
-    return read
-
-
-def test_planted_units_are_found():
-    read = planted()
-    found, cut = read.find_units(4), read.held_out
-    ramp = next(finding for finding in found if finding.property == "ramp")
-    assert (ramp.layer, ramp.unit) == (1, 2)
-    expected = np.corrcoef(read.states[cut:, 1, 2], read.properties["ramp"][cut:])[0, 1]
-    assert ramp.correlation == pytest.approx(expected, abs=1e-5)
-    assert expected < -0.9
+    step, ramp = (rng.random(N) < 0.3).astype(float), rng.random(N)
+    states[:, 0, 1] += step
+    states[:, 1, 2] -= 3 * ramp
+    states[:cut, 1, 3] += 9 * step[:cut]
+    constant = {"never": np.zeros(N), "late": (np.arange(N) >= cut).astype(float)}
+    read = text_states(states, {"step": step, "ramp": ramp} | constant)
+    assert read.held_out == cut
+    found = read.find_units(4)
+    assert {finding.property for finding in found} == {"step", "ramp"}, "constants are left out"
     assert len({(finding.layer, finding.unit) for finding in found}) == 4
     strengths = [abs(finding.correlation) for finding in found]
     assert strengths == sorted(strengths, reverse=True)
-    assert {finding.property for finding in found} == {"step", "ramp"}, "constants are left out"
-
-
-def test_chance_is_found_out_on_the_held_out_part():
-    """Unit 1.3 follows `step` best where units are selected, and not at all after that."""
-    read = planted()
-    (lucky,) = text_states(read.states, {"step": read.properties["step"]}).find_units(1)
-    assert (lucky.layer, lucky.unit) == (1, 3)
-    assert abs(lucky.correlation) < 0.1
+    expected = np.corrcoef(states[cut:, 1, 2], ramp[cut:])[0, 1]
+    assert found[0] == ("ramp", 1, 2, pytest.approx(expected, abs=1e-5))
+    assert expected < -0.9
+    (lucky,) = text_states(states, {"step": step}).find_units(1)
+    assert lucky == ("step", 1, 3, pytest.approx(0, abs=0.1)), "chance is found out"
 
 
 def test_each_property_has_a_unit_before_any_has_two():
@@ -276,9 +250,6 @@ def test_the_part_that_is_shown_is_where_a_property_varies():
         assert units.paragraph_end(text.replace("|", ""), 0, text.index("|")) == end, text
 
 
-# A model that has learned something
-
-
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """A model, its vocabulary and ids, of a text that it has nearly by heart."""
@@ -293,11 +264,9 @@ def learned(tmp_path_factory):
 def found_in(learned, text, count=5):
     model, vocabulary = learned
     heat = Heat(model, vocabulary, vocabulary.encode(text), count)
-    pieces = list(heat)
-    lines = text.split("\n")
+    pieces, lines = list(heat), text.splitlines(keepends=True)
     for odd in heat.oddities:
-        shown = {"\\n": "\n"}.get(odd.character, odd.character)
-        assert (lines[odd.line - 1] + "\n")[odd.column - 1] == shown
+        assert lines[odd.line - 1][odd.column - 1] == odd.character.replace("\\n", "\n")
     bits = [odd.bits for odd in heat.oddities]
     assert bits == sorted(bits, reverse=True)
     return heat.oddities, pieces
@@ -310,8 +279,7 @@ def test_a_typo_is_the_oddest_place(learned):
     model, vocabulary = learned
     surprise = Reader(model, vocabulary.start_id).read(vocabulary.encode(text), top=1).surprise
     at = text.index("O", len(VERSE))
-    assert odd.bits == pytest.approx(surprise.bits[at])
-    assert at == surprise.bits.argmax()
+    assert odd.bits == pytest.approx(surprise.bits[at]) == surprise.bits.max()
     assert odd.expected.strip("'") == vocabulary.symbols[surprise.likeliest[at, 0]]
     assert odd.probability == surprise.probabilities[at, 0] > 0.2
 
@@ -355,9 +323,6 @@ def test_a_learned_unit_follows_the_speakers(learned):
     assert "bracket depth" not in strongest
 
 
-# From Python, and excerpts
-
-
 @pytest.fixture
 def run(tmp_path, text_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -393,8 +358,8 @@ def test_excerpts(run, tmp_path, text_file):
 
 
 def test_an_excerpt_without_validation(tmp_path, text_file):
-    model = charlm.train(text_file, hidden=12, batch_size=4, seq_len=8, steps=3, validation=0,
-                         checkpoints=tmp_path)  # fmt: skip
-    name, ids = excerpt(model.path, load_model(model.path), 50)
-    assert (name, ids.size) == ("The end of the training text", 50)
-    assert characters(model.vocabulary, ids).text == text_file.read_text()[-50:]
+    trainer, _ = train(text_file, tmp_path, "verse", data__validation=0, train__steps=3)
+    path = tmp_path / "verse" / "last.npz"
+    name, ids = excerpt(path, load_model(path), 50)
+    assert name == "The end of the training text"
+    assert trainer.vocabulary.decode(ids) == text_file.read_text()[-50:]
