@@ -4,11 +4,15 @@ import json
 import re
 import shlex
 import sys
+import tomllib
+from itertools import product
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from checks import relative_error
+from helpers import ROOT
 
 from charlm.environment import require
 from charlm.errors import CharlmError, ExchangeError, RunError
@@ -27,12 +31,7 @@ from charlm.text.vocabulary import Vocabulary
 # and 9.1e-7 in onnxruntime; two gate blocks taken for each other cost 9.7e-2 at the least.
 CLOSE = 1e-5
 H, B, V = 5, 3, 11
-NETWORKS = [
-    (cell, embedding, L)
-    for cell in ("lstm", "gru", "rnn")
-    for embedding in (4, "one-hot")
-    for L in (1, 2)
-]
+NETWORKS = list(product(("lstm", "gru", "rnn"), (4, "one-hot"), (1, 2)))
 every_network = pytest.mark.parametrize(("cell", "embedding", "L"), NETWORKS)
 both_formats = pytest.mark.parametrize("to", [Format.PYTORCH, Format.SAFETENSORS])
 
@@ -62,14 +61,13 @@ def network(cell, embedding, L, seed=0):
     config = Config().replace(
         model__cell=cell, model__layers=L, model__hidden=H, model__embedding=embedding
     )
-    vocabulary = Vocabulary.from_dict({"symbols": "\nabcdefgé한🙂", "start": "\n"}, "test")
-    model = Model(config.model, vocabulary.size, training=False)
+    model = Model(config.model, V, training=False)
     model.initialize(seed)
     rng = np.random.default_rng(seed)
     for view in model.parameters.views.values():
         view += rng.normal(0, 0.3, view.shape).astype(np.float32)
     model.refresh()
-    return Trained(model, vocabulary, config, {})
+    return Trained(model, Vocabulary("\nabcdefgé한🙂", "\n"), config, {})
 
 
 def chunks(trained, seed=0):
@@ -188,13 +186,10 @@ def test_onnx_computes_the_same(cell, embedding, L, tmp_path):
     about = json.loads(session.get_modelmeta().custom_metadata_map["charlm"])
     assert about["vocabulary"] == trained.vocabulary.as_dict()
     states = ["h", "c"] if cell == "lstm" else ["h"]
-    assert [value.name for value in session.get_inputs()] == ["ids", *(f"{h}_0" for h in states)]
-    assert [value.name for value in session.get_outputs()] == [
-        "log_probs",
-        *(f"{h}_n" for h in states),
-    ]
-    assert session.get_inputs()[1].shape == [L, "B", H]
-    assert session.get_outputs()[0].shape == ["T", "B", V]
+    inputs = [("ids", ["T", "B"])] + [(f"{name}_0", [L, "B", H]) for name in states]
+    outputs = [("log_probs", ["T", "B", V])] + [(f"{name}_n", [L, "B", H]) for name in states]
+    assert [(value.name, value.shape) for value in session.get_inputs()] == inputs
+    assert [(value.name, value.shape) for value in session.get_outputs()] == outputs
 
 
 @both_formats
@@ -250,12 +245,9 @@ def test_what_pytorch_trained_further_comes_back(cell, to, tmp_path):
     assert compare(trained, run) > 1e-2
 
 
-# The commands.
-
-
 @pytest.fixture
 def trained_run(charlm, text_file):
-    """A run of a few updates, named verse."""
+    """A run of a few steps, named verse."""
     small = ["--layers", 2, "--hidden", 6, "--batch-size", 4, "--seq-len", 8, "--steps", 3]
     code, _, err = charlm("train", text_file, *small, "--quiet")
     assert code == 0, err
@@ -308,9 +300,8 @@ def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_pa
     assert [path.name for path in (tmp_path / "checkpoints/verse-2").iterdir()] == ["best.npz"]
     # It is the newest run now.
     assert trained_run("sample", "--seed", 1, "--length", 30) == (0, written, f"{best}, seed 1\n")
-    assert trained_run("eval", text_file, "--run", "verse-2", "--json")[1] == scored.replace(
-        "verse", "verse-2", 1
-    )
+    scored_again = trained_run("eval", text_file, "--run", "verse-2", "--json")[1]
+    assert scored_again == scored.replace("verse", "verse-2", 1)
     assert trained_run("export", "verse-2", "--to", to)[0] == 0
     assert (tmp_path / f"verse-2{to.suffix}").read_bytes() == exported
 
@@ -326,15 +317,9 @@ def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_pa
 
 
 def test_wrong_usage(charlm):
-    for arguments in (
-        ["export"],
-        ["export", "--out", "a.bin"],
-        ["export", "--to", "keras"],
-        ["import"],
-    ):
-        code, out, err = charlm(*arguments)
-        assert (code, out) == (2, "")
-        assert "Usage" in err
+    for command in ("export", "export --out a.bin", "export --to keras", "import"):
+        code, out, err = charlm(*command.split())
+        assert (code, out, "Usage" in err) == (2, "", True)
     assert "give --to pytorch, safetensors or onnx" in charlm("export")[2]
 
 
@@ -382,13 +367,11 @@ def test_a_broken_library_is_named(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "onnx", raising=False)
     with pytest.raises(ExchangeError) as caught:
         require("onnx", "onnx", "--to onnx", ExchangeError)
-    assert caught.value.problem == ("needs onnx, which cannot be imported (libonnx.so: not found)")
+    assert caught.value.problem == "needs onnx, which cannot be imported (libonnx.so: not found)"
 
 
 def test_extras_are_those_of_pyproject():
-    import tomllib
-
-    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     for to in Format:
         (requirement,) = extras[to]
@@ -397,14 +380,9 @@ def test_extras_are_those_of_pyproject():
 
 
 # What an import refuses; the files are written by the libraries themselves.
-
 SMALL = network("lstm", 4, 1)
 STATE = to_state_dict(SMALL.config.model, SMALL.model.parameters.copies())
 ABOUT = to_text(SMALL.config, SMALL.vocabulary)
-
-
-def without(*names):
-    return {name: tensor for name, tensor in STATE.items() if name not in names}
 
 
 def about(**changes):
@@ -433,7 +411,8 @@ REFUSED = {
     "no vocabulary": (STATE, about(vocabulary=None), "holds no valid vocabulary"),
     "unknown setting": (STATE, about(config={"model": {"hiden": 3}}), "unknown key 'model.hiden'"),
     "missing": (
-        without("output.bias"), ABOUT, "7 tensors expected, 6 on disk: it lacks 'output.bias'"
+        {name: STATE[name] for name in STATE if name != "output.bias"}, ABOUT,
+        "7 tensors expected, 6 on disk: it lacks 'output.bias'"
     ),
     "superfluous": (
         STATE | {"extra": np.zeros(1, np.float32)}, ABOUT,
@@ -506,9 +485,7 @@ def test_damaged_pytorch_files(tmp_path):
     flipped = bytearray(whole)
     flipped[whole.index(STATE["output.weight"].tobytes()) + 3] ^= 1
     path.write_bytes(flipped)
-    assert re.fullmatch(
-        r"cannot be read \(Bad CRC-32 for file 'a/data/\d'\)", refused(path).problem
-    )
+    assert refused(path).problem.startswith("cannot be read (Bad CRC-32 for file 'a/data/")
     np.savez(tmp_path / "a.npz", a=np.zeros(3))
     (tmp_path / "a.npz").rename(path)
     assert refused(path).advice == "the file is damaged or no checkpoint"
@@ -527,10 +504,8 @@ def test_foreign_pytorch_files(tmp_path):
     assert refused(path).problem.startswith("has no entry 'charlm'")
     torch.save({"charlm": ABOUT}, path)
     assert refused(path).problem.startswith("7 tensors expected, 0 on disk: it lacks 'embedding.")
-    for value, kind in (
-        (3, "int"),
-        (torch.zeros(V, device="meta"), "a tensor without dense values"),
-    ):
+    absent = torch.zeros(V, device="meta")
+    for kind, value in {"int": 3, "a tensor without dense values": absent}.items():
         saved(path, STATE | {"output.bias": value}, ABOUT)
         assert refused(path).problem.endswith(f"float16 or bfloat16, got {kind}")
 
@@ -539,18 +514,13 @@ def test_a_run_that_cannot_be_saved_leaves_no_folder(tmp_path, monkeypatch):
     path = tmp_path / "a.safetensors"
     saved(path, STATE, ABOUT)
 
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(transfer, "save", full)
+    monkeypatch.setattr(transfer, "save", Mock(side_effect=OSError(28, "No space left on device")))
     with pytest.raises(RunError, match=r"best.npz: cannot be saved \(No space left on device\)"):
         transfer.import_run(path, tmp_path / "runs")
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-# The page.
-
-PAGE = (Path(__file__).parent.parent / "docs" / "exchange.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "exchange.md").read_text(encoding="utf-8")
 
 
 def test_the_examples_of_the_page(charlm, text_file, capsys):
