@@ -1,7 +1,4 @@
-"""A headless Chromium that tests talk to by its DevTools protocol, over two pipes.
-
-It loads a page's own file; every address that a page asks for is in `requests`.
-"""
+"""A headless Chromium that tests talk to by its DevTools protocol, over two pipes."""
 
 import base64
 import json
@@ -18,17 +15,12 @@ _FLAGS = (
 
 
 class Browser:
-    """Run the browser with a profile of its own.
-
-    Attributes:
-        complaints: what a page threw or wrote to the console as an error or a warning.
-        requests: the addresses that a page asked for, its own included.
-    """
+    """A browser with a profile of its own, in a folder."""
 
     def __init__(self, folder: Path) -> None:
         assert CHROMIUM
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
+        self.complaints: list[str] = []  # a page's exceptions, and its errors and warnings
+        self.requests: list[str] = []  # the addresses that a page asked for, its own included
         read_by_it, self._to = os.pipe()
         self._from, written_by_it = os.pipe()
         # The shell puts them where Chromium looks for them: 3 and 4.
@@ -40,10 +32,10 @@ class Browser:
         )
         os.close(read_by_it)
         os.close(written_by_it)
-        self._pending, self._count, self._session, self._events = b"", 0, None, []
+        self._pending, self._count, self._session, self._events = b"", 0, {}, []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
+        self._session = {"sessionId": attached["sessionId"]}
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
@@ -57,9 +49,7 @@ class Browser:
     def call(self, method: str, **parameters):
         """Ask for something, and wait for the answer."""
         self._count += 1
-        message = {"id": self._count, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
+        message = {"id": self._count, "method": method, "params": parameters} | self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._read()
@@ -73,9 +63,8 @@ class Browser:
                   deviceScaleFactor=1, mobile=width < 500)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.complaints.clear()
-        self.requests.clear()
-        self._events.clear()
+        for seen in (self.complaints, self.requests, self._events):
+            seen.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._read()
