@@ -16,12 +16,6 @@ _SHADES = 5
 _END = '<i class="end">↵</i>\n'
 
 
-def legend_of_surprise() -> Markup:
-    """Return a legend for the colours of `by_surprise`."""
-    shades = [fill("shade", name=f"s{k}") for k in range(DEEPEST + 1)]
-    return fill("surprise legend", shades=shades, deepest=DEEPEST)
-
-
 def legend_of_states() -> Markup:
     """Return a legend for the colours of `by_state`."""
     shades = [fill("shade", name=_shade(k)) for k in range(-_SHADES, _SHADES + 1)]
@@ -31,7 +25,7 @@ def legend_of_states() -> Markup:
 def by_surprise(
     name: str, spelled: Characters, surprise: Surprise, vocabulary: Vocabulary, ids: Ids
 ) -> Markup:
-    """Colour a text by surprise; the page's script shows what was expected.
+    """Colour a text by surprise, with a legend; the page's script shows what was expected.
 
     Of a character of several ids, the likeliest symbols of the first one are shown. `name` is an
     element id, unique in the page.
@@ -48,8 +42,14 @@ def by_surprise(
         [int(ids[begin]), round(bit, 2), *pairs[begin].tolist()]
         for begin, bit in zip(spelled.begins, bits.tolist(), strict=True)
     ]
-    packed = data(f"{name}-data", {"names": names(vocabulary), "characters": entries})
-    return fill("surprise", id=name, spans=Markup("".join(spans)), data=packed)
+    return fill(
+        "surprise",
+        id=name,
+        shades=[fill("shade", name=f"s{k}") for k in range(DEEPEST + 1)],
+        deepest=DEEPEST,
+        spans=Markup("".join(spans)),
+        data=data(f"{name}-data", {"names": names(vocabulary), "characters": entries}),
+    )
 
 
 def by_state(text: str, states: Array) -> Markup:

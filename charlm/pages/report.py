@@ -13,7 +13,7 @@ from charlm.insight.oddities import TOP
 from charlm.insight.reading import Reader, Saturation, Surprise, saturation
 from charlm.insight.units import TextStates, paragraph_end
 from charlm.pages import plots
-from charlm.pages.coloured import by_surprise, legend_of_states, legend_of_surprise
+from charlm.pages.coloured import by_surprise
 from charlm.pages.page import Markup, fill, page, safe
 from charlm.pages.texts import gallery, selection
 from charlm.runs.loading import Trained
@@ -141,7 +141,6 @@ def _surprise(
         name=name,
         mean=f"{part.bits.sum() / (end - begin):.2f}",
         hint=fill("hint"),
-        legend=legend_of_surprise(),
         text=by_surprise("text", characters(vocabulary, shown), part, vocabulary, shown),
     )
 
@@ -173,7 +172,6 @@ def _cells(read: TextStates) -> Markup:
         "cells",
         selection=selection(read),
         absent=f" Too rare here to be measured: {absent}." if absent else "",
-        legend=legend_of_states(),
         units=gallery(read, findings),
     )
 

@@ -3,7 +3,7 @@
 from charlm.insight.characters import characters
 from charlm.insight.oddities import KEPT, Heat
 from charlm.insight.units import TextStates, UnitFinding
-from charlm.pages.coloured import by_state, by_surprise, legend_of_states, legend_of_surprise
+from charlm.pages.coloured import by_state, by_surprise, legend_of_states
 from charlm.pages.page import Markup, fill, page
 
 _CELL = 360
@@ -24,8 +24,7 @@ def surprise_page(title: str, heat: Heat) -> str:
         rows.append(fill("oddity", **odd._asdict() | numbers))
     lead = Markup(f"{bits:.2f} bits a character on average.{cut} {fill('hint')}")
     text = by_surprise("text", spelled, surprise, heat.vocabulary, ids)
-    more = fill("oddities", rows=rows) if rows else ""
-    return _page(title, lead, [legend_of_surprise(), text], more)
+    return _page(title, lead, text, fill("oddities", rows=rows) if rows else "")
 
 
 def states_page(title: str, read: TextStates, unit: tuple[int, int] | None = None) -> str:
@@ -34,8 +33,7 @@ def states_page(title: str, read: TextStates, unit: tuple[int, int] | None = Non
     Without one, it shows the units that correlate most with the text's properties.
     """
     if unit is None:
-        findings = read.find_units()
-        return _page(title, selection(read), [legend_of_states(), gallery(read, findings)])
+        return _page(title, selection(read), gallery(read, read.find_units()))
     lead = f"Layer {unit[0]}, unit {unit[1]}: its state after it has read each character."
     text = by_state(read.text, read.states[(slice(None), *unit)])
     return _page(title, lead, [legend_of_states(), text])
@@ -48,7 +46,7 @@ def selection(read: TextStates) -> Markup:
 
 
 def gallery(read: TextStates, findings: list[UnitFinding]) -> Markup:
-    """Draw units on the part of a text where their property varies most."""
+    """Draw units on the part of a text where their property varies most, with a legend."""
     figures = []
     for finding in findings:
         name, layer, unit, correlation = finding
@@ -56,9 +54,8 @@ def gallery(read: TextStates, findings: list[UnitFinding]) -> Markup:
         part = by_state(read.text[begin:end], read.states[begin:end, layer, unit])
         r = f"{correlation:+.2f}".replace("-", "\N{MINUS SIGN}")
         figures.append(fill("unit", property=name, layer=layer, unit=unit, r=r, text=part))
-    return fill("units", figures=figures)
+    return fill("units", legend=legend_of_states(), figures=figures)
 
 
-def _page(name: str, lead: str, content: list[Markup], more: str = "") -> str:
-    section = fill("section", id="content", body=content)
-    return page(name, lead, Markup(section + more))
+def _page(name: str, lead: str, content: Markup | list[Markup], more: str = "") -> str:
+    return page(name, lead, Markup(fill("section", id="content", body=content) + more))
