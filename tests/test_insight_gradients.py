@@ -230,10 +230,8 @@ def test_needs_matplotlib_only_to_draw(charlm, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert charlm("gradients", "--lags", 4)[0] == 0
     code, _, err = charlm("gradients", "--lags", 4, "--out", "a.svg")
-    assert (code, err) == (
-        1, "charlm: a.svg: needs matplotlib, which is not installed; pip install matplotlib, or "
-        "'.[plot]' in a checkout of charlm\n"
-    )  # fmt: skip
+    assert code == 1
+    assert err.startswith("charlm: a.svg: needs matplotlib, which is not installed; pip install")
 
 
 def test_fresh_cells_are_shown(charlm, monkeypatch):

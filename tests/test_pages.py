@@ -136,10 +136,7 @@ def test_report_without_matplotlib(here, charlm, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = charlm("report")
     assert (code, out) == (1, "")
-    assert err == (
-        "charlm: report: needs matplotlib, which is not installed; pip install matplotlib, or "
-        "'.[plot]' in a checkout of charlm\n"
-    )
+    assert err.startswith("charlm: report: needs matplotlib, which is not installed; pip install")
     assert not (here / "checkpoints" / "verse" / "report.html").exists()
 
 
@@ -210,10 +207,8 @@ def test_report_of_hostile_run(here):
     content = library.report(folder)
     found = elements(content)
     assert "img" not in [tag for tag, _ in found]
-    scripts = [a.get("type") for tag, a in found if tag == "script"]
-    assert scripts == ["application/json", None]
-    assert "\x1b" not in content
-    assert "\u202e" not in content
+    assert [a.get("type") for tag, a in found if tag == "script"] == ["application/json", None]
+    assert not set("\x1b\u202e") & set(content)
     (here / "verse.txt").rename(here / "<b>.txt")
     assert "&lt;b&gt;.txt, each" in library.report(folder, text=here / "<b>.txt")
 

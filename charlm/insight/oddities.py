@@ -83,9 +83,9 @@ class Heat:
                 )
             )
         self.oddities = sorted(self.oddities, key=lambda odd: -odd.bits)[: self._count]
+        _, newline, last_line = text.rpartition("\n")
         self._line += text.count("\n")
-        last_line = text.rpartition("\n")[2]
-        self._column = len(last_line) + (1 if "\n" in text else self._column)
+        self._column = len(last_line) + (1 if newline else self._column)
         return text, bits
 
 
