@@ -17,11 +17,12 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import mutations
 from hypothesis import HealthCheck, Phase, given, settings
@@ -29,7 +30,7 @@ from hypothesis import strategies as st
 
 import charlm
 from charlm.commands import info
-from charlm.errors import CharlmError, CheckpointError, RunError, TextError
+from charlm.errors import CharlmError, CheckpointError, TextError
 from charlm.exchange.formats import Format
 from charlm.exchange.transfer import export_model, import_run
 from charlm.runs.check import check_run
@@ -57,14 +58,10 @@ def folder() -> Path:
     path = Path(tempfile.mkdtemp(prefix="charlm-fuzz-", dir=memory if memory.is_dir() else None))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     (path / "text.txt").write_text("ab\ncé \x1b[1mab 한 abc\n" * 20, encoding="utf-8")
-    charlm.train(
-        path / "text.txt", checkpoints=path, name="good", hidden=2, layers=1, embedding=2,
-        batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
-    )  # fmt: skip
-    stopped = charlm.start(
-        path / "text.txt", checkpoints=path, name="stopped", hidden=2, layers=1, embedding=2,
-        batch_size=2, seq_len=4, steps=3, sample_length=0, validation=0.2,
-    )  # fmt: skip
+    settings = {"hidden": 2, "layers": 1, "embedding": 2, "batch_size": 2, "seq_len": 4, "steps": 3,
+                "sample_length": 0, "validation": 0.2}  # fmt: skip
+    charlm.train(path / "text.txt", checkpoints=path, name="good", **settings)
+    stopped = charlm.start(path / "text.txt", checkpoints=path, name="stopped", **settings)
     for event in stopped:
         if isinstance(event, Updated):
             # Between validations: its good state is good.npz.
@@ -134,12 +131,11 @@ def import_(given: tuple[str, bytes]) -> str:
     """As `charlm import` reads it."""
     name, content = given
     try:
-        brought = import_run(put(content, name), folder() / "imported")
-        load_model(brought.best)
+        load_model(import_run(put(content, name), folder() / "imported").best)
     except CharlmError as error:
-        shutil.rmtree(folder() / "imported", ignore_errors=True)
         return outcome(error)
-    shutil.rmtree(folder() / "imported")
+    finally:
+        shutil.rmtree(folder() / "imported", ignore_errors=True)
     return "a model"
 
 
@@ -147,11 +143,8 @@ def text(given: tuple[bytes, str]) -> str:
     """As `charlm train` and `eval` read it: what Python itself decodes, or an error."""
     content, encoding = given
     path = put(content, "input.txt")
-    source = Source(
-        (path,),
-        "utf-8" if encoding == "byte" else encoding,
-        "byte" if encoding == "byte" else "char",
-    )
+    is_byte = encoding == "byte"
+    source = Source((path,), "utf-8" if is_byte else encoding, "byte" if is_byte else "char")
     try:
         vocabulary, _, _ = scan(source)
         encode_to_file(source, vocabulary, folder() / "input.bin")
@@ -159,7 +152,7 @@ def text(given: tuple[bytes, str]) -> str:
         return outcome(error)
     ids = open_ids(folder() / "input.bin", vocabulary.dtype)
     assert ids.max(initial=0) < vocabulary.size
-    if encoding == "byte":
+    if is_byte:
         assert ids.tobytes() == content
     else:
         expected = content.decode(encoding).removeprefix("\ufeff").replace("\r\n", "\n")
@@ -169,11 +162,7 @@ def text(given: tuple[bytes, str]) -> str:
 
 def history(content: bytes) -> str:
     """As `charlm info` reads a run's history."""
-    try:
-        read = read_history(put(content, "input.jsonl"))
-        info._losses(read)
-    except RunError as error:
-        return outcome(error)
+    info._losses(read_history(put(content, "input.jsonl")))
     return "a history"
 
 
@@ -230,18 +219,13 @@ def outcome(error: CharlmError) -> str:
 @cache
 def exports() -> dict[str, Callable[[Random], bytes]]:
     """Make the files that can be imported, as far as their libraries are there."""
-    changed = {
-        Format.PYTORCH: mutations.pytorch_file,
-        Format.SAFETENSORS: mutations.safetensors_file,
-    }
     made = {}
-    for to, change in changed.items():
+    for to, change in ((Format.PYTORCH, mutations.pytorch_file),
+                       (Format.SAFETENSORS, mutations.safetensors_file)):  # fmt: skip
         path = folder() / f"good{to.suffix}"
-        try:
+        with suppress(charlm.ExchangeError):
             export_model(good_model(), to, path)
-        except charlm.ExchangeError:
-            continue
-        made[f"input{to.suffix}"] = partial(change, path=path)
+            made[f"input{to.suffix}"] = partial(change, path=path)
     return made
 
 
@@ -256,13 +240,6 @@ ENCODINGS = [
 ]  # fmt: skip
 
 
-class Kind(NamedTuple):
-    """One kind of input: how it is made, and what is done with it."""
-
-    make: Callable[[Random], Any]
-    check: Callable[[Any], str]
-
-
 def of_run(rng: Random) -> bytes:
     return mutations.checkpoint(rng, folder() / "good" / rng.choice(["best.npz", "last.npz"]))
 
@@ -272,45 +249,20 @@ def of_training(rng: Random) -> tuple[str, bytes]:
     return name, mutations.checkpoint(rng, folder() / "stopped" / name)
 
 
-KINDS = {
-    "checkpoint": Kind(of_run, checkpoint),
-    "run": Kind(of_training, run),
-    "import": Kind(exported, import_),
-    "text": Kind(lambda rng: (mutations.text(rng), rng.choice(ENCODINGS)), text),
-    "history": Kind(mutations.history, history),
-    "shown": Kind(lambda rng: mutations.words(rng, 60), shown),
+# How an input is made, and what is done with it.
+KINDS: dict[str, tuple[Callable[[Random], Any], Callable[[Any], str]]] = {
+    "checkpoint": (of_run, checkpoint),
+    "run": (of_training, run),
+    "import": (exported, import_),
+    "text": (lambda rng: (mutations.text(rng), rng.choice(ENCODINGS)), text),
+    "history": (mutations.history, history),
+    "shown": (lambda rng: mutations.words(rng, 60), shown),
 }
 
 
-def fuzz(name: str, count: int) -> Counter[str]:
-    """Feed inputs of one kind; returns how often each outcome came.
-
-    Each is made of a generator that hypothesis seeds.
-
-    Raises:
-        Exception: whatever came that should not; its notes tell the input.
-    """
-    kind, outcomes = KINDS[name], Counter[str]()
-
-    @settings(
-        max_examples=count, deadline=None, database=None, report_multiple_bugs=False,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(st.randoms(use_true_random=True))
-    def feed(rng: Random) -> None:
-        made = kind.make(rng)
-        signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
-        signal.setitimer(signal.ITIMER_REAL, LATEST_S)
-        try:
-            outcomes[kind.check(made)] += 1
-        except BaseException as error:
-            error.add_note(f"{name}: {made!r}")
-            raise
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        if outcomes.total() % 10_000 == 0:
-            print(f"{name}: {outcomes.total():,}", file=sys.stderr)
+@contextmanager
+def limited(name: str) -> Iterator[None]:
+    """Limit the time and the memory of what is inside, and raise its warnings."""
 
     def late(*_: Any) -> None:
         raise AssertionError(f"took more than {LONGEST_S} seconds")
@@ -323,11 +275,42 @@ def fuzz(name: str, count: int) -> Counter[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            feed()
+            yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, kept)
+
+
+def fuzz(name: str, count: int) -> Counter[str]:
+    """Feed inputs of one kind, each made of a generator that hypothesis seeds, and count outcomes.
+
+    Whatever else is raised has the input in its notes.
+    """
+    (make, check), outcomes = KINDS[name], Counter[str]()
+
+    @settings(
+        max_examples=count, deadline=None, database=None, report_multiple_bugs=False,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(st.randoms(use_true_random=True))
+    def feed(rng: Random) -> None:
+        made = make(rng)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
+        signal.setitimer(signal.ITIMER_REAL, LATEST_S)
+        try:
+            outcomes[check(made)] += 1
+        except BaseException as error:
+            error.add_note(f"{name}: {made!r}")
+            raise
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if outcomes.total() % 10_000 == 0:
+            print(f"{name}: {outcomes.total():,}", file=sys.stderr)
+
+    with limited(name):
+        feed()
     return outcomes
 
 
@@ -336,9 +319,8 @@ def main() -> None:
     count, names = int(sys.argv[1]), sys.argv[2:] or ["spoiled", *KINDS]
     for name in names:
         if name == "spoiled":
-            outcomes = spoiled(folder() / "good" / "best.npz") + spoiled(
-                folder() / "good" / "last.npz"
-            )
+            files = [folder() / "good" / file for file in ("best.npz", "last.npz")]
+            outcomes = spoiled(files[0]) + spoiled(files[1])
         else:
             outcomes = fuzz(name, count)
         told = ", ".join(f"{n:,} {what}" for what, n in outcomes.most_common())

@@ -114,6 +114,17 @@ def members(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def archive_of(inside: dict[str, bytes], method: int = 0, *, twice: bool = False) -> bytes:
+    """Write an archive, perhaps with a second member of a name."""
+    out = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in inside.items():
+            archive.writestr(zipfile.ZipInfo(name), content, method)
+        if twice:
+            archive.writestr("meta.json", b"{}")
+    return out.getvalue()
+
+
 @np.errstate(all="ignore")
 def changed_array(rng: Random, content: bytes) -> bytes:
     """Change what an array says of itself, or its numbers."""
@@ -134,9 +145,8 @@ def changed_array(rng: Random, content: bytes) -> bytes:
         case 1:
             spoiled = array.ravel().copy()
             if spoiled.size and spoiled.dtype.kind == "f":
-                spoiled[at(rng, array.size)] = rng.choice(
-                    [np.nan, np.inf, -np.inf, 3e38, 1e20, -1e20, 1e-45]
-                )
+                numbers = [np.nan, np.inf, -np.inf, 3e38, 1e20, -1e20, 1e-45]
+                spoiled[at(rng, array.size)] = rng.choice(numbers)
             np.save(out, spoiled.reshape(array.shape))
         case 2:
             np.save(out, np.array([{"a": 1}], object), allow_pickle=True)
@@ -175,16 +185,9 @@ def checkpoint(rng: Random, path: Path) -> bytes:
         inside["meta.json"] = json.dumps(meta).encode()
     if rarely(rng, 16):
         inside["meta.json"] = changed_bytes(rng, inside.get("meta.json", b"{}"))
-    out, method = io.BytesIO(), zipfile.ZIP_DEFLATED if rarely(rng, 16) else zipfile.ZIP_STORED
-    with warnings.catch_warnings():
-        # Of two members of one name.
-        warnings.simplefilter("ignore")
-        with zipfile.ZipFile(out, "w", method) as archive:
-            for name, content in inside.items():
-                archive.writestr(zipfile.ZipInfo(name), content, method)
-            if rarely(rng, 16):
-                archive.writestr("meta.json", b"{}")
-    return changed_bytes(rng, out.getvalue()) if rarely(rng) else out.getvalue()
+    method = zipfile.ZIP_DEFLATED if rarely(rng, 16) else zipfile.ZIP_STORED
+    changed = archive_of(inside, method, twice=rarely(rng, 16))
+    return changed_bytes(rng, changed) if rarely(rng) else changed
 
 
 def pytorch_file(rng: Random, path: Path) -> bytes:
@@ -195,11 +198,7 @@ def pytorch_file(rng: Random, path: Path) -> bytes:
     pickled = [name for name in inside if name.endswith("data.pkl")]
     name = rng.choice(pickled if rarely(rng, 2) else sorted(inside))
     inside[name] = changed_bytes(rng, inside[name])
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for member, content in inside.items():
-            archive.writestr(zipfile.ZipInfo(member), content)
-    return out.getvalue()
+    return archive_of(inside)
 
 
 def safetensors_file(rng: Random, path: Path) -> bytes:
@@ -228,9 +227,8 @@ def text(rng: Random) -> bytes:
         case 3:
             return words(rng, 80).encode("utf-8", "surrogatepass")
         case 4:
-            return words(rng, 80).encode(
-                rng.choice(["utf-16", "utf-16-be", "utf-32"]), "surrogatepass"
-            )
+            encoding = rng.choice(["utf-16", "utf-16-be", "utf-32"])
+            return words(rng, 80).encode(encoding, "surrogatepass")
         case 5:
             return words(rng, 80).encode("latin-1", "replace")
         case _:

@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from helpers import ROOT, VOCABULARY, write_checkpoint
 import charlm as library
 from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError
 from charlm.exchange.transfer import import_run
+from charlm.nn.model import shapes
 from charlm.runs.folder import Run
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config
@@ -97,99 +97,56 @@ def config(**model):
     return {"config": {"model": Config().as_dict()["model"] | model}}
 
 
-W = "output.W.npy"
+def weights(content: bytes) -> dict:
+    return {"members": {"output.W.npy": content}}
+
+
+def filled(number: float, dtype: type = np.float32) -> dict:
+    return weights(npy(np.full((9, 8), number, dtype)))
+
+
+W, NO_ARRAY = "output.W.npy", "'output.W.npy' is not a plain array"
 ATTACKS = {
     "pickled array": (
-        lambda path: {"members": {W: npy(np.array([Trap(path.parent / "trapped")], object))}},
-        "'output.W.npy' is not a plain array",
-    ),
-    "pickled member": (
-        lambda path: {"members": {W: pickle.dumps(Trap(path.parent / "trapped"))}},
-        "'output.W.npy' is not a plain array",
-    ),
-    "pickled description": (
-        lambda path: {"meta": {"config": None}},
-        "lacks its config; the file is damaged",
-    ),
+        lambda path: weights(npy(np.array([Trap(path.parent / "trapped")], object))), NO_ARRAY),
+    "pickled member": (lambda path: weights(pickle.dumps(Trap(path.parent / "trapped"))), NO_ARRAY),
+    "pickled description": (lambda path: {"meta": {"config": None}}, "lacks its config; the file"),
     "a million million numbers": (
-        lambda _: {"members": {W: header((10**6, 10**6))}},
-        "'output.W' is float32 (1000000, 1000000) on disk, float32 (9, 8) expected; the file is "
-        "damaged",
-    ),
+        lambda _: weights(header((10**6, 10**6))),
+        "'output.W' is float32 (1000000, 1000000) on disk, float32 (9, 8) expected; the file is dam"),
     "fewer numbers than it says": (
-        lambda _: {"members": {W: header((9, 8)) + bytes(100)}},
-        "cannot be read ('output.W.npy' does not have the size it names, (9, 8)); the file is damaged "
-        "or no checkpoint",
-    ),
+        lambda _: weights(header((9, 8)) + bytes(100)),
+        "cannot be read ('output.W.npy' does not have the size it names, (9, 8)); the file is damag"),
     "compressed": (
         lambda _: {"members": {"x.npy": header((10**7,)) + bytes(10**7)}, "method": zipfile.ZIP_DEFLATED},
-        "is compressed); the file is damaged or no checkpoint",
-    ),
+        "is compressed); the file is damaged or no checkpoint"),
     "members one over the other": (
         lambda _: {"double": [(W, f"{k}.npy") for k in range(99)]},
-        "cannot be read (its members are larger than the file); the file is damaged or no checkpoint",
-    ),
-    "two of one name": (
-        lambda _: {"double": [(W, W)]},
-        "cannot be read (it holds two members of one name); the file is damaged or no checkpoint",
-    ),
+        "cannot be read (its members are larger than the file); the file is damaged or no checkpoint"),
+    "two of one name": (lambda _: {"double": [(W, W)]}, "it holds two members of one name"),
     "a name with ../": (
         lambda _: {"members": {"../../trapped": b"x"}, "meta": {"arrays": ["embedding.W"]}},
-        "cannot be read (its members are not those it lists); the file is damaged or no checkpoint",
-    ),
-    "another type": (
-        lambda _: {"members": {W: npy(np.zeros((9, 8)))}},
-        "'output.W' is float64 (9, 8) on disk, float32 (9, 8) expected; the file is damaged",
-    ),
-    "whole numbers": (
-        lambda _: {"members": {W: npy(np.zeros((9, 8), np.int32))}},
-        "'output.W' is int32 (9, 8) on disk, float32 (9, 8) expected; the file is damaged",
-    ),
-    "columns first": (
-        lambda _: {"members": {W: npy(np.asfortranarray(np.zeros((9, 8), np.float32)))}},
-        "'output.W.npy' is not a plain array",
-    ),
-    "structured": (
-        lambda _: {"members": {W: npy(np.zeros(3, [("a", "f4"), ("b", "i4")]))}},
-        "'output.W.npy' is not a plain array",
-    ),
-    "not a number": (
-        lambda _: {"members": {W: npy(np.full((9, 8), np.nan, np.float32))}},
-        "'output.W' holds numbers that are not finite; the file is damaged",
-    ),
-    "infinite": (
-        lambda _: {"members": {W: npy(np.full((9, 8), np.inf, np.float32))}},
-        "'output.W' holds numbers that are not finite; the file is damaged",
-    ),
-    "too large to multiply": (
-        lambda _: {"members": {W: npy(np.full((9, 8), 1e30, np.float32))}},
-        "its weights are not finite numbers; it is damaged, use another checkpoint",
-    ),
+        "its members are not those it lists"),
+    "another type": (lambda _: filled(0, np.float64), "'output.W' is float64 (9, 8) on disk, float32"),
+    "whole numbers": (lambda _: filled(0, np.int32), "'output.W' is int32 (9, 8) on disk, float32"),
+    "columns first": (lambda _: weights(npy(np.asfortranarray(np.zeros((9, 8), np.float32)))), NO_ARRAY),
+    "structured": (lambda _: weights(npy(np.zeros(3, [("a", "f4"), ("b", "i4")]))), NO_ARRAY),
+    "not a number": (lambda _: filled(np.nan), "'output.W' holds numbers that are not finite; the file"),
+    "infinite": (lambda _: filled(np.inf), "'output.W' holds numbers that are not finite; the file"),
+    "too large to multiply": (lambda _: filled(1e30), "its weights are not finite numbers; it is damaged"),
     "settings of a giant": (
         lambda _: {"meta": config(hidden=16384, layers=32)},
-        "'embedding.W' is float32 (6, 9) on disk, float32 (16384, 9) expected; the file is damaged",
-    ),
+        "'embedding.W' is float32 (6, 9) on disk, float32 (16384, 9) expected; the file is damaged"),
     "settings out of range": (
         lambda _: {"meta": config(hidden=10**12)},
-        "model.hidden must be at least 1 and at most 16384, got 1000000000000; the file is damaged, "
-        "or of another charlm",
-    ),
+        "model.hidden must be at least 1 and at most 16384, got 1000000000000; the file is damaged, "),
     "settings that are none": (
-        lambda _: {"meta": {"config": {"model": [1]}}},
-        "'model' must hold keys and values, got [1]; the file is damaged, or of another charlm",
-    ),
+        lambda _: {"meta": {"config": {"model": [1]}}}, "'model' must hold keys and values, got [1]"),
     "lone surrogates": (
         lambda _: {"meta": {"vocabulary": {"symbols": "\n .abcde\udc9b", "start": "\n"}}},
-        "holds no valid vocabulary; the file is damaged",
-    ),
-    "a large description": (
-        lambda _: {"meta": {"x": "x" * MOST_META_BYTES}},
-        "cannot be read ('meta.json' is too large); the file is damaged or no checkpoint",
-    ),
-    "a deep description": (
-        lambda _: {"meta": {"x": json.loads("[" * 900 + "]" * 900)}},
-        None,
-    ),
+        "holds no valid vocabulary; the file is damaged"),
+    "a large description": (lambda _: {"meta": {"x": "x" * MOST_META_BYTES}}, "'meta.json' is too large"),
+    "a deep description": (lambda _: {"meta": {"x": json.loads("[" * 900 + "]" * 900)}}, None),
 }  # fmt: skip
 
 
@@ -211,10 +168,8 @@ def test_hostile_checkpoints(charlm, attack, tmp_path):
     if message is None:
         assert library.load(path).sample(3, seed=1)
         return
-    for arguments in (
-        ["sample", path], ["eval", "t.txt", "--run", path], ["export", path, "--out", "x.onnx"],
-        ["train", "t.txt", "--init-from", path],
-    ):  # fmt: skip
+    for arguments in (["sample", path], ["eval", "t.txt", "--run", path], ["export", path, "--out", "x.onnx"],
+                      ["train", "t.txt", "--init-from", path]):  # fmt: skip
         code, out, err = charlm(*arguments)
         assert (code, out) == (1, ""), err
         assert err.startswith(f"charlm: {path}: "), err
@@ -231,18 +186,15 @@ def test_hostile_checkpoints(charlm, attack, tmp_path):
     assert (code == 0) == (attack in DESCRIBED)
 
 
-def test_a_deeper_description_is_refused(tmp_path):
+def test_deep_and_long_descriptions_are_refused(tmp_path):
     path = tmp_path / "m.npz"
+    with pytest.raises(CheckpointError, match="cannot be saved, its description would have"):
+        save(path, {}, {"x": "x" * MOST_META_BYTES})
+    assert list(tmp_path.iterdir()) == [], "what could not be loaded is not saved"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("meta.json", "[" * 100_000)
     with pytest.raises(CheckpointError, match="cannot be read \\(maximum recursion depth"):
         read_meta(path)
-
-
-def test_what_could_not_be_loaded_is_not_saved(tmp_path):
-    with pytest.raises(CheckpointError, match="cannot be saved, its description would have"):
-        save(tmp_path / "m.npz", {}, {"x": "x" * MOST_META_BYTES})
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders here")
@@ -253,12 +205,17 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
         os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
         return path
 
-    make(tmp_path / "checkpoints" / "a" / "best.npz")
-    make(tmp_path / "checkpoints" / "a" / "last.npz")
-    write_checkpoint(tmp_path / "checkpoints" / "b" / "best.npz")
-    make(tmp_path / "checkpoints" / "b" / "history.jsonl")
-    for name in ("t", "f.pt", "f.safetensors"):
-        make(tmp_path / name)
+    runs, ids = tmp_path / "checkpoints", tmp_path / "checkpoints/c/ids.bin"
+    write_checkpoint(runs / "b" / "best.npz")
+    for name in (
+        "a/best.npz",
+        "a/last.npz",
+        "b/history.jsonl",
+        "../t",
+        "../f.pt",
+        "../f.safetensors",
+    ):
+        make(runs / name)
     (tmp_path / "v.txt").write_text("abc\n" * 900)
     for arguments in (
         ["sample", "a"], ["info", "a"], ["eval", "v.txt", "--run", "a"], ["export", "a", "--to", "onnx"],
@@ -271,11 +228,11 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
     assert "not a regular file" in charlm("info")[1]
     # Ids that are not a file are made again.
     library.train(tmp_path / "v.txt", name="c", **TINY)
-    ids = (tmp_path / "checkpoints" / "c" / "ids.bin").read_bytes()
-    (tmp_path / "checkpoints" / "c" / "ids.bin").unlink()
-    make(tmp_path / "checkpoints" / "c" / "ids.bin")
+    before = ids.read_bytes()
+    ids.unlink()
+    make(ids)
     assert charlm("train", "--resume", "--name", "c", "--steps", 4, "--quiet") == (0, "", "")
-    assert (tmp_path / "checkpoints" / "c" / "ids.bin").read_bytes() == ids
+    assert ids.read_bytes() == before
 
 
 TINY = {"hidden": 4, "layers": 1, "batch_size": 2, "seq_len": 4, "steps": 3}
@@ -308,18 +265,13 @@ def peak_of_loading(path: Path) -> tuple[str, float]:
 
 def large(path: Path, *, averaged: bool = False, embedding: object = "auto") -> None:
     """A checkpoint of 60 MB or more, of one layer, whose embedding is folded into its weights."""
-    import charlm.nn.model as nn
-
-    told = resolve([]).config
-    told = told.replace(model__hidden=1300, model__layers=1, model__embedding=embedding)
-    arrays = {
-        name: np.full(shape, 1e-3, np.float32)
-        for name, shape in nn.shapes(told.model, VOCABULARY.size).items()
-    }
+    chosen = {"model__hidden": 1300, "model__layers": 1, "model__embedding": embedding}
+    settings = resolve([]).config.replace(**chosen)
+    needed = shapes(settings.model, VOCABULARY.size).items()
+    arrays = {name: np.full(shape, 1e-3, np.float32) for name, shape in needed}
     if averaged:
         arrays |= {f"average/{name}": array for name, array in arrays.items()}
-    meta = {"config": told.as_dict(), "vocabulary": VOCABULARY.as_dict()}
-    save(path, arrays, meta)
+    save(path, arrays, {"config": settings.as_dict(), "vocabulary": VOCABULARY.as_dict()})
 
 
 def many_members(path: Path) -> None:
@@ -335,10 +287,8 @@ def many_members(path: Path) -> None:
 
 def one_over_the_other(path: Path) -> None:
     write_checkpoint(path)
-    repack(
-        path, members={"x.npy": header((5_000_000,)) + bytes(20_000_000)},
-        double=[("x.npy", f"x{k}.npy") for k in range(99)],
-    )  # fmt: skip
+    double = [("x.npy", f"x{k}.npy") for k in range(99)]
+    repack(path, members={"x.npy": header((5_000_000,)) + bytes(20_000_000)}, double=double)
 
 
 def described_at_length(path: Path) -> None:
@@ -353,11 +303,6 @@ def compressed(path: Path) -> None:
         archive.writestr("meta.json", bytes(2 * 10**8))
 
 
-def of_a_giant(path: Path) -> None:
-    write_checkpoint(path)
-    repack(path, meta=config(hidden=16384, layers=32))
-
-
 MAKERS = {
     "weights": (lambda path: large(path), True),
     "weights and average": (lambda path: large(path, averaged=True), True),
@@ -366,7 +311,10 @@ MAKERS = {
     "one over the other": (one_over_the_other, False),
     "described at length": (described_at_length, True),
     "compressed": (compressed, False),
-    "settings of a giant": (of_a_giant, False),
+    "settings of a giant": (
+        lambda path: repack(write_checkpoint(path), meta=config(hidden=16384, layers=32)),
+        False,
+    ),
 }
 
 
@@ -385,90 +333,87 @@ def test_loading_takes_twice_the_file_and_100_mb_at_the_most(kind, tmp_path):
 # Runs
 
 
-def without(content: dict, key: str) -> dict:
-    return {k: v for k, v in content.items() if k != key}
+def changed(section, *sections, **values):
+    """Return a change of a part of a description."""
+
+    def change(meta: dict) -> None:
+        here = meta[section]
+        for name in sections:
+            here = here[name]
+        here |= values
+
+    return change
 
 
+NO_FIT, NO_TEXT = "its settings do not fit its text", "names no text; the file is damaged"
 RUNS = {
-    "a giant": (lambda m: m["config"]["model"].update(hidden=16384), "'lstm.0.Wx' is float32 (8, 2) on disk"),
-    "many streams": (
-        lambda m: m["config"]["train"].update(batch_size=4), "'state/0.h' is float32 (2, 2) on disk",
-    ),
-    "long chunks": (
-        lambda m: m["config"]["train"].update(seq_len=10**9), "its settings do not fit its text",
-    ),
-    "no goal": (
-        lambda m: m["config"]["train"].update(steps=None, epochs=1.0), "its settings do not fit its text",
-    ),
-    "full chunks": (
-        lambda m: m["config"]["train"].update(seq_len="full"), "its settings do not fit its text",
-    ),
-    "no preset": (lambda m: m["config"].update(preset=[]), "preset must be a text, got []"),
-    "no progress": (lambda m: m.pop("progress"), "lacks its progress; it is no last.npz"),
-    "other progress": (lambda m: m["progress"].update(x=1), "its progress.x is 1; the file is damaged"),
-    "a step of words": (lambda m: m["progress"].update(step="x"), "its progress.step is 'x'"),
-    "half a step": (lambda m: m["progress"].update(step=0.5), "its progress.step is 0.5"),
-    "a step before": (lambda m: m["progress"].update(step=-1), "its progress.step is -1"),
-    "no loss": (lambda m: m["progress"].update(best_loss=float("nan")), "its progress.best_loss is nan"),
-    "a plateau of lists": (lambda m: m["plateau"].update(stale=[]), "its plateau.stale is []"),
-    "no text": (lambda m: m.pop("text"), "names no text; the file is damaged"),
-    "a text of numbers": (lambda m: m["text"].update(path=3), "names no text; the file is damaged"),
-    "a text of NUL": (lambda m: m["text"].update(paths=["a\0"]), "names no text; the file is damaged"),
-    "encoding": (
-        lambda m: m["config"]["data"].update(encoding="hex"), "is no encoding that Python knows",
-    ),
+    "a giant": (changed("config", "model", hidden=16384), "'lstm.0.Wx' is float32 (8, 2) on disk"),
+    "many streams": (changed("config", "train", batch_size=4), "'state/0.h' is float32 (2, 2) on disk"),
+    "long chunks": (changed("config", "train", seq_len=10**9), NO_FIT),
+    "no goal": (changed("config", "train", steps=None, epochs=1.0), NO_FIT),
+    "full chunks": (changed("config", "train", seq_len="full"), NO_FIT),
+    "no preset": (changed("config", preset=[]), "preset must be a text, got []"),
+    "no progress": (lambda meta: meta.pop("progress"), "lacks its progress; it is no last.npz"),
+    "other progress": (changed("progress", x=1), "its progress.x is 1; the file is damaged"),
+    "a step of words": (changed("progress", step="x"), "its progress.step is 'x'"),
+    "half a step": (changed("progress", step=0.5), "its progress.step is 0.5"),
+    "a step before": (changed("progress", step=-1), "its progress.step is -1"),
+    "no loss": (changed("progress", best_loss=float("nan")), "its progress.best_loss is nan"),
+    "a plateau of lists": (changed("plateau", stale=[]), "its plateau.stale is []"),
+    "no text": (lambda meta: meta.pop("text"), NO_TEXT),
+    "a text of numbers": (changed("text", path=3), NO_TEXT),
+    "a text of NUL": (changed("text", paths=["a\0"]), NO_TEXT),
+    "encoding": (changed("config", "data", encoding="hex"), "is no encoding that Python knows"),
 }  # fmt: skip
 
 
-def resumed(folder: Path, meta: dict, arrays: dict) -> None:
-    here = folder / "run"
-    here.mkdir()
-    shutil.copy(fuzz.folder() / "good" / "ids.bin", here / "ids.bin")
-    save(here / "last.npz", arrays, without(meta, "arrays"))
-    try:
-        resume_run(Run(here))
-    finally:
-        assert not (here / "lock").exists()
+@pytest.fixture
+def stored():
+    """The arrays and the description of a whole run, and its ids."""
+    folder = fuzz.folder() / "good"
+    _, arrays, meta = load(folder / "last.npz")
+    return dict(arrays), dict(meta), (folder / "ids.bin").read_bytes()
+
+
+def refused(folder: Path, arrays: dict, meta: dict, ids: bytes, message: str) -> None:
+    run = Run(folder / "run")
+    run.folder.mkdir()
+    run.ids.write_bytes(ids)
+    meta.pop("arrays")
+    save(run.last, arrays, meta)
+    with pytest.raises(CheckpointError) as error:
+        resume_run(run)
+    assert message in str(error.value)
+    assert not run.lock.exists()
 
 
 @pytest.mark.parametrize("case", list(RUNS))
-def test_hostile_runs_are_not_resumed(case, tmp_path):
-    change, message = RUNS[case]
-    _, arrays, meta = load(fuzz.folder() / "good" / "last.npz")
+def test_hostile_runs_are_not_resumed(case, tmp_path, stored):
+    (change, message), (arrays, meta, ids) = RUNS[case], stored
     change(meta)
-    with pytest.raises(CheckpointError) as error:
-        resumed(tmp_path, meta, arrays)
-    assert message in str(error.value)
+    refused(tmp_path, arrays, meta, ids, message)
 
 
-def test_runs_of_spoiled_numbers_are_not_resumed(tmp_path):
-    _, arrays, meta = load(fuzz.folder() / "good" / "last.npz")
-    name = "optimizer.m/output.b"
-    with pytest.raises(CheckpointError, match=f"'{name}' holds numbers that are not finite"):
-        resumed(tmp_path, meta, arrays | {name: np.full_like(arrays[name], np.inf)})
+def test_runs_of_spoiled_numbers_are_not_resumed(tmp_path, stored):
+    (arrays, meta, ids), name = stored, "optimizer.m/output.b"
+    arrays[name] = np.full_like(arrays[name], np.inf)
+    refused(tmp_path, arrays, meta, ids, f"'{name}' holds numbers that are not finite")
 
 
-def test_runs_of_unknown_ids_are_not_resumed(tmp_path):
+def test_runs_of_unknown_ids_are_not_resumed(tmp_path, stored):
     """Nobody's symbols: the ids and their digest are both other ones."""
-    _, arrays, meta = load(fuzz.folder() / "good" / "last.npz")
-    here = tmp_path / "run"
-    here.mkdir()
-    ids = b"\xff" * meta["text"]["characters"]
-    (here / "ids.bin").write_bytes(ids)
+    arrays, meta, ids = stored
+    ids = b"\xff" * len(ids)
     meta["text"]["ids_sha256"] = hashlib.sha256(ids).hexdigest()
-    save(here / "last.npz", arrays, without(meta, "arrays"))
-    with pytest.raises(CheckpointError, match="its text has symbols that it does not know"):
-        resume_run(Run(here))
+    refused(tmp_path, arrays, meta, ids, "its text has symbols that it does not know")
 
 
 # Imports
 
 
 def pickled(path: Path, content: bytes) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/data.pkl", content)
-        archive.writestr("archive/byteorder", "little")
-        archive.writestr("archive/version", "3\n")
+    rest = {"archive/byteorder": b"little", "archive/version": b"3\n"}
+    path.write_bytes(mutations.archive_of({"archive/data.pkl": content, **rest}))
     return path
 
 
@@ -501,9 +446,7 @@ def test_tensors_larger_than_their_file_are_not_touched(tmp_path):
     for before, after in ((b"K\x09t", b"J" + count + b"t"), (b"K\x09\x85", b"J" + count + b"\x85")):
         assert inside[name].count(before) == 1
         inside[name] = inside[name].replace(before, after)
-    with zipfile.ZipFile(path, "w") as archive:
-        for member, content in inside.items():
-            archive.writestr(member, content)
+    path.write_bytes(mutations.archive_of(inside))
     with pytest.raises(CheckpointError, match="damaged"):
         import_run(path, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
