@@ -69,9 +69,8 @@ def test_list(charlm, runs):
     assert len(lines) == 3
 
 
-def test_list_as_json(charlm, runs):
-    out = charlm.output("info", "--json")
-    content = json.loads(out)
+def test_list_as_json_and_of_another_folder(charlm, runs, tmp_path):
+    content = json.loads(charlm.output("info", "--json"))
     assert content["checkpoints"] == "checkpoints"
     assert [run["name"] for run in content["runs"]] == ["verse-2", "verse"]
     run, meta = content["runs"][1], read_meta(runs / "verse" / "last.npz")
@@ -80,11 +79,7 @@ def test_list_as_json(charlm, runs):
     assert run["best_loss"] == meta["progress"]["best_loss"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", run["saved"])
     assert run["problems"] == []
-
-
-def test_list_of_another_folder(charlm, runs, tmp_path):
     os.rename(runs, tmp_path / "kept")
-    assert charlm("info")[0] == 1
     assert "verse-2" in charlm.output("info", "--checkpoints", "kept")
 
 
@@ -182,8 +177,8 @@ def test_one_run_by_any_of_its_names(charlm, runs, tmp_path, monkeypatch):
 
 
 def test_one_run_as_json(charlm, runs):
-    out = charlm.output("info", "verse", "--json")
-    content, meta = json.loads(out), read_meta(runs / "verse" / "last.npz")
+    content = json.loads(charlm.output("info", "verse", "--json"))
+    meta = read_meta(runs / "verse" / "last.npz")
     for key in ("config", "vocabulary", "text", "threads", "versions"):
         assert content[key] == meta[key]
     assert content["parameters"] == 3350
@@ -245,14 +240,7 @@ def test_damaged_last_beside_a_whole_best(charlm, runs):
         {"text": []},
         {"config": {"model": {"cell": "tree", "branches": [1, {"a": None}]}, "later": {"x": True}}},
         {"text": {"files": [{"path": "a.txt"}]}},
-        {
-            "progress": {
-                "step": -1,
-                "best_loss": float("nan"),
-                "best_step": None,
-                "elapsed_s": 1e400,
-            }
-        },
+        {"progress": {"step": -1, "best_loss": float("nan"), "elapsed_s": 1e400}},
         {"progress": {"step": 10**30, "best_loss": "low", "elapsed_s": []}},
         {"vocabulary": {"symbols": ["a"], "start": 0}, "text": {"path": 7, "characters": None}},
         {"vocabulary": {"symbols": "\ud800\udfff", "start": "\ud800"}},
@@ -409,24 +397,19 @@ def write(path, *lines):
     return path
 
 
-def test_history(tmp_path):
-    path = write(
-        tmp_path / "history.jsonl",
-        '{"step": 10, "loss": 3.0}',
-        '{"step": 20, "loss": 2.0}',
-        '{"step": 30, "loss": 1.9, "valid',
-        '{"step": 20, "loss": 2.1}',
-        '{"step": 30, "loss": 1.8}',
-    )
-    history = read_history(path)
+def loss_at(step, loss):
+    return json.dumps({"step": step, "loss": loss})
+
+
+def test_history_of_a_killed_and_of_a_resumed_run(tmp_path):
+    lines = [loss_at(10, 3.0), loss_at(20, 2.0), '{"step": 30, "loss": 1.9, "valid']
+    lines += [loss_at(20, 2.1), loss_at(30, 1.8)]
+    history = read_history(write(tmp_path / "history.jsonl", *lines))
     assert [(r.step, r.loss) for r in history.readings] == [(10, 3.0), (20, 2.1), (30, 1.8)]
     assert (history.resumes, history.torn) == ([], 1)
-
-
-def test_history_of_a_resumed_run(tmp_path):
-    lines = [f'{{"step": {n}, "loss": 1}}' for n in (10, 20, 30, 40)]
-    # The goal moved, and with it the steps that are read; what was gone back behind is no more.
-    lines += ['{"resume": 25}', *(f'{{"step": {n}, "loss": 2}}' for n in (28, 35))]
+    # The goal moved, and with it the steps that are read; what a resume goes back behind is dropped.
+    lines = [*(loss_at(n, 1) for n in (10, 20, 30, 40)), '{"resume": 25}']
+    lines += [loss_at(28, 2), loss_at(35, 2)]
     history = read_history(write(tmp_path / "history.jsonl", *lines))
     assert [(r.step, r.loss) for r in history.readings] == [(10, 1), (20, 1), (28, 2), (35, 2)]
     assert history.resumes == [25]
@@ -447,7 +430,11 @@ def test_history_that_is_no_history(tmp_path):
         read_history(tmp_path)
 
 
-def test_long_and_torn_histories_are_told(charlm, runs):
+def losses_of(charlm, run):
+    return charlm.output("info", run).partition("losses in nats per character")[2].splitlines()
+
+
+def test_losses_of_long_torn_and_short_histories(charlm, runs):
     lines = [
         json.dumps({"step": n, "train_loss": 3.0, "validation": 3 - n / 100}) for n in range(15)
     ]
@@ -461,9 +448,7 @@ def test_long_and_torn_histories_are_told(charlm, runs):
     assert [line.split()[0] for line in losses[2:12]] == [str(n) for n in range(4, 14)]
     assert losses[11].split() == ["13", "3.0000", "2.8700", "-", "best"]
     assert losses[12:] == ["  resumed after step 13", "  lines that cannot be read: 2"]
-
-
-def test_losses_before_the_first_validation(charlm, runs):
+    # Before the first validation.
     write(runs / "verse" / "history.jsonl", '{"step": 5, "loss": 2.5, "elapsed_s": 100}')
     losses = (
         charlm.output("info", "verse").partition("losses in nats per character")[2].splitlines()
