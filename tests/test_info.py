@@ -372,20 +372,12 @@ def test_on_a_terminal_the_list_fits(runs, tmp_path):
 
 
 @pytest.mark.slow
-def test_poor_encodings_and_closed_pipes(charlm, runs, tmp_path):
-    os.rename(runs / "verse", runs / "vérse")
-
-    def run(command, **more):
-        return subprocess.run(
-            ["bash", "-c", command], cwd=tmp_path, capture_output=True, timeout=60,
-            env=environment(**more), check=False,
-        )  # fmt: skip
-
-    program = f"{sys.executable} -m charlm info"
-    process = run(program, PYTHONIOENCODING="ascii")
-    assert process.returncode == 0, process.stderr
-    assert b"v\\xe9rse" in process.stdout
-    process = run(f"set -o pipefail; {program} verse-2 --json | true")
+def test_a_closed_pipe_is_no_error(runs, tmp_path):
+    command = f"set -o pipefail; {sys.executable} -m charlm info verse-2 --json | true"
+    process = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, capture_output=True, timeout=60, env=environment(),
+        check=False,
+    )  # fmt: skip
     assert (process.returncode, process.stderr) == (0, b"")
 
 

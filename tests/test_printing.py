@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import VERSE, environment, write_checkpoint
+from helpers import OPTIONS as SMALL
+from helpers import VERSE, environment, finish, write_checkpoint
 from helpers import on_a_terminal as shown_on_a_terminal
 
 import charlm as library
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
-SMALL = ["--hidden", "8", "--layers", "1", "--batch-size", "4", "--seq-len", "8", "--steps", "30"]
 # What a run, and a file, may be called: a terminal would take it for a title and a colour.
 NAME = "a\x1b]0;title\x07\x1b[31mb\x9b2J"
 HOSTILE = Vocabulary(
@@ -51,18 +51,12 @@ def on_a_terminal(folder: Path, *commands: list[object], **more: str) -> str:
     )
 
 
-def into_a_pipe(folder: Path, *arguments: object, given: bytes = b"", **more: str):
-    return subprocess.run(
-        [sys.executable, "-m", "charlm", *map(str, arguments)],
-        cwd=folder, env=environment(NO_COLOR="1", **more), input=given, capture_output=True, check=False,
-    )  # fmt: skip
-
-
-def each_of(shown: str, count: int) -> list[str]:
-    """Cut what several commands showed into what each did, its exit code behind it."""
+def each_of(shown: str, commands: list) -> list[tuple[list[object], str, int]]:
+    """Cut what several commands showed into what each did: command, shown, exit code."""
     parts = re.split(r"<\d+>\n", shown)[1:]
-    assert len(parts) == count, shown
-    return parts
+    assert len(parts) == len(commands), shown
+    codes = [int(re.search(r"<exit (\d)>\n$", part)[1]) for part in parts]
+    return list(zip(commands, parts, codes, strict=True))
 
 
 @pytest.fixture
@@ -79,19 +73,25 @@ ESCAPES = (r"\x1b", r"\x00", r"\x07", r"\r", r"\x9b", r"\x7f", r"\x85", r"\u202e
 
 def test_what_was_learned_never_reaches_a_terminal_raw(hostile):
     commands = [[*SAMPLE, *more] for more in ([], ["--count", "2"], ["--best-of", "3"])]
-    for shown in each_of(on_a_terminal(hostile, *commands), 3):
+    for _, shown, _ in each_of(on_a_terminal(hostile, *commands), commands):
         assert RAW.findall(shown) == []
         assert [escape for escape in ESCAPES if escape not in shown] == []
         assert {"漢", "é"} <= set(shown)
 
 
 @pytest.mark.slow
-def test_a_pipe_gets_what_was_learned(hostile):
-    done = into_a_pipe(hostile, *SAMPLE)
-    text = done.stdout.decode()
-    assert set(HOSTILE.symbols) == set(text)
-    assert RAW.findall(done.stderr.decode()) == []
+def test_a_pipe_gets_texts_raw_and_names_escaped(hostile):
+    _, out, err = finish(hostile, *SAMPLE)
+    assert set(HOSTILE.symbols) == set(out.decode())
+    assert RAW.findall(err) == []
+    assert out.startswith(b"ab\x1b[2J\x07")
+    assert RAW.findall(on_a_terminal(hostile, [*SAMPLE, "--json"])) == []
+    text = json.loads(finish(hostile, *SAMPLE, "--json")[1])["text"]
     assert text.startswith("ab\x1b[2J\x07")
+    for arguments in (["eval", TEXT, "--run", NAME], ["info", NAME], ["info"]):
+        code, out, err = finish(hostile, *arguments)
+        assert code == 0, err
+        assert RAW.findall(out.decode()) == [], arguments
 
 
 def test_bytes_never_reach_a_terminal_raw(tmp_path, charlm):
@@ -101,14 +101,7 @@ def test_bytes_never_reach_a_terminal_raw(tmp_path, charlm):
     assert RAW.findall(shown) == []
     assert r"\x9b2J\xff" in shown
     options = ["--seed", 1, "--length", 0, "--start", "-"]
-    assert into_a_pipe(tmp_path, "sample", *options, given=b"\x9b\xff").stdout == b"\x9b\xff"
-
-
-@pytest.mark.slow
-def test_json_is_plain_everywhere(hostile):
-    assert RAW.findall(on_a_terminal(hostile, [*SAMPLE, "--json"])) == []
-    text = json.loads(into_a_pipe(hostile, *SAMPLE, "--json").stdout)["text"]
-    assert text.startswith("ab\x1b[2J\x07")
+    assert finish(tmp_path, "sample", *options, given=b"\x9b\xff")[1] == b"\x9b\xff"
 
 
 def test_a_training_shows_no_text_raw(hostile):
@@ -116,9 +109,9 @@ def test_a_training_shows_no_text_raw(hostile):
     text = hostile / f"{NAME}.txt"
     text.write_text((VERSE + "\x1b[31mred\x1b]0;title\u202e") * 30, encoding="utf-8", newline="")
     more = ["--set", "train.sample_length=400", "--lr", "0.3"]
-    trained, resumed = each_of(
-        on_a_terminal(hostile, ["train", text.name, *SMALL, *more], ["train", "--resume"]), 2
-    )
+    commands = [["train", text.name, *SMALL, *more], ["train", "--resume"]]
+    shown = each_of(on_a_terminal(hostile, *commands), commands)
+    trained, resumed = (part for _, part, _ in shown)
     assert "30/30" in trained
     assert r"\x1b" in trained
     assert "write with: charlm sample $'checkpoints/a\\x1b]0;title" in trained
@@ -152,24 +145,14 @@ ERRORS = [
 def test_no_name_reaches_a_terminal_raw(hostile):
     """Every command, and every error that names something."""
     pytest.importorskip("safetensors")
-    shown = on_a_terminal(hostile, *COMMANDS, *ERRORS)
-    parts = each_of(shown, len(COMMANDS + ERRORS))
-    for arguments, part in zip(COMMANDS + ERRORS, parts, strict=True):
+    commands = COMMANDS + ERRORS
+    for arguments, part, code in each_of(on_a_terminal(hostile, *commands), commands):
         assert len(part) > 30, arguments
         # The bar of a download goes to its line's beginning.
         bar = {"\r"} if "--url" in arguments else set()
         assert set(RAW.findall(part)) <= bar, (arguments, part)
         assert "Traceback" not in part, (arguments, part)
-        code = int(re.search(r"<exit (\d)>\n$", part)[1])
         assert (code == 0) == (arguments in COMMANDS), (arguments, part)
-
-
-@pytest.mark.slow
-def test_names_are_escaped_in_pipes_too(hostile):
-    for arguments in (["eval", TEXT, "--run", NAME], ["info", NAME], ["info"]):
-        done = into_a_pipe(hostile, *arguments)
-        assert done.returncode == 0, done.stderr
-        assert RAW.findall(done.stdout.decode()) == [], arguments
 
 
 # What charlm itself colours with.
@@ -197,24 +180,21 @@ def learned(hostile):
 @pytest.mark.parametrize("colours", [{"NO_COLOR": "1"}, {"NO_COLOR": "", "COLORTERM": "truecolor"}])
 def test_nothing_that_is_looked_at_reaches_a_terminal_raw(learned, colours):
     """Texts in colours, copies, names of runs; all that is raw is what charlm colours with."""
-    parts = each_of(on_a_terminal(learned, *LOOKING, **colours), len(LOOKING))
-    for arguments, part in zip(LOOKING, parts, strict=True):
-        painted = PAINT.findall(part)
+    parts = each_of(on_a_terminal(learned, *LOOKING, **colours), LOOKING)
+    for arguments, part, code in parts:
         assert RAW.findall(PAINT.sub("", part)) == [], (arguments, part)
-        assert part.endswith("<exit 0>\n"), (arguments, part)
+        assert code == 0, (arguments, part)
         coloured = {"--unit", "--find", "--heat", "--color"} & set(arguments)
-        assert bool(painted) == bool(
-            coloured and not colours["NO_COLOR"] and "--out" not in arguments
-        )
-    assert r"\x1b" in parts[0]
-    assert "copy: " in parts[6]
+        expected = coloured and not colours["NO_COLOR"] and "--out" not in arguments
+        assert bool(PAINT.findall(part)) == bool(expected)
+    assert r"\x1b" in parts[0][1]
+    assert "copy: " in parts[6][1]
 
 
 @pytest.mark.slow
 def test_a_page_of_hostile_names_shows_them(learned):
     pytest.importorskip("matplotlib")
-    (part,) = each_of(on_a_terminal(learned, ["report", NAME]), 1)
-    assert RAW.findall(part) == []
+    assert RAW.findall(on_a_terminal(learned, ["report", NAME])) == []
     page = (learned / "checkpoints" / NAME / "report.html").read_text(encoding="utf-8")
     assert RAW.findall(page) == []
     assert r"a\x1b]0;title\x07\x1b[31mb\x9b2J" in page
@@ -232,10 +212,8 @@ CONSOLES = {
 @pytest.mark.parametrize("console", list(CONSOLES))
 def test_narrow_consoles_are_no_error(learned, console):
     """Neither on a terminal nor in a pipe: what cannot be encoded is replaced."""
-    hostile = learned
     more, encoding = CONSOLES[console]
-    name = Path("checkpoints", NAME)
-    shutil.copytree(hostile / name, hostile / "checkpoints" / "漢")
+    shutil.copytree(learned / "checkpoints" / NAME, learned / "checkpoints" / "漢")
     good = [
         ["eval", TEXT, "--run", "漢", "--heat"], ["cells", TEXT, "--run", "漢", "--unit", "0.1"],
         ["cells", TEXT, "--run", "漢", "--find"], ["gradients", "--run", "漢", "--lags", "4"], ["info", "漢", "--check"],
@@ -246,19 +224,15 @@ def test_narrow_consoles_are_no_error(learned, console):
         ["train", TEXT, *SMALL, "--name", "漢é"],
     ]  # fmt: skip
     bad = [["eval", "한.txt", "--run", "漢"], ["sample", "한"], ["sample", "漢", "--start", "한"]]
-    shown = each_of(on_a_terminal(hostile, *good, *bad, encoding=encoding, **more), len(good + bad))
+    commands = good + bad
+    shown = on_a_terminal(learned, *commands, encoding=encoding, **more)
     done = subprocess.run(
-        command([*good, *bad]),
-        cwd=hostile,
-        env=environment(NO_COLOR="1", **more),
-        capture_output=True,
+        command(commands), cwd=learned, env=environment(NO_COLOR="1", **more), capture_output=True,
         check=True,
-    )
-    piped = each_of(done.stdout.decode(encoding, "replace"), len(good + bad))
-    for parts in (shown, piped):
-        for arguments, part in zip([*good, *bad], parts, strict=True):
-            code = int(re.search(r"<exit (\d)>\n$", part)[1])
-            assert code == (1 if arguments in bad else 0), (arguments, part, done.stderr)
-            assert "Traceback" not in part
+    )  # fmt: skip
+    piped = done.stdout.decode(encoding, "replace")
+    for arguments, part, code in each_of(shown, commands) + each_of(piped, commands):
+        assert code == (1 if arguments in bad else 0), (arguments, part, done.stderr)
+        assert "Traceback" not in part
     assert b"Traceback" not in done.stderr
     assert done.stderr.count(b"\ncharlm: ") == len(bad)

@@ -59,46 +59,45 @@ def test_one_text_is_what_the_sampler_writes(written, model):
     assert (code, err) == (0, "checkpoints/verse/best.npz, seed 5\n")
     expected = Sampler(*model, Filters(0.7), start="ab", seed=5).characters(60)
     assert out == "ab" + "".join(expected)
-
-
-def test_the_seed_that_is_said_gives_the_text_again(written):
+    # The seed that was reported gives the text again.
     _, out, err = written("sample", "--length", 60)
     seed = err.split("seed ")[1].strip()
     assert written("sample", "--length", 60, "--seed", seed)[1] == out
 
 
+def json_lines(written, *options):
+    return [json.loads(line) for line in written("sample", *options, "--json")[1].splitlines()]
+
+
+def in_lines(texts):
+    """Return texts as several are shown: each ends its line once."""
+    return "".join(text if text.endswith("\n") else text + "\n" for text in texts)
+
+
 def test_count_writes_texts_side_by_side(written, model):
     code, out, err = written("sample", "--count", 3, "--seed", 5, "--length", 60, "--start", "ab")
-    assert code == 0
     texts = Sampler(*model, Filters(), streams=3, start="ab", seed=5).write(60)
-    whole = ["ab" + text for text in texts]
-    assert out == "".join(text if text.endswith("\n") else text + "\n" for text in whole)
+    assert (code, out) == (0, in_lines("ab" + text for text in texts))
     assert err.splitlines() == ["checkpoints/verse/best.npz, seed 5", "-" * 40, "-" * 40]
-    assert written("sample", "--count", 3, "--seed", 5, "--length", 60, "--start", "ab")[1] == out
 
 
 def test_each_of_several_texts_ends_its_line_once(written):
     options = ["--count", 4, "--stop", "\n", "--stop", "e", "--length", 500, "--seed", 1]
-    _, out, _ = written("sample", *options)
-    lines = [json.loads(line) for line in written("sample", *options, "--json")[1].splitlines()]
-    endings = {line["text"][-1] for line in lines}
-    assert endings == {"\n", "e"}
-    expected = [line["text"] if line["text"][-1] == "\n" else line["text"] + "\n" for line in lines]
-    assert out == "".join(expected)
+    texts = [line["text"] for line in json_lines(written, *options)]
+    assert {text[-1] for text in texts} == {"\n", "e"}
+    assert written("sample", *options)[1] == in_lines(texts)
     assert written("sample", "--count", 2, "--length", 0)[1] == "\n\n"
 
 
 def test_many_texts_are_drawn_in_groups(written, monkeypatch, model):
     monkeypatch.setattr(language_model, "_STREAMS", 4)
-    _, out, _ = written("sample", "--count", 6, "--seed", 5, "--length", 20, "--json")
+    options = ["--count", 6, "--seed", 5, "--length", 20]
     groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate((4, 2))]
     expected = [text for group in groups for text in group.write(20)]
-    lines = [json.loads(line) for line in out.splitlines()]
-    assert [line["text"] for line in lines] == expected
-    assert [line["index"] for line in lines] == list(range(6))
-    _, out, err = written("sample", "--count", 6, "--seed", 5, "--length", 20)
-    assert err.count("-" * 40) == 5
-    assert out.replace("\n", "") == "".join(expected).replace("\n", "")
+    lines = json_lines(written, *options)
+    assert [(line["index"], line["text"]) for line in lines] == list(enumerate(expected))
+    _, out, err = written("sample", *options)
+    assert (err.count("-" * 40), out) == (5, in_lines(expected))
 
 
 def log_probability(model, start: str, text: str) -> float:
@@ -123,8 +122,7 @@ def test_json_lines(written, model, count):
     assert len(lines) == count
     for index, line in enumerate(lines):
         text = line["text"].removeprefix("ab")
-        assert line["start"] == "ab"
-        assert line["text"] == "ab" + text
+        assert (line["start"], line["text"]) == ("ab", "ab" + text)
         assert (line["seed"], line["index"], line["symbols"]) == (5, index, len(text))
         expected = log_probability(model, "ab", text)
         assert line["log_probability"] == pytest.approx(expected, rel=1e-4)
@@ -149,32 +147,26 @@ def test_best_of_keeps_the_likeliest(written, model, count):
     _, out, err = written("sample", *options)
     texts = Sampler(*model, Filters(1.5), streams=5 * count, start="ab", stop=".", seed=5).write(40)
     assert len({len(text) for text in texts}) > 1
-    kept = []
-    for k in range(count):
-        candidates = texts[5 * k : 5 * k + 5]
-        kept.append(
-            max(candidates, key=lambda text: log_probability(model, "ab", text) / len(text))
-        )
-    whole = ["ab" + text for text in kept]
-    assert out == "".join(text if text.endswith("\n") else text + "\n" for text in whole)
-    assert err.count("-" * 40) == count - 1
-    lines = [json.loads(line) for line in written("sample", *options, "--json")[1].splitlines()]
-    assert [line["text"] for line in lines] == whole
-    assert [line["index"] for line in lines] == list(range(count))
+    whole = [
+        "ab" + max(five, key=lambda text: log_probability(model, "ab", text) / len(text))
+        for five in (texts[5 * k : 5 * k + 5] for k in range(count))
+    ]
+    assert (out, err.count("-" * 40)) == (in_lines(whole), count - 1)
+    lines = json_lines(written, *options)
+    assert [(line["index"], line["text"]) for line in lines] == list(enumerate(whole))
 
 
 def test_best_of_more_than_are_drawn_at_once(written, model, monkeypatch):
     """However many are asked for, no more streams than a group's are there at a time."""
     monkeypatch.setattr(language_model, "_STREAMS", 4)
-    options = ["--best-of", 9, "--count", 2, "--seed", 5, "--length", 9, "--json"]
-    _, out, _ = written("sample", *options)
+    lines = json_lines(written, "--best-of", 9, "--count", 2, "--seed", 5, "--length", 9)
     sizes = (4, 4, 1, 4, 4, 1)
     groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate(sizes)]
     texts = [text for group in groups for text in group.write(9)]
     best = [
         max(texts[k : k + 9], key=lambda text: log_probability(model, "\n", text)) for k in (0, 9)
     ]  # fmt: skip
-    assert [json.loads(line)["text"] for line in out.splitlines()] == best
+    assert [line["text"] for line in lines] == best
 
 
 def test_stop_several_times(written):
@@ -209,9 +201,6 @@ def test_on_unknown(written):
     assert replaced[6:] == read[6:]
     assert replaced.startswith("abXÉ€b")
     assert written("sample", "--start", "ab", "--on-unknown", "skip")[2].count("\n") == 1
-
-
-def test_many_unknown_characters_are_counted(written):
     _, _, err = written("sample", "--start", "QRSTUVWXYZQRS", "--on-unknown", "skip")
     assert err.splitlines()[1].endswith("'X' (U+0058), and 2 more, which the model does not know")
 
@@ -327,10 +316,7 @@ def test_narrow_consoles_get_what_they_can_show(written, tmp_path, encoding):
     code, out, err = finish(tmp_path, "sample", "--start", "-", "--on-unknown", "skip", "--length", "0",
                             given=b"ab\xff", env=narrow)  # fmt: skip
     assert code == 0, err
-    if encoding == "utf-16":
-        assert out.decode(encoding) == "ab?"
-    else:
-        assert out == b"ab\xff"
+    assert out == ("ab?".encode("utf-16-le") if encoding == "utf-16" else b"ab\xff")
 
 
 def test_damaged_weights_are_one_line(charlm, tmp_path):
@@ -361,10 +347,8 @@ def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):
     )
     text = written("sample", "--seed", 1, "--length", 3, "--start", "ab", "--temp", 0)[1]
     assert shown == said + text + ("" if text.endswith("\n") else "\n")
-    assert (
-        on_a_terminal(tmp_path, "sample", "--seed", 1, "--length", 0, "--start", "ab\n")
-        == said + "ab\n"
-    )
+    shown = on_a_terminal(tmp_path, "sample", "--seed", 1, "--length", 0, "--start", "ab\n")
+    assert shown == said + "ab\n"
     shown = on_a_terminal(tmp_path, "sample", "--seed", 1, "--length", 3, "--count", 2, "--temp", 0)
     first, second = shown.removeprefix(said).split("-" * 40 + "\n")
     assert first == second
