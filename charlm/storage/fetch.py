@@ -9,10 +9,9 @@ from urllib.request import build_opener
 
 from charlm.errors import TextError
 from charlm.storage.atomic import replacing
-from charlm.terminal import brief
 
 _TIMEOUT_S, _ADVICE = 30.0, "try another --url or --to"
-_Progress = Callable[[int], object] | None
+_Progress = Callable[[int], object]
 
 
 class KnownText(NamedTuple):
@@ -34,15 +33,12 @@ KNOWN_TEXTS = {"tinyshakespeare": _TINY}
 
 
 def fetch(
-    name: str, to: str | Path = "data", url: str | None = None, progress: _Progress = None
+    name: str, to: str | Path = "data", url: str | None = None, progress: _Progress = int
 ) -> Path:
-    """Download a known text to `<to>/<name>.txt`, unless it is there already.
+    """Download one of `KNOWN_TEXTS` to `<to>/<name>.txt`, unless it is there already.
 
-    Args:
-        name: one of `KNOWN_TEXTS`.
-        to: a folder; made if it does not exist.
-        url: another address of the same text, by http or https.
-        progress: called with the size of each piece as it arrives.
+    `url` is another address of the same text, by http or https; `progress` is called with the size
+    of each piece as it arrives.
 
     Raises:
         TextError: the address, or the file that is there, holds another text; nothing is left.
@@ -52,13 +48,12 @@ def fetch(
     text, path, content = KNOWN_TEXTS[name], Path(to) / f"{name}.txt", b""
     where = str(path) if (there := path.exists()) else url or text.url
     if not there and not where.lower().startswith(("http://", "https://")):
-        raise TextError("url", f"must begin with http:// or https://, got {brief(where)}", _ADVICE)
+        raise TextError("url", f"must begin with http:// or https://, got {where!r}", _ADVICE)
     try:
         with path.open("rb") if there else build_opener().open(where, None, _TIMEOUT_S) as source:
             while piece := source.read(min(1 << 16, text.nbytes + 1 - len(content))):
                 content += piece
-                if progress and not there:
-                    progress(len(piece))
+                progress(len(piece))
         if hashlib.sha256(content).hexdigest() != text.sha256:
             raise ValueError(f"{len(content):,} bytes that are not the {text.nbytes:,} of {name}")
         if not there:
