@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, VERSE, faults, of_kind, overrides, stop_at, train
+from helpers import ROOT, VERSE, environment, faults, of_kind, started, stop_at, train
 
 from charlm.errors import CharlmError, CheckpointError, Diverged, RunError
 from charlm.runs.description import Recovery
@@ -25,7 +25,7 @@ from charlm.storage.history import read_history
 from charlm.training import recovery
 from charlm.training.events import RolledBack, Saved, Updated
 from charlm.training.loop import events
-from charlm.training.prepare import resume_run, start_run
+from charlm.training.prepare import resume_run
 from charlm.training.recovery import FAR, LONG, MOST, threshold, watch
 
 FILES = ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
@@ -52,6 +52,13 @@ def names_in(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
+def saved(trainer):
+    """Train to the first save, and return the rest of the training."""
+    running = events(trainer)
+    assert isinstance(next(itertools.islice(running, 1, None)), Saved)
+    return running
+
+
 # Kills
 
 
@@ -64,31 +71,30 @@ def test_killed_at_random_instants(tmp_path):
     assert counted["lost"] == 0
 
 
-def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "is_free"),
+    [([], True), (["lock"], True), (["ids.bin", "lock"], True), (["ids.bin", "last.npz.tmp", "lock"], True),
+     (["notes.txt"], False), (["lock", "notes.txt"], False), (["ids.bin"], False), (["last.npz", "lock"], False)],
+)  # fmt: skip
+def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path, names, is_free):
     """What was made before the first checkpoint is taken over; what else lies there is not."""
-    for names in ([], ["lock"], ["lock", "ids.bin"], ["lock", "ids.bin", "last.npz.tmp"]):
-        folder = tmp_path / "killed"
-        folder.mkdir()
-        for name in names:
-            (folder / name).write_text("half")
-        train(text_file, tmp_path, "killed")
-        assert names_in(folder) == FILES
-        shutil.rmtree(folder)
-    for names in (["notes.txt"], ["lock", "notes.txt"], ["ids.bin"], ["lock", "last.npz"]):
-        folder = tmp_path / "mine"
-        folder.mkdir()
-        for name in names:
-            (folder / name).write_text("mine")
-        run = start_run(overrides(text_file), tmp_path, "mine").trainer.run
-        assert run.folder.name == "mine-2"
-        assert names_in(folder) == sorted(names)
-        run.discard()
-        assert not run.folder.exists()
-        shutil.rmtree(folder)
-    # A start that is not killed at all but slow keeps its own.
-    slow = start_run(overrides(text_file), tmp_path, "slow")
-    assert start_run(overrides(text_file), tmp_path, "slow").trainer.run.folder.name == "slow-2"
-    list(events(slow.trainer))
+    folder = tmp_path / "a"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("half")
+    trainer, _ = train(text_file, tmp_path, "a")
+    assert trainer.run.folder.name == ("a" if is_free else "a-2")
+    assert names_in(trainer.run.folder) == FILES
+    assert names_in(folder) == (FILES if is_free else names)
+
+
+def test_a_slow_start_keeps_its_name(text_file, tmp_path):
+    slow = started(text_file, tmp_path)
+    other = started(text_file, tmp_path).run
+    assert other.folder.name == "a-2"
+    other.discard()
+    assert not other.folder.exists()
+    list(events(slow))
 
 
 # The disk
@@ -97,18 +103,16 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path):
 class Calls:
     """Count the system calls on the files of a folder, and let one of them fail."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.made, self.failing, self.error = str(folder), 0, None, errno.ENOSPC
+    def __init__(self, folder: Path, failing: int, error: int) -> None:
+        self.folder, self.failing, self.error = str(folder), failing, error
         self.names: list[str] = []
         self.handles: set[int] = set()
 
     def __call__(self, name: str, where: object) -> None:
-        if not str(where).startswith(self.folder):
-            return
-        self.names.append(f"{name} {Path(str(where)).name}")
-        self.made += 1
-        if self.made == self.failing:
-            raise OSError(self.error, os.strerror(self.error), str(where))
+        if str(where).startswith(self.folder):
+            self.names.append(f"{name} {Path(str(where)).name}")
+            if len(self.names) == self.failing:
+                raise OSError(self.error, os.strerror(self.error), str(where))
 
     def watch(self, monkeypatch) -> None:
         calls, plain = self, {name: getattr(os, name) for name in ("open", "close", "write")}
@@ -150,14 +154,21 @@ class Calls:
 
         def of_handle(name):
             def call(handle, *more):
-                if handle in self.handles:
-                    if name == "close":
-                        self.handles.discard(handle)
-                        plain["close"](handle)
-                    calls(name, self.folder)
-                    if name == "close":
-                        return None
-                return plain[name](handle, *more)
+                if name == "write" or handle not in self.handles:
+                    calls(name, self.folder if handle in self.handles else "")
+                    return plain[name](handle, *more)
+                self.handles.discard(handle)
+                plain[name](handle)
+                return calls(name, self.folder)
+
+            return call
+
+        def of_path(name):
+            plain_call = getattr(os, name)
+
+            def call(path, *more, **options):
+                calls(name, path)
+                return plain_call(path, *more, **options)
 
             return call
 
@@ -168,27 +179,15 @@ class Calls:
                 self.handles.add(handle)
             return handle
 
-        def fsync(handle):
-            calls("fsync", self.folder)
-
         plain_open = io.open
         monkeypatch.setattr(io, "open", opened)
         monkeypatch.setattr(files, "open", opened, raising=False)
         monkeypatch.setattr(os, "open", open_handle)
-        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "fsync", lambda _: calls("fsync", self.folder))
         for name in ("close", "write"):
             monkeypatch.setattr(os, name, of_handle(name))
         for name in ("replace", "mkdir", "unlink", "link"):
-            self._watch_path(monkeypatch, name)
-
-    def _watch_path(self, monkeypatch, name) -> None:
-        plain = getattr(os, name)
-
-        def call(path, *more, **options):
-            self(name, path)
-            return plain(path, *more, **options)
-
-        monkeypatch.setattr(os, name, call)
+            monkeypatch.setattr(os, name, of_path(name))
 
 
 @pytest.mark.slow
@@ -197,30 +196,25 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
     is whole, and the next start ends as if nothing had happened.
     """
     runs = tmp_path / "runs"
-    whole = start_run(overrides(text_file, **FEW_ARRAYS), runs, "whole").trainer
-    kinds = [type(event) for event in events(whole)]
-    assert kinds.count(Saved) == 3
-    expected = load(whole.run.last)
-    run = Run(runs / "faulty")
+    whole, seen = train(text_file, runs, "whole", **FEW_ARRAYS)
+    assert len(of_kind(seen, Saved)) == 3
+    expected, run = load(whole.run.last), Run(runs / "faulty")
     errors = itertools.cycle([errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT, errno.EROFS])
-    tried, stopped, went_on, failing = 0, 0, 0, 0
-    while True:
-        failing += 1
-        calls = Calls(run.folder)
-        calls.failing, calls.error = failing, next(errors)
+    stopped, went_on = 0, 0
+    for failing in itertools.count(1):
+        calls = Calls(run.folder, failing, next(errors))
         with monkeypatch.context() as patch:
             calls.watch(patch)
             try:
                 train(text_file, runs, "faulty", **FEW_ARRAYS)
-                went_on += calls.made >= failing
+                if len(calls.names) < failing:
+                    break
+                went_on += 1
             except CharlmError as error:
                 line = str(error)
                 assert os.strerror(calls.error) in line or "cannot be" in line, line
                 assert "\n" not in line
                 stopped += 1
-        if calls.made < failing:
-            break
-        tried += 1
         what = f"{calls.names[failing - 1]}: {os.strerror(calls.error)}"
         left = names_in(run.folder) if run.folder.exists() else []
         assert sum(name.endswith(".tmp") for name in left) <= 1, (what, left)
@@ -236,7 +230,7 @@ def test_an_error_at_every_system_call(text_file, tmp_path, monkeypatch):
         for name, array in expected.arrays.items():
             assert np.array_equal(array, found.arrays[name]), (what, name)
         shutil.rmtree(run.folder)
-    assert tried > 80
+    assert stopped + went_on > 80
     assert stopped > went_on > 0, "most calls matter; one that clears up does not"
 
 
@@ -259,7 +253,7 @@ def disk(tmp_path):
 def test_a_full_disk(text_file, tmp_path, disk):
     changes = EVERY_SAVE | {"model__hidden": 12, "train__steps": 20}
     train(text_file, tmp_path, "whole", **changes)
-    trainer = start_run(overrides(text_file, **changes), disk, "full").trainer
+    trainer = started(text_file, disk, "full", **changes)
     with pytest.raises(
         RunError, match=r"cannot be saved \(No space left on device\); .* resume fr"
     ):
@@ -281,14 +275,13 @@ def test_a_full_disk(text_file, tmp_path, disk):
         while True:
             file.write(b"x" * 4096)
     with pytest.raises(RunError, match="No space left on device"):
-        start_run(overrides(text_file, **changes), disk, "more")
+        started(text_file, disk, "more", **changes)
     assert not (disk / "more").exists()
 
 
 def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
-    trainer = start_run(overrides(text_file, **EVERY_SAVE), disk, "a").trainer
-    running = events(trainer)
-    assert isinstance(next(itertools.islice(running, 1, None)), Saved)
+    trainer = started(text_file, disk, "a", **EVERY_SAVE)
+    running = saved(trainer)
     # As after an error of the disk; no file may be open for writing, and the lock is.
     trainer.run.release()
     before = trainer.run.last.read_bytes()
@@ -299,7 +292,7 @@ def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
     with pytest.raises(RunError, match=r"lock: cannot be made \(Read-only file system\)"):
         resume_run(Run(disk / "a"))
     with pytest.raises(RunError, match=r"b: cannot be made \(Read-only file system\)"):
-        start_run(overrides(text_file, **EVERY_SAVE), disk, "b")
+        started(text_file, disk, "b", **EVERY_SAVE)
     assert mounted(disk, "remount,rw")
     list(events(resume_run(Run(disk / "a")).trainer))
 
@@ -324,7 +317,7 @@ def test_permission_denied(text_file, tmp_path):
     def run(*arguments):
         return subprocess.Popen(
             [*command, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=environment(),
         )  # fmt: skip
 
     options = ["--hidden", "8", "--batch-size", "4", "--seq-len", "8", "--steps", "20000", "--set",
@@ -354,22 +347,21 @@ def test_permission_denied(text_file, tmp_path):
     assert f"done: {step + 1:,} steps" in err
 
 
-def test_a_folder_deleted_while_training(text_file, tmp_path):
-    for taken in (False, True):
-        trainer = start_run(overrides(text_file, **EVERY_SAVE), tmp_path, "a").trainer
-        running = events(trainer)
-        assert isinstance(next(itertools.islice(running, 1, None)), Saved)
-        shutil.rmtree(trainer.run.folder)
-        if taken:
-            # Somebody else has the name now.
-            trainer.run.folder.mkdir()
-            (trainer.run.folder / "notes.txt").write_text("mine")
-            list(running)
-            assert (trainer.run.folder / "notes.txt").read_text() == "mine"
-            continue
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_folder_deleted_while_training(text_file, tmp_path, taken):
+    trainer = started(text_file, tmp_path, **EVERY_SAVE)
+    running, folder = saved(trainer), trainer.run.folder
+    shutil.rmtree(folder)
+    if taken:
+        # Somebody else has the name now.
+        folder.mkdir()
+        (folder / "notes.txt").write_text("mine")
+        list(running)
+        assert (folder / "notes.txt").read_text() == "mine"
+    else:
         with pytest.raises(RunError, match=r"a: is gone, somebody removed it; start again$"):
             list(running)
-        assert not trainer.run.folder.exists()
+        assert not folder.exists()
 
 
 # Signals
@@ -385,10 +377,10 @@ def test_signals_at_random_moments(tmp_path):
 # Explosions
 
 
-def planted(trainer, events, at, what, times=1, seen=None):
+def planted(trainer, at, what, times=1, seen=None):
     """Train, and spoil the model after update `at`, the first `times` that it is made."""
     seen = [] if seen is None else seen
-    for event in events:
+    for event in events(trainer):
         seen.append(event)
         if isinstance(event, Updated) and event.step == at and times:
             times -= 1
@@ -424,8 +416,8 @@ def test_an_explosion_is_rolled_back(text_file, tmp_path, what, every_s, monkeyp
     """To the last validation, whatever was saved since; at half the rate; in the history too."""
     monkeypatch.setattr(recovery, "LONG", 5)
     changes = CHANGES | {"train__save_every_s": every_s}
-    trainer = start_run(overrides(text_file, **changes), tmp_path, "a").trainer
-    seen = planted(trainer, events(trainer), 29, what)
+    trainer = started(text_file, tmp_path, **changes)
+    seen = planted(trainer, 29, what)
     (back,) = of_kind(seen, RolledBack)
     assert (back.to, back.factor, back.count) == (24, 0.5, 1)
     assert back.step == (29 if what is a_weight_is_nan else 33)
@@ -453,13 +445,13 @@ def test_an_explosion_is_rolled_back(text_file, tmp_path, what, every_s, monkeyp
 def test_what_rolled_back_resumes_exactly(text_file, tmp_path, stops):
     """Interrupted before, at and after a rollback, once and again: equal to the bit."""
     changes = CHANGES | EXPLODES
-    whole = start_run(overrides(text_file, **changes), tmp_path, "whole").trainer
+    whole = started(text_file, tmp_path, "whole", **changes)
     seen = list(events(whole))
     backs = [(back.step, back.to) for back in of_kind(seen, RolledBack)]
     assert len(backs) >= 2
     assert 15 < backs[0][0] < 25, "the stops are before, at and after it"
     made = len(of_kind(seen, Updated))
-    trainer = start_run(overrides(text_file, **changes), tmp_path, "stopped").trainer
+    trainer = started(text_file, tmp_path, "stopped", **changes)
     count, cuts = 0, list(stops)
     while trainer.progress.step < 60:
         for event in events(trainer):
@@ -475,25 +467,21 @@ def test_what_rolled_back_resumes_exactly(text_file, tmp_path, stops):
 
 
 def test_after_three_times_it_stops_with_advice(text_file, tmp_path):
-    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
-    seen: list[object] = []
-    message = (
-        r"^train: the loss is no longer finite, got nan, and 3 rollbacks at half the learning "
-        r"rate did not help; start again with a tenth of it, --lr 0.0008$"
+    trainer, seen = started(text_file, tmp_path, **CHANGES), []
+    with pytest.raises(Diverged) as error:
+        planted(trainer, 13, a_weight_is_nan, times=4, seen=seen)
+    assert error.value.problem == (
+        "the loss is no longer finite, got nan, and 3 rollbacks at half the learning rate did not help"
     )
-    with pytest.raises(Diverged, match=message):
-        planted(trainer, events(trainer), 13, a_weight_is_nan, times=4, seen=seen)
-    backs = of_kind(seen, RolledBack)
-    assert [(back.step, back.to, back.factor) for back in backs] == [
-        (13, 12, 0.5**k) for k in (1, 2, 3)
-    ]
-    assert len(backs) == MOST
+    assert error.value.advice == "start again with a tenth of it, --lr 0.0008"
+    backs = [(back.step, back.to, back.factor) for back in of_kind(seen, RolledBack)]
+    assert backs == [(13, 12, 0.5**k) for k in range(1, MOST + 1)]
     found = load(trainer.run.last)
     assert (found.meta["progress"]["step"], found.meta["recovery"]["rollbacks"]) == (12, 3)
     # It may be looked at, and its count goes on.
     again = resume_run(Run(tmp_path / "a")).trainer
     with pytest.raises(Diverged, match="3 rollbacks"):
-        planted(again, events(again), 13, a_weight_is_nan)
+        planted(again, 13, a_weight_is_nan)
 
 
 def test_a_rate_a_hundred_times_too_high(charlm, text_file):
@@ -518,8 +506,8 @@ def test_a_rate_a_hundred_times_too_high(charlm, text_file):
 def test_a_good_state_is_one_that_does_not_explode(text_file, tmp_path, monkeypatch):
     """A validation in the middle of an explosion is no state to go back to."""
     monkeypatch.setattr(recovery, "LONG", 10)
-    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
-    seen = planted(trainer, events(trainer), 20, all_weights_are_large)
+    trainer = started(text_file, tmp_path, **CHANGES)
+    seen = planted(trainer, 20, all_weights_are_large)
     (back,) = of_kind(seen, RolledBack)
     assert (back.step, back.to) == (29, 12)
 
@@ -533,25 +521,22 @@ class Kill:
 
     def __init__(self, monkeypatch, at: int) -> None:
         self.at, self.made = at, 0
-        for name in ("link", "replace", "unlink"):
-            monkeypatch.setattr(os, name, self.watched(getattr(os, name)))
-        monkeypatch.setattr(Run, "record", self.watched(Run.record))
+        for place, names in ((os, ("link", "replace", "unlink")), (Run, ("record",))):
+            for name in names:
+                monkeypatch.setattr(place, name, self.watched(getattr(place, name)))
 
     def watched(self, call):
         def made(*given, **options):
-            text = str(given)
-            decides = "good.npz" in text or "last.npz.tmp" in text or "'rollback'" in text
-            if decides:
-                self.count()
+            decides = any(word in str(given) for word in ("good.npz", "last.npz.tmp", "'rollback'"))
+            self.count(decides)
             call(*given, **options)
-            if decides:
-                self.count()
+            self.count(decides)
 
         return made
 
-    def count(self) -> None:
-        self.made += 1
-        if self.made == self.at:
+    def count(self, decides: bool) -> None:
+        self.made += decides
+        if decides and self.made == self.at:
             raise Killed
 
 
@@ -564,7 +549,7 @@ def test_a_kill_leaves_no_mixture(text_file, tmp_path, monkeypatch, points):
     whole, seen = train(text_file, tmp_path, "whole", **changes)
     assert len(of_kind(seen, RolledBack)) >= 2
     for at in range(*points):
-        trainer = start_run(overrides(text_file, **changes), tmp_path, "killed").trainer
+        trainer = started(text_file, tmp_path, "killed", **changes)
         with monkeypatch.context() as patch:
             kill = Kill(patch, at)
             with suppress(Killed):
@@ -580,9 +565,10 @@ def test_a_kill_leaves_no_mixture(text_file, tmp_path, monkeypatch, points):
     assert at > 30
 
 
-def stopped_at(step, text_file, tmp_path, **changes):
-    trainer = start_run(overrides(text_file, **CHANGES | changes), tmp_path, "a").trainer
-    stop_at(trainer, step)
+def stopped_at_30(text_file, tmp_path):
+    """Return a run whose good state is that of step 24."""
+    trainer = started(text_file, tmp_path, **CHANGES)
+    stop_at(trainer, 30)
     return trainer.run
 
 
@@ -595,42 +581,40 @@ def test_the_good_state_is_a_file_of_its_own(text_file, tmp_path, monkeypatch, l
     """A second name of the checkpoint before, or a copy where there are no links."""
     if not links:
         monkeypatch.setattr(os, "link", no_links)
-    run = stopped_at(30, text_file, tmp_path)
+    run = stopped_at_30(text_file, tmp_path)
     assert load(run.last).meta["good"] == "good.npz"
     assert load(run.good).meta["progress"]["step"] == 24
     assert not list(run.folder.glob("*.tmp"))
     trainer = resume_run(run).trainer
-    seen = planted(trainer, events(trainer), 34, a_weight_is_nan)
-    (back,) = of_kind(seen, RolledBack)
-    assert back.to == 24
-    assert trainer.progress.step == 60
+    (back,) = of_kind(planted(trainer, 34, a_weight_is_nan), RolledBack)
+    assert (back.to, trainer.progress.step) == (24, 60)
     assert not run.good.exists()
 
 
 def test_a_good_state_is_checked_before_it_is_needed(text_file, tmp_path):
-    run = stopped_at(30, text_file, tmp_path)
+    run = stopped_at_30(text_file, tmp_path)
     whole = load(run.good)
     meta = {key: value for key, value in whole.meta.items() if key != "arrays"}
     damaged = whole.arrays | {"state/0.h": np.full_like(whole.arrays["state/0.h"], np.nan)}
-    save(run.good, damaged, meta)
-    with pytest.raises(
-        CheckpointError, match=r"good.npz: 'state/0.h' holds numbers that are not f"
+    for arrays, more, message in (
+        (damaged, {}, r"good.npz: 'state/0.h' holds numbers that are not finite"),
+        (
+            whole.arrays,
+            {"progress": {"step": -1}},
+            r"good.npz: its progress.step is -1; the file is",
+        ),
     ):
-        resume_run(run)
-    save(run.good, whole.arrays, meta | {"progress": {"step": -1}})
-    with pytest.raises(
-        CheckpointError, match=r"good.npz: its progress.step is -1; the file is dam"
-    ):
-        resume_run(run)
+        save(run.good, arrays, meta | more)
+        with pytest.raises(CheckpointError, match=message):
+            resume_run(run)
     # Without one, the checkpoint is its own good state.
     run.good.unlink()
-    trainer = resume_run(run).trainer
-    seen = planted(trainer, events(trainer), 34, a_weight_is_nan)
+    seen = planted(resume_run(run).trainer, 34, a_weight_is_nan)
     assert [back.to for back in of_kind(seen, RolledBack)] == [30]
 
 
 def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path):
-    trainer = start_run(overrides(text_file, **CHANGES), tmp_path, "a").trainer
+    trainer = started(text_file, tmp_path, **CHANGES)
     for event in events(trainer):
         if isinstance(event, Updated) and event.step == 30:
             trainer.run.last.write_bytes(b"damaged")
@@ -639,24 +623,23 @@ def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path
 
 
 def test_what_explodes_and_what_does_not():
-    counters = Recovery()
-    assert watch(counters, 4.2, 1.0, 65, 100) is None
+    def healthy(counters, losses, V=65, steps=100):
+        return not any(watch(counters, loss, 1.0, V, steps) for loss in losses)
+
+    counters, large = Recovery(), [99.0] * (LONG - 1)
+    assert healthy(counters, [4.2])
     assert threshold(counters, 65) == FAR * 4.2
-    assert not any(watch(counters, 99.0, 1.0, 65, 100) for _ in range(LONG - 1))
-    assert watch(counters, 4.0, 1.0, 65, 100) is None
-    assert not any(watch(counters, 99.0, 1.0, 65, 100) for _ in range(LONG - 1))
+    assert healthy(counters, [*large, 4.0, *large])
     assert "20 steps in a row were above 5.25, got 99" in watch(counters, 99.0, 1.0, 65, 100)
     # The longer a run, the longer it may take to recover.
     counters = Recovery(first_loss=4.2)
-    assert not any(watch(counters, 99.0, 1.0, 65, 1000) for _ in range(49))
+    assert healthy(counters, [99.0] * 49, steps=1000)
     assert "50 steps in a row" in watch(counters, 99.0, 1.0, 65, 1000)
     # A run that begins with another's weights may be worse than one that knows nothing.
-    counters = Recovery()
-    assert not any(watch(counters, 12.0 - k / 100, 1.0, 65, 100) for k in range(300))
+    assert healthy(Recovery(), [12.0 - k / 100 for k in range(300)])
+    assert healthy(Recovery(), [0.0] * 100, V=1), "V = 1 has loss 0"
     assert "the loss is no longer finite, got inf" in watch(Recovery(), np.inf, 1.0, 65, 100)
     assert "the gradient is no longer finite, got nan" in watch(Recovery(), 1.0, np.nan, 65, 100)
-    counters = Recovery()
-    assert not any(watch(counters, 0.0, 0.0, 1, 100) for _ in range(100)), "V = 1 has loss 0"
 
 
 # Two at once
@@ -664,9 +647,10 @@ def test_what_explodes_and_what_does_not():
 
 def test_of_two_that_start_at_once_one_trains(text_file, tmp_path):
     """The other is told by whom the run is being trained."""
-    given = overrides(text_file, train__steps=10**6, train__save_every_s=60)
-    trainer = start_run(given, tmp_path / "checkpoints", "a").trainer
-    next(itertools.islice(events(trainer), 1, None))
+    trainer = started(
+        text_file, tmp_path / "checkpoints", train__steps=10**6, train__save_every_s=60
+    )
+    saved(trainer)
     trainer.run.release()
     both = [faults.spawn(tmp_path, "train", "--resume") for _ in range(2)]
     while all(process.poll() is None for process in both):
@@ -684,9 +668,8 @@ def test_of_two_that_start_at_once_one_trains(text_file, tmp_path):
 
 
 def test_who_was_robbed_of_its_run_stops(text_file, tmp_path):
-    first = start_run(overrides(text_file, **EVERY_SAVE), tmp_path, "a").trainer
-    running = events(first)
-    assert isinstance(next(itertools.islice(running, 1, None)), Saved)
+    first = started(text_file, tmp_path, **EVERY_SAVE)
+    running = saved(first)
     first.run.lock.unlink()
     second = resume_run(Run(tmp_path / "a")).trainer
     before = first.run.last.read_bytes()
@@ -709,8 +692,7 @@ def findings(charlm, *arguments):
 
 @pytest.fixture
 def checked(charlm, text_file, tmp_path):
-    given = overrides(text_file, **EVERY_SAVE | {"train__steps": 4})
-    trainer = start_run(given, tmp_path / "checkpoints", "a").trainer
+    trainer = started(text_file, tmp_path / "checkpoints", **EVERY_SAVE | {"train__steps": 4})
     stop_at(trainer, 3)
     return trainer.run
 
