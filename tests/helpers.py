@@ -88,15 +88,9 @@ def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=Non
 
 def environment(**changes: str) -> dict[str, str]:
     """Return the environment of a process that runs this checkout."""
-    dropped = (
-        "COLUMNS",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "COLORTERM",
-        "PYTHONUNBUFFERED",
-        "LC_ALL",
-        "LANG",
-    )
+    dropped = {
+        "COLUMNS", "NO_COLOR", "FORCE_COLOR", "COLORTERM", "PYTHONUNBUFFERED", "LC_ALL", "LANG",
+    }  # fmt: skip
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
     return kept | {"PYTHONPATH": str(ROOT), "TERM": "xterm"} | changes
 

@@ -2,13 +2,11 @@
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, VERSE, environment
+from helpers import OPTIONS, ROOT, VERSE, finish, of_kind
 from helpers import SETTINGS as SMALL
 
 import charlm
@@ -28,6 +26,11 @@ def here(tmp_path, monkeypatch, text_file):
 @pytest.fixture
 def model(here):
     return charlm.train("my-text.txt", **SMALL)
+
+
+def assert_equal_parameters(one, other):
+    for name, array in one.parameters.items():
+        assert np.array_equal(array, other.parameters[name]), name
 
 
 PUBLIC_NAMES = """
@@ -86,17 +89,10 @@ def test_documentation_is_run(here, capsys):
 
 def test_train_is_what_the_shell_does(here):
     model = charlm.train("my-text.txt", **SMALL, seed=3, name="api")
-    options = [
-        "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "12",
-        "--seed", "3",
-    ]  # fmt: skip
-    subprocess.run(
-        [sys.executable, "-m", "charlm", "train", "my-text.txt", "-q", *options, "--name", "shell"],
-        env=environment(), check=True,
-    )  # fmt: skip
+    options = [*OPTIONS[:-1], 12, "--seed", 3, "--name", "shell"]
+    assert finish(here, "train", "my-text.txt", "-q", *options) == (0, b"", "")
     shell = charlm.load("shell")
-    for name, array in model.parameters.items():
-        assert np.array_equal(array, shell.parameters[name]), name
+    assert_equal_parameters(model, shell)
     assert model.sample(50, seed=1) == shell.sample(50, seed=1)
     assert "api/best.npz: lstm, 2 layers of 12 units, 38 symbols" in repr(model)
 
@@ -106,11 +102,11 @@ def test_callback_sees_what_iterating_sees(here):
     charlm.train("my-text.txt", **SMALL, callback=seen.append)
     events = list(charlm.start("my-text.txt", **SMALL))
     assert [type(event) for event in seen] == [type(event) for event in events]
-    losses = [
-        [event.loss for event in es if isinstance(event, charlm.Updated)] for es in (seen, events)
-    ]
-    assert losses[0] == losses[1]
-    assert len(losses[0]) == 12
+    losses, others = (
+        [event.loss for event in of_kind(one, charlm.Updated)] for one in (seen, events)
+    )
+    assert losses == others
+    assert len(losses) == 12
 
 
 def test_stop_and_resume(here):
@@ -121,9 +117,7 @@ def test_stop_and_resume(here):
             training.stop()
     assert isinstance(event, charlm.Done)
     assert event.interrupted
-    resumed = charlm.resume("stopped").run()
-    for name, array in whole.parameters.items():
-        assert np.array_equal(array, resumed.parameters[name]), name
+    assert_equal_parameters(whole, charlm.resume("stopped").run())
 
 
 def test_settings_are_those_of_the_config(here):
@@ -274,14 +268,10 @@ def test_fine_tuning_onto_other_characters(here, cell, embedding):
 
 
 def test_fine_tuning_keeps_the_model(here, model):
-    with pytest.raises(
-        charlm.ConfigError, match=r"init_from: model.hidden is 12 in .*, got 16; leave"
-    ):
-        charlm.start("my-text.txt", init_from="my-text", hidden=16)
-    with pytest.raises(
-        charlm.ConfigError, match=r"init_from: data.level is 'char' in .*, got 'byte'"
-    ):
-        charlm.start("my-text.txt", init_from=model.path, level="byte")
+    for other, message in (({"hidden": 16}, "model.hidden is 12 in .*, got 16; leave"),
+                           ({"level": "byte"}, "data.level is 'char' in .*, got 'byte'")):  # fmt: skip
+        with pytest.raises(charlm.ConfigError, match=f"init_from: {message}"):
+            charlm.start("my-text.txt", init_from=model.path, **other)
     with pytest.raises(charlm.CheckpointError, match="nope: no such checkpoint"):
         charlm.start("my-text.txt", init_from="nope")
 

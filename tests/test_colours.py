@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import VERSE, on_a_terminal
+from helpers import SETTINGS, VERSE, on_a_terminal
 from rich.color import ColorSystem
 
 import charlm as library
@@ -15,7 +15,6 @@ from charlm.insight import oddities, units
 from charlm.pages import texts
 from charlm.terminal import printable
 
-SMALL = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 30}
 ANSI = re.compile(r"\033\[[\d;]*m")
 
 
@@ -37,7 +36,7 @@ def no_colours(monkeypatch):
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("colours")
     (folder / "verse.txt").write_text(VERSE * 20, newline="")
-    library.train(folder / "verse.txt", checkpoints=folder, **SMALL)
+    library.train(folder / "verse.txt", checkpoints=folder, **SETTINGS | {"steps": 30})
     return folder
 
 
@@ -45,6 +44,11 @@ def trained(tmp_path_factory):
 def program(charlm, trained):
     """The program, on that run."""
     return lambda command, *more: charlm(command, *more, "--checkpoints", trained)
+
+
+def drawn(by, text, values):
+    """Colour a text by a value for each character."""
+    return "".join(by(c, value, ALL) for c, value in zip(text, values.tolist(), strict=True))
 
 
 class Stream(io.StringIO):
@@ -108,9 +112,7 @@ def test_sample_in_colours(program, trained, colours):
     assert (code, len(err.splitlines())) == (0, 1)
     model = library.load(trained / "verse")
     bits = -model.log_probs(plain)[4:] / math.log(2)
-    expected = "The " + "".join(
-        by_surprise(c, b, ALL) for c, b in zip(plain[4:], bits.tolist(), strict=True)
-    )
+    expected = "The " + drawn(by_surprise, plain[4:], bits)
     # A number may round the other way: the sampler's sum is a difference of two.
     assert ANSI.sub("", out).replace(" \n", "\n") == plain.replace(" \n", "\n")
     numbers = [re.findall(r"\d+", " ".join(ANSI.findall(text))) for text in (out, expected)]
@@ -120,7 +122,7 @@ def test_sample_in_colours(program, trained, colours):
 
 def test_sample_in_colours_of_bytes(charlm, tmp_path, colours):
     (tmp_path / "bytes.txt").write_text("한국어 🙂 " * 200)
-    library.train(tmp_path / "bytes.txt", level="byte", checkpoints=tmp_path, **SMALL)
+    library.train(tmp_path / "bytes.txt", level="byte", checkpoints=tmp_path, **SETTINGS)
     arguments = ("sample", "--seed", 1, "-n", 90, "--checkpoints", tmp_path)
     plain, out = charlm(*arguments)[1], charlm(*arguments, "--color")[1]
     expected = "".join(c if c in "\n\t" else printable(c) for c in plain)
@@ -137,13 +139,10 @@ def test_sample_without_colours_is_plain(program, no_colours):
 
 @pytest.mark.slow
 def test_sample_on_a_terminal(trained):
-    def shown(**environment):
-        arguments = ("sample", "--seed", 3, "-n", 60, "--color", "--checkpoints", trained)
-        return on_a_terminal(trained, *arguments, **environment)
-
-    assert "48;5;" in shown(TERM="xterm-256color")
-    assert "\033" not in shown(TERM="xterm-256color", NO_COLOR="1")
-    assert "\033" not in shown(TERM="dumb")
+    arguments = ("sample", "--seed", 3, "-n", 60, "--color", "--checkpoints", trained)
+    assert "48;5;" in on_a_terminal(trained, *arguments, TERM="xterm-256color")
+    assert "\033" not in on_a_terminal(trained, *arguments, TERM="xterm-256color", NO_COLOR="1")
+    assert "\033" not in on_a_terminal(trained, *arguments, TERM="dumb")
 
 
 # charlm eval --heat
@@ -158,11 +157,7 @@ def test_heat(program, trained, colours, tmp_path):
     assert out.startswith(plain)
     coloured, _, odd = out.removeprefix(plain).partition("\noddest places, in bits\n")
     model = library.load(trained / "verse")
-    expected = "".join(
-        by_surprise(c, b, ALL)
-        for c, b in zip(text, model.surprise(text).bits.tolist(), strict=True)
-    )
-    assert coloured == "\n" + expected
+    assert coloured == "\n" + drawn(by_surprise, text, model.surprise(text).bits)
     lines = odd.splitlines()
     assert len(lines) == 10
     first = model.oddities(text)[0]
@@ -178,7 +173,7 @@ def test_heat_without_colours_names_the_places(program, trained, no_colours):
     assert err == "stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists\n"
 
 
-def test_heat_as_a_page(program, trained, tmp_path, no_colours):
+def test_heat_as_a_page(program, trained, tmp_path, no_colours, monkeypatch):
     page = tmp_path / "heat.html"
     code, _, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
     assert (code, err) == (0, f"{page}: open it in a browser\n")
@@ -190,12 +185,9 @@ def test_heat_as_a_page(program, trained, tmp_path, no_colours):
     code, _, err = program("eval", trained / "verse.txt", "--heat", "--out", page)
     assert code == 1
     assert "not a page of charlm's; name another --out" in err
-
-
-def test_a_long_page_is_cut(program, trained, tmp_path, monkeypatch):
+    page.unlink()
     for module in (oddities, texts):
         monkeypatch.setattr(module, "KEPT", 500)
-    page = tmp_path / "heat.html"
     assert program("eval", trained / "verse.txt", "--heat", "--out", page)[0] == 0
     assert "These are the first 500 of 4,440 symbols." in page.read_text()
 
@@ -208,9 +200,7 @@ def test_a_unit(program, trained, colours):
     assert (code, err) == (0, "")
     text = VERSE[:100]
     states = library.load(trained / "verse").states(text)[:, 1, 7]
-    assert out == "".join(
-        by_state(c, v, ALL) for c, v in zip(text, states.tolist(), strict=True)
-    ).removesuffix("\n") + "\n"  # fmt: skip
+    assert out == drawn(by_state, text, states).removesuffix("\n") + "\n"
     assert len(ANSI.findall(out)) > 30
 
 
