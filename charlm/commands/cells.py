@@ -30,8 +30,7 @@ def cells(
         ),
     ] = False,
     length: Annotated[
-        int,
-        typer.Option("--length", "-n", min=1, help="With --unit: characters to colour."),
+        int, typer.Option("--length", "-n", min=1, help="With --unit: characters to colour.")
     ] = 1000,
     out: Page = None,
     checkpoints: Checkpoints = CHECKPOINTS,

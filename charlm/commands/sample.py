@@ -82,8 +82,7 @@ def sample(
         _written(help="What becomes of the start's characters that the model does not know."),
     ] = OnUnknown.ERROR,
     length: Annotated[
-        int,
-        _written("--length", "-n", min=0, help="Characters to write, at most, or bytes."),
+        int, _written("--length", "-n", min=0, help="Characters to write, at most, or bytes.")
     ] = 500,
     stop: Annotated[
         list[str] | None, _written(help="End after this was written; several may be given.")
@@ -123,10 +122,9 @@ def sample(
     colours = colour_system(out) if color else None
     if color and not colours:
         say("stdout shows no colours; FORCE_COLOR=1 insists")
-    given = _stdin() if start == "-" else None
     model = charlm.load(checkpoint, checkpoints=checkpoints)
-    if given is not None:
-        start = _decoded(given, model)
+    if start == "-":
+        start = _stdin(model)
     if check_copy:
         # Where it is missing, nothing is drawn.
         _ = model.training_text
@@ -233,18 +231,14 @@ def _report_unknown(replacements: dict[str, str], on_unknown: OnUnknown) -> None
     say(f"--start: {done} {', '.join(named)}, which the model does not know")
 
 
-def _stdin() -> bytes:
+def _stdin(model: "LanguageModel") -> str:
+    """Read a start text as training reads a text; bytes stay what they are."""
     if sys.stdin is None:
         raise ConfigError("--start", "stdin is closed", "pipe a text into it")
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         problem = f"stdin gives more than {_MOST_BYTES:,} bytes"
         raise ConfigError("--start", problem, "pass its end alone, such as with tail -c 10000")
-    return content
-
-
-def _decoded(content: bytes, model: "LanguageModel") -> str:
-    """Decode a start text as training decodes a text; bytes stay what they are."""
     text = content.decode("utf-8", "surrogateescape")
     if isinstance(model.vocabulary, charlm.ByteVocabulary):
         return text

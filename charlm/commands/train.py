@@ -54,13 +54,9 @@ def train(
     optimizer: Annotated[
         str | None, setting("optimizer", _TRAINING, "adam, rmsprop, adagrad or sgd.", "adam")
     ] = None,
-    lr: Annotated[
-        float | None,
-        setting("learning_rate", _TRAINING, default="one that suits the optimizer"),
-    ] = None,
+    lr: Annotated[float | None, setting("learning_rate", _TRAINING, "", "the optimizer's")] = None,
     steps: Annotated[
-        int | None,
-        setting("steps", _TRAINING, help="Optimizer steps; with --resume, a new goal."),
+        int | None, setting("steps", _TRAINING, "Optimizer steps; with --resume, a new goal.")
     ] = None,
     epochs: Annotated[float | None, setting("epochs", _TRAINING)] = None,
     minutes: Annotated[float | None, setting("minutes", _TRAINING)] = None,
