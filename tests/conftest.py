@@ -12,14 +12,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis
 import pytest
-from helpers import (  # noqa: F401 (other test modules import them from here)
-    SMALL,
-    VERSE,
-    open_ids,
-    overrides,
-    settings,
-    shown_on,
-)
+from helpers import VERSE
 
 from charlm import cli
 
