@@ -89,17 +89,6 @@ def test_each_of_several_texts_ends_its_line_once(written):
     assert written("sample", "--count", 2, "--length", 0)[1] == "\n\n"
 
 
-def test_many_texts_are_drawn_in_groups(written, monkeypatch, model):
-    monkeypatch.setattr(language_model, "_STREAMS", 4)
-    options = ["--count", 6, "--seed", 5, "--length", 20]
-    groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate((4, 2))]
-    expected = [text for group in groups for text in group.write(20)]
-    lines = json_lines(written, *options)
-    assert [(line["index"], line["text"]) for line in lines] == list(enumerate(expected))
-    _, out, err = written("sample", *options)
-    assert (err.count("-" * 40), out) == (5, in_lines(expected))
-
-
 def log_probability(model, start: str, text: str) -> float:
     """Score what was written after a start, by the training forward."""
     network, vocabulary = model
@@ -156,17 +145,20 @@ def test_best_of_keeps_the_likeliest(written, model, count):
     assert [(line["index"], line["text"]) for line in lines] == list(enumerate(whole))
 
 
-def test_best_of_more_than_are_drawn_at_once(written, model, monkeypatch):
-    """However many are asked for, no more streams than a group's are there at a time."""
+@pytest.mark.parametrize(("best_of", "count", "sizes"), [(1, 6, (4, 2)), (9, 2, (4, 4, 1) * 2)])
+def test_many_texts_are_drawn_in_groups(written, model, monkeypatch, best_of, count, sizes):
     monkeypatch.setattr(language_model, "_STREAMS", 4)
-    lines = json_lines(written, "--best-of", 9, "--count", 2, "--seed", 5, "--length", 9)
-    sizes = (4, 4, 1, 4, 4, 1)
+    options = ["--best-of", best_of, "--count", count, "--seed", 5, "--length", 9]
     groups = [Sampler(*model, Filters(), streams=B, seed=5, n=n) for n, B in enumerate(sizes)]
     texts = [text for group in groups for text in group.write(9)]
     best = [
-        max(texts[k : k + 9], key=lambda text: log_probability(model, "\n", text)) for k in (0, 9)
-    ]  # fmt: skip
-    assert [line["text"] for line in lines] == best
+        max(texts[k : k + best_of], key=lambda text: log_probability(model, "\n", text))
+        for k in range(0, len(texts), best_of)
+    ]
+    lines = json_lines(written, *options)
+    assert [(line["index"], line["text"]) for line in lines] == list(enumerate(best))
+    _, out, err = written("sample", *options)
+    assert (err.count("-" * 40), out) == (count - 1, in_lines(best))
 
 
 def test_stop_several_times(written):
@@ -185,21 +177,14 @@ def test_on_unknown(written):
         "charlm: --start: character 'X' (U+0058) at position 2 is not in this checkpoint's "
         "9-character vocabulary; leave it out, or pass --on-unknown skip or --on-unknown replace"
     )
-    _, skipped, err = written("sample", *options, "--on-unknown", "skip")
-    assert err.splitlines()[1:] == [
-        "--start: skipped 'X' (U+0058), 'É' (U+00C9), '€' (U+20AC), which the model does not know"
-    ]
-    assert skipped.startswith("abXÉ€b"), "as it was given"
-    read = written("sample", "--seed", 5, "--length", 30, "--start", "abb")[1]
-    assert skipped[6:] == read[3:]
-    _, replaced, err = written("sample", *options, "--on-unknown", "replace")
-    assert err.splitlines()[1:] == [
-        "--start: replaced 'X' (U+0058) by ' ', 'É' (U+00C9) by 'é', '€' (U+20AC) by ' ', which the "
-        "model does not know"
-    ]
-    read = written("sample", "--seed", 5, "--length", 30, "--start", "ab é b")[1]
-    assert replaced[6:] == read[6:]
-    assert replaced.startswith("abXÉ€b")
+    for action, read, said in (
+        ("skip", "abb", "skipped 'X' (U+0058), 'É' (U+00C9), '€' (U+20AC)"),
+        ("replace", "ab é b", "replaced 'X' (U+0058) by ' ', 'É' (U+00C9) by 'é', '€' (U+20AC) by ' '"),
+    ):  # fmt: skip
+        _, out, err = written("sample", *options, "--on-unknown", action)
+        assert err.splitlines()[1:] == [f"--start: {said}, which the model does not know"]
+        expected = written("sample", "--seed", 5, "--length", 30, "--start", read)[1]
+        assert out == "abXÉ€b" + expected.removeprefix(read), "the start as it was given"
     assert written("sample", "--start", "ab", "--on-unknown", "skip")[2].count("\n") == 1
     _, _, err = written("sample", "--start", "QRSTUVWXYZQRS", "--on-unknown", "skip")
     assert err.splitlines()[1].endswith("'X' (U+0058), and 2 more, which the model does not know")
