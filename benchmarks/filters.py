@@ -18,8 +18,7 @@ from charlm.generation.copies import find_copies
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.runs.folder import find_checkpoint
-from charlm.runs.loading import load_model
-from charlm.runs.training_text import learned_text
+from charlm.runs.loading import learned_text, load_model
 from charlm.text.corpus import split
 
 SETTINGS = [

@@ -231,7 +231,7 @@ class LanguageModel:
     @cached_property
     def training_text(self) -> Ids:
         """Return the ids of the text that the model was trained on, memory-mapped."""
-        from charlm.runs.training_text import learned_text
+        from charlm.runs.loading import learned_text
 
         return learned_text(self._trained, self.path)
 

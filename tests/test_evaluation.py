@@ -15,7 +15,7 @@ from charlm.evaluation.dynamic import CHUNK
 from charlm.evaluation.score import carried, cold, layout
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
-from charlm.runs.training_text import learned_text, whole_text
+from charlm.runs.loading import learned_text, whole_text
 from charlm.settings.schema import ModelConfig
 
 TEXT = VERSE * 60

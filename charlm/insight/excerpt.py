@@ -4,8 +4,7 @@ from pathlib import Path
 
 from charlm.insight.units import CHARACTERS
 from charlm.runs.folder import Run
-from charlm.runs.loading import Trained
-from charlm.runs.training_text import whole_text
+from charlm.runs.loading import Trained, whole_text
 from charlm.text.corpus import split
 from charlm.types import Ids
 

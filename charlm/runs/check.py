@@ -17,7 +17,7 @@ from charlm.errors import CharlmError, CheckpointError, ConfigError, RunError, T
 from charlm.nn.model import shapes
 from charlm.runs.description import Description, parse_description
 from charlm.runs.folder import Run, find_folder
-from charlm.runs.training_text import is_intact
+from charlm.runs.loading import is_intact
 from charlm.settings.files import parse_yaml
 from charlm.settings.resolve import resolve
 from charlm.storage.atomic import temporary_of

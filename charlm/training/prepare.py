@@ -18,8 +18,7 @@ from charlm.nn.model import Memory, memory, shapes
 from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
-from charlm.runs.loading import load_model, read_description
-from charlm.runs.training_text import is_intact
+from charlm.runs.loading import is_intact, load_model, read_description
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config, DataConfig, Overrides
