@@ -236,14 +236,10 @@ class LanguageModel:
         return learned_text(self._trained, self.path)
 
     def copies(self, text: str, *, at_least: int | None = None) -> "list[Copy]":
-        """Find the passages of a text that stand verbatim in the text the model was trained on.
+        """Find what of a text stands verbatim in the text that the model was trained on.
 
-        Args:
-            text: such as what `sample` returns.
-            at_least: length of a copy, at least 1; None for 32.
-
-        Returns:
-            The copies, the longest first, none overlapping a longer one.
+        Copies have `at_least` characters, 32 where None. The longest comes first, and none overlaps
+        a longer one.
         """
         return self.copies_in([text], at_least=at_least)[0]
 
@@ -293,9 +289,8 @@ class LanguageModel:
     def gates(self, text: Text) -> "list[Saturation]":
         """Return how often gates are shut or open while a text is read.
 
-        Returns:
-            For each layer's gates (H,) fractions of the symbols `below` 0.1 and `above` 0.9; empty
-            for a tanh RNN.
+        For each layer's gates these are (H,) fractions of the symbols `below` 0.1 and `above` 0.9.
+        A tanh RNN has no gates.
         """
         from charlm.insight.reading import saturation
 

@@ -96,7 +96,9 @@ def setting(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return `40 s`, `3.2 min` or `1.5 h`."""
+    """Return `40 s`, `3.2 min`, `1.5 h` or `2.5 days`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:,.1f} days"

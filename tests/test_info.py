@@ -59,7 +59,10 @@ def test_list(charlm, runs):
     out = charlm.output("info")
     lines = out.splitlines()
     assert lines[0].split() == ["run", "model", "steps", "best", "age", "size", "text"]
-    for line, name, cell, age in ((lines[1], "verse-2", "gru", 2), (lines[2], "verse", "lstm", 3)):
+    for line, name, cell, age in (
+        (lines[1], "verse-2", "gru", 2.5),
+        (lines[2], "verse", "lstm", 3.5),
+    ):
         loss, step = best_of(runs / name / "last.npz")
         size = sum(path.stat().st_size for path in (runs / name).iterdir())
         assert re.split(" {2,}", line) == [
@@ -133,7 +136,7 @@ def test_one_run(charlm, runs):
         f"best         {loss} nats per character at step {step}\n"
         f"elapsed      "
     )
-    assert re.search(r"^saved        \d{4}-\d\d-\d\d \d\d:\d\d, 3 h ago$", out, re.M)
+    assert re.search(r"^saved        \d{4}-\d\d-\d\d \d\d:\d\d, 3\.5 h ago$", out, re.M)
     assert re.search(r"^files        best\.npz [\d.]+ kB, config\.yaml [\d.]+ kB, ", out, re.M)
     assert f"\nversions     charlm {meta['versions']['charlm']}, python " in out
     assert f"\nthreads      {meta['threads']}\n" in out

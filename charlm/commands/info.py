@@ -117,7 +117,7 @@ def _listed(summaries: "Sequence[RunSummary]") -> list[str]:
         text = run.description and run.description.text
         best = "-" if run.best_loss is None else f"{_loss(run.best_loss)} at {run.best_step:,}"
         name = Path(text.path).name if text else "-"
-        facts = [_model(run), _steps(run, "/"), best, _age(run.saved), size(run.nbytes)]
+        facts = [_model(run), _steps(run, "/"), best, _age(run), size(run.nbytes)]
         rows.append([run.name, *facts, name])
     problems = [line for run in summaries for line in _problems(run)]
     return table(rows, "LllllrL", _terminal()) + problems
@@ -149,7 +149,7 @@ def _described(run: "RunSummary") -> list[str]:
         "steps": _steps(run, " of "),
         "best": best,
         "elapsed": duration(progress.elapsed_s) if progress else "-",
-        "saved": f"{when}, {_age(run.saved)} ago",
+        "saved": f"{when}, {_age(run)} ago",
         "files": _wrapped(files, columns - _LABEL),
         "versions": _wrapped(versions, columns - _LABEL) or "-",
         "threads": _count(description.threads),
@@ -255,13 +255,8 @@ def _loss(number: float | None) -> str:
     return "-" if number is None else f"{number:.4f}"
 
 
-def _age(moment: float) -> str:
-    """Return how long ago a moment is, in whole units."""
-    seconds = max(0.0, time.time() - moment)
-    for unit, length, below in (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48)):
-        if seconds < length * below:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{seconds // 86400:,.0f} days"
+def _age(run: "RunSummary") -> str:
+    return duration(max(0.0, time.time() - run.saved))
 
 
 # How a comparison shows what is not shown as config.yaml would have it.
