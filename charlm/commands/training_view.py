@@ -14,7 +14,7 @@ from charlm.commands.drawing import styled
 from charlm.terminal import argument, duration, visible
 
 if TYPE_CHECKING:
-    from charlm import Done, RolledBack, Training, Validated
+    from charlm import Done, Training
 
 # A text that is read sooner needs no bar.
 _SHORT_S = 0.5
@@ -49,12 +49,10 @@ class Stop:
 
 
 @contextmanager
-def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show how far a long text is read and encoded."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    with bar(desc="reading", unit="B", unit_scale=True, leave=False, delay=_SHORT_S) as shown:
+    options = {"unit": "B", "unit_scale": True, "leave": False, "disable": quiet or None}
+    with bar(desc="reading", delay=_SHORT_S, **options) as shown:
 
         def show(done: int, total: int) -> None:
             shown.total = total
@@ -126,11 +124,20 @@ def show(training: "Training", quiet: bool) -> None:
                     progress.set_postfix_str(shown, refresh=False)
                     progress.update()
                 case charlm.Validated():
+                    mark = " (best)" if event.best else ""
+                    progress.write(
+                        f"step {event.step:,}: loss {event.train_loss:.4f}, validation "
+                        f"{event.loss:.4f}{mark}, {event.chars_per_s:,.0f} chars/s",
+                        file=stderr,
+                    )
                     validation = f", validation {event.loss:.3f}"
-                    progress.write(_validation_line(event), file=stderr)
                     characters, began = 0, time.monotonic()
                 case charlm.RolledBack():
-                    progress.write(_rollback_line(event), file=stderr)
+                    progress.write(
+                        f"step {event.step + 1:,}: {event.why}; back to step {event.to:,} at half "
+                        f"the learning rate (rollback {event.count})",
+                        file=stderr,
+                    )
                     progress.n, loss = event.to, 0.0
                     progress.refresh()
                 case charlm.Sampled() if not progress.disable:
@@ -142,21 +149,6 @@ def show(training: "Training", quiet: bool) -> None:
                     _close(training, event)
                 case _:
                     pass
-
-
-def _validation_line(event: "Validated") -> str:
-    mark = " (best)" if event.best else ""
-    return (
-        f"step {event.step:,}: loss {event.train_loss:.4f}, validation {event.loss:.4f}{mark}, "
-        f"{event.chars_per_s:,.0f} chars/s"
-    )
-
-
-def _rollback_line(event: "RolledBack") -> str:
-    return (
-        f"step {event.step + 1:,}: {event.why}; back to step {event.to:,} at half the learning "
-        f"rate (rollback {event.count})"
-    )
 
 
 def _close(training: "Training", event: "Done") -> None:
