@@ -70,9 +70,7 @@ def gradients(
     if run and (scale or forget_bias):
         raise typer.BadParameter("--scale and --forget-bias are for fresh cells; name no run")
     if text and not run:
-        raise typer.BadParameter(
-            "TEXT is for runs, and none is named; fresh cells read symbols drawn at random"
-        )
+        raise typer.BadParameter("TEXT is for runs, name one; fresh cells read random symbols")
     if out:
         charlm.check_figure(out)
     if run:
