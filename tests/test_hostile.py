@@ -29,7 +29,6 @@ from charlm.runs.folder import Run
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import MOST_META_BYTES, load, read_meta, save
-from charlm.storage.history import read_history
 from charlm.terminal import argument, brief, printable, visible
 from charlm.training.prepare import resume_run
 
@@ -484,13 +483,6 @@ def test_a_start_text_that_never_ends(tmp_path):
         code, out, err = finish(tmp_path, "sample", "--start", "-", stdin=endless)
     assert (code, out) == (1, b"")
     assert err.startswith("charlm: --start: stdin gives more than 16,777,216 bytes; ")
-
-
-def test_a_history_of_anything(tmp_path):
-    path = tmp_path / "history.jsonl"
-    path.write_bytes(b"[" * 5000 + b'\n{"step": 3, "loss": 1}\n\xff\x00\n{"step": "x"}\n{"step": 4')
-    history = read_history(path)
-    assert ([r.step for r in history.readings], history.torn) == ([3], 4)
 
 
 # Python's callers
