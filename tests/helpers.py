@@ -8,7 +8,7 @@ import subprocess
 import sys
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -112,6 +112,13 @@ def finish(folder: Path, *arguments: object, given: bytes | None = None, **optio
     return process.returncode, out, err.decode(errors="replace")
 
 
+def open_terminal(columns: int) -> tuple[int, int]:
+    """Return the two ends of a terminal of 40 lines; a process takes the second."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    return master, slave
+
+
 def on_a_terminal(
     folder: Path,
     *arguments: object,
@@ -121,8 +128,7 @@ def on_a_terminal(
     **env: str,
 ) -> str:
     """Run the program, or a command, on a terminal: what that shows, its line ends made one."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    master, slave = open_terminal(columns)
     process = subprocess.Popen(
         command or [sys.executable, "-m", "charlm", *map(str, arguments)],
         cwd=folder, env=environment(**env), stdin=slave, stdout=slave, stderr=slave,
@@ -134,14 +140,10 @@ def on_a_terminal(
 def shown_on(master: int, process: subprocess.Popen, encoding: str = "utf-8") -> str:
     """Return all that a process shows on the terminal whose other end this is."""
     shown = b""
-    while True:
-        try:
-            piece = os.read(master, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
+    # At its end the terminal of Linux gives an error, and others nothing.
+    with suppress(OSError):
+        while piece := os.read(master, 4096):
+            shown += piece
     process.wait()
     os.close(master)
     return shown.decode(encoding)

@@ -102,11 +102,9 @@ def test_callback_sees_what_iterating_sees(here):
     charlm.train("my-text.txt", **SMALL, callback=seen.append)
     events = list(charlm.start("my-text.txt", **SMALL))
     assert [type(event) for event in seen] == [type(event) for event in events]
-    losses, others = (
-        [event.loss for event in of_kind(one, charlm.Updated)] for one in (seen, events)
-    )
-    assert losses == others
-    assert len(losses) == 12
+    seen, events = of_kind(seen, charlm.Updated), of_kind(events, charlm.Updated)
+    assert [event.loss for event in seen] == [event.loss for event in events]
+    assert len(seen) == 12
 
 
 def test_stop_and_resume(here):

@@ -1,20 +1,16 @@
 """The program as a user meets it: what it says, where it says it, and how it ends."""
 
-import fcntl
 import json
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 
 import numpy as np
 import pytest
 from helpers import OPTIONS as SMALL
-from helpers import ROOT, SETTINGS, on_a_terminal, shown_on
+from helpers import ROOT, SETTINGS, on_a_terminal, open_terminal, shown_on
 from helpers import spawn as spawn_bytes
 
 import charlm as library
@@ -42,30 +38,22 @@ def trained(charlm, text_file):
 def test_train_says_what_it_does(charlm, text_file, tmp_path):
     code, out, err = charlm("train", text_file, *SMALL)
     assert (code, out) == (0, "")
-    lines = err.splitlines()
-    assert lines[0] == (
-        f"corpus  {text_file}: 4,000 characters, 38 distinct; 3,600 to learn from, 400 to validate"
-    )
-    assert re.fullmatch(
+    validation = r"step \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
+    patterns = [
+        f"corpus  {text_file}: 4,000 characters, 38 distinct; 3,600 to learn from, 400 to validate",
         r"model   lstm, 2 layers of 12 units, embedding of 12: 3,350 parameters, \d+\.\d kB while "
         "training",
-        lines[1],
-    ), lines[1]
-    assert lines[2] == "plan    30 steps of 4 streams x 8 time steps, 0.27 passes over the text"
-    assert lines[3] == "run     checkpoints/verse"
-    assert lines[4] == (
+        "plan    30 steps of 4 streams x 8 time steps, 0.27 passes over the text",
+        "run     checkpoints/verse",
         "note    preset short: 4,000 characters are few, and are read over and over; --preset "
-        "chooses another"
-    )
-    pattern = r"step \d+: loss \d\.\d{4}, validation \d\.\d{4}( \(best\))?, [\d,]+ chars/s"
-    assert [bool(re.fullmatch(pattern, line)) for line in lines[5:7]] == [True, True]
-    assert re.fullmatch(
+        "chooses another",
+        validation,
+        validation,
         r"done: 30 steps in \d+ s, validation \d\.\d{4} nats per character at step \d+",
-        lines[7],
-    )
-    assert lines[8] == "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse"
-    assert len(lines) == 9
-    assert "\x1b" not in err
+        "checkpoints: checkpoints/verse; write with: charlm sample checkpoints/verse",
+    ]
+    for line, pattern in zip(err.splitlines(), patterns, strict=True):
+        assert re.fullmatch(pattern, line), line
     assert (tmp_path / "checkpoints" / "verse" / "best.npz").exists()
 
 
@@ -328,8 +316,7 @@ def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
     with text.open("w") as file:
         for _ in range(300):
             file.write("the river rose before the bell was rung \n" * 25_000)
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    master, slave = open_terminal(100)
     process = spawn(tmp_path, "train", text, stderr=slave)
     os.close(slave)
     shown = b""
