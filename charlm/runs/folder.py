@@ -78,7 +78,7 @@ class Run:
             raise RunError(self.folder, "another process has taken it over", advice)
 
     def save_config(self, text: str) -> None:
-        """Write `config.yaml`; raises as `saving`."""
+        """Replace `config.yaml`; raises as `saving`."""
         with self.saving(self.config), replacing(self.config) as file:
             file.write(text.encode())
 
@@ -172,11 +172,10 @@ def _is_left_behind(run: Run) -> bool:
 
 def saved_runs(checkpoints: Path) -> list[Run]:
     """Return all runs of a folder, the one saved last first; raise RunError without one."""
-    names = ("last.npz", "best.npz")
-    folders = {path.parent for name in names for path in checkpoints.glob(f"*/{name}")}
-    if not folders:
-        raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
-    return sorted(map(Run, sorted(folders, key=_in_order)), key=lambda run: -run.saved)
+    folders = sorted(checkpoints.glob("*"), key=_in_order)
+    if runs := [run for run in map(Run, folders) if run.checkpoints]:
+        return sorted(runs, key=lambda run: -run.saved)
+    raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
 
 
 def _in_order(folder: Path) -> list[Any]:

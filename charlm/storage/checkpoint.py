@@ -196,11 +196,11 @@ def _read_header(member: IO[bytes]) -> tuple[tuple[int, ...], "np.dtype[Any]"]:
             if np.lib.format.read_magic(member) != (1, 0):
                 raise ValueError
             shape, columns_first, dtype = np.lib.format.read_array_header_1_0(member)
+            if columns_first or dtype.str not in _DTYPES:
+                raise ValueError
+            return shape, dtype
     except (OSError, zipfile.BadZipFile):
         raise
     except Exception:
         # NumPy's parser lets through what Python's own raises, of many kinds.
         raise ValueError(f"'{member.name}' is not a plain array") from None
-    if columns_first or dtype.str not in _DTYPES:
-        raise ValueError(f"'{member.name}' is not a plain array")
-    return shape, dtype
