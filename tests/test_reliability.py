@@ -114,25 +114,26 @@ class Calls:
             if len(self.names) == self.failing:
                 raise OSError(self.error, os.strerror(self.error), str(where))
 
+    def counted(self, name, call):
+        """Count a call on a path or a file."""
+
+        def counting(first, *more, **options):
+            self(name, first.name if isinstance(first, io.FileIO) else first)
+            return call(first, *more, **options)
+
+        return counting
+
     def watch(self, monkeypatch) -> None:
-        calls, plain = self, {name: getattr(os, name) for name in ("open", "close", "write")}
+        calls, plain_open, os_open, os_close, os_write = self, io.open, os.open, os.close, os.write
 
         class File(io.FileIO):
             def __init__(self, path, mode):
                 calls(f"open {mode}", path)
                 super().__init__(path, mode)
 
-            def write(self, content):
-                calls("write", self.name)
-                return super().write(content)
-
-            def readinto(self, into):
-                calls("read", self.name)
-                return super().readinto(into)
-
-            def readall(self):
-                calls("read", self.name)
-                return super().readall()
+            write = calls.counted("write", io.FileIO.write)
+            readinto = calls.counted("read", io.FileIO.readinto)
+            readall = calls.counted("read", io.FileIO.readall)
 
             def close(self):
                 was_open = not self.closed
@@ -152,42 +153,30 @@ class Calls:
                 io.BufferedReader if "r" in mode else io.BufferedWriter)  # fmt: skip
             return kind(raw)
 
-        def of_handle(name):
-            def call(handle, *more):
-                if name == "write" or handle not in self.handles:
-                    calls(name, self.folder if handle in self.handles else "")
-                    return plain[name](handle, *more)
-                self.handles.discard(handle)
-                plain[name](handle)
-                return calls(name, self.folder)
-
-            return call
-
-        def of_path(name):
-            plain_call = getattr(os, name)
-
-            def call(path, *more, **options):
-                calls(name, path)
-                return plain_call(path, *more, **options)
-
-            return call
-
         def open_handle(path, *more, **options):
             calls("os.open", path)
-            handle = plain["open"](path, *more, **options)
+            handle = os_open(path, *more, **options)
             if str(path).startswith(self.folder):
                 self.handles.add(handle)
             return handle
 
-        plain_open = io.open
+        def write(handle, content):
+            calls("write", self.folder if handle in self.handles else "")
+            return os_write(handle, content)
+
+        def close(handle):
+            os_close(handle)
+            if handle in self.handles:
+                self.handles.discard(handle)
+                calls("close", self.folder)
+
         monkeypatch.setattr(io, "open", opened)
         monkeypatch.setattr(files, "open", opened, raising=False)
-        monkeypatch.setattr(os, "open", open_handle)
-        monkeypatch.setattr(os, "fsync", lambda _: calls("fsync", self.folder))
-        for name in ("close", "write"):
-            monkeypatch.setattr(os, name, of_handle(name))
+        for name, call in (("open", open_handle), ("write", write), ("close", close),
+                           ("fsync", lambda _: calls("fsync", self.folder))):  # fmt: skip
+            monkeypatch.setattr(os, name, call)
         for name in ("replace", "mkdir", "unlink", "link"):
-            monkeypatch.setattr(os, name, of_path(name))
+            monkeypatch.setattr(os, name, self.counted(name, getattr(os, name)))
 
 
 @pytest.mark.slow
