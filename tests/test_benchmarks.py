@@ -75,11 +75,8 @@ def test_what_is_held_out_is_what_was_validated_on(benchmark, tmp_path):
 @pytest.mark.slow
 def test_a_row_of_presets_and_one_of_filters(tmp_path):
     (tmp_path / "verse.txt").write_text(VERSE * 60)
-    small = [
-        part
-        for setting in ("model.hidden=12", "model.layers=1", "train.epochs=2", "train.batch_size=8")
-        for part in ("--set", setting)
-    ]
+    small = ["--set", "model.hidden=12", "--set", "model.layers=1", "--set", "train.epochs=2",
+             "--set", "train.batch_size=8"]  # fmt: skip
     out, result = run(
         tmp_path, "presets", "--text", tmp_path / "verse.txt", "--seeds", 2, "--dynamic", *small
     )

@@ -61,6 +61,7 @@ EARLY = ["--lr", "0.5", "--set", "train.patience=2", "--set", "train.validate_ev
 TOLD = [
     (["--set", "data.test=0.05"],
      r"3,400 to learn from, 400 to validate \(the first 100 while training\), 200 kept"),
+    (["--optimizer", "sgd"], r"passes over the text, sgd at a rate of \S+\n"),
     (["--name", "my verse"], "write with: charlm sample 'checkpoints/my verse'\n"),
     (["--steps", "60"], r"(?m)^plan .* passes over the text, about \d+ s$"),
     (["--set", "train.validate_every=5", "--lr", "0.02"], r"\nadvice: .*\n(?!advice)"),
@@ -91,14 +92,7 @@ def test_quiet_and_version(charlm, text_file):
     assert charlm("--version") == (0, f"charlm {library.__version__}\n", "")
 
 
-def test_second_run_gets_its_own_folder(trained, text_file, tmp_path):
-    before = (tmp_path / "checkpoints/verse/last.npz").read_bytes()
-    _, _, err = trained("train", text_file, *SMALL, "--seed", 5)
-    assert "run     checkpoints/verse-2" in err
-    assert (tmp_path / "checkpoints/verse/last.npz").read_bytes() == before
-
-
-def test_resume(trained, text_file):
+def test_resume(trained):
     err = trained("train", "--resume")[2]
     assert "finished: all 30 steps are made; --steps 60 would continue" in err
     err = trained("train", "--resume", "--steps", 40)[2]
@@ -112,11 +106,6 @@ def test_resume(trained, text_file):
     code, _, err = trained("train", "--resume", "--hidden", 24)
     assert code == 2
     assert "--hidden cannot change with --resume" in " ".join(err.replace("│", "").split())
-    text_file.write_text("something else altogether\n" * 100)
-    code, _, err = trained("train", "--resume", "--name", "verse")
-    assert code == 1
-    assert "is not the text that checkpoints/verse learns (its SHA-256 differs); name the" in err
-    assert "right one, or another run with --name, or start one without --resume" in err
 
 
 def test_config_file_and_set(charlm, text_file, tmp_path):
@@ -132,14 +121,12 @@ def test_config_file_and_set(charlm, text_file, tmp_path):
     assert "plan    2 steps of 2 streams" in err
 
 
-def test_sample(trained):
+def test_a_sample_of_a_run_by_any_of_its_names(trained):
     options = ["--length", 40, "--seed", 3]
-    code, out, err = trained("sample", *options)
-    assert (code, len(out), err) == (0, 40, "checkpoints/verse/best.npz, seed 3\n")
+    out = trained("sample", *options)[1]
     for name in ("verse", "checkpoints/verse", "checkpoints/verse/best.npz"):
         assert trained("sample", name, *options)[1] == out
     assert trained("sample", "checkpoints/verse/last.npz", *options)[0] == 0
-    assert trained("sample", "--length", 40, "--seed", 4)[1] != out
 
 
 @pytest.mark.slow
@@ -198,12 +185,6 @@ def test_eval_dynamic_has_a_row_of_its_own(trained, text_file, tmp_path):
     assert (code, err) == (1, "charlm: --lr: must be at least 0, got -1.0\n")
 
 
-def test_another_optimizer_learns_at_a_rate_of_its_own(charlm, text_file, tmp_path):
-    err = charlm("train", text_file, "--optimizer", "sgd", *SMALL)[2]
-    (rate,) = re.findall(r"passes over the text, sgd at a rate of (\S+)$", err, re.MULTILINE)
-    assert f"learning_rate: {rate} " in (tmp_path / "checkpoints/verse/config.yaml").read_text()
-
-
 def test_a_loss_beyond_all_measure(trained, text_file, monkeypatch):
     monkeypatch.setattr(score, "carried", lambda *_: score.Score(1712.0, 4000))
     assert "1712.0000 nats  2469.8939 bits  perplexity inf" in trained.output("eval", text_file)
@@ -254,9 +235,8 @@ def test_a_run_is_trained_by_one_process(charlm, text_file, tmp_path):
         "or stop it first\n"
     )
     assert charlm("train", "--resume") == (1, "", refused)
-    assert charlm("train", text_file, "--resume", "--name", "verse", "--steps", 9**9) == (
-        1, "", refused,
-    )  # fmt: skip
+    options = ["--resume", "--name", "verse", "--steps", 9**9]
+    assert charlm("train", text_file, *options) == (1, "", refused)
     process.kill()
     process.communicate()
     run = tmp_path / "checkpoints/verse"
@@ -327,8 +307,7 @@ def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
     assert process.wait(60) == 130
     process.stdout.close()
     assert "Traceback" not in shown
-    assert [path.name for path in tmp_path.rglob("*")] in (["long.txt"], ["checkpoints", "long.txt"],
-                                                     ["long.txt", "checkpoints"])  # fmt: skip
+    assert {path.name for path in tmp_path.rglob("*")} - {"checkpoints"} == {"long.txt"}
 
 
 HELP = [

@@ -185,6 +185,7 @@ def test_korean(tmp_path, monkeypatch, level):
     assert whole.carried.nats < 0.8 * math.log(model.vocabulary.size)
     (copy,) = model.copies(f"불{text[1000:1050]}")
     if level == "byte":
+        assert (model.vocabulary.size, model.log_probs("한").shape) == (256, (3,))
         assert (copy.place, copy.length) == tuple(
             len(t.encode()) for t in (text[:1000], text[1000:1050])
         )
