@@ -71,7 +71,10 @@ def save(path: Path, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> No
         for name, array in arrays.items():
             info, whole = zipfile.ZipInfo(f"{name}.npy", _EPOCH), np.ascontiguousarray(array)
             with archive.open(info, "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, whole, (1, 0), allow_pickle=False)
+                header = np.lib.format.header_data_from_array_1_0(whole)
+                np.lib.format.write_array_header_1_0(member, header)
+                # `write_array` would copy the array, 16 MB at a time.
+                member.write(whole.data)
 
 
 def load(path: Path) -> Checkpoint:
