@@ -9,7 +9,7 @@ from charlm.nn.linear import GRADIENT_COLUMNS
 from charlm.nn.model import Model
 from charlm.nn.output import steps_per_block
 from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import make_optimizer
+from charlm.optim.optimizers import Adam
 from charlm.settings.schema import ModelConfig, TrainConfig
 from charlm.text.vocabulary import Vocabulary
 
@@ -26,7 +26,7 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
     """Forward, backward, clipping, Adam, and the weights taken over."""
     model = network(cell, L, H, V, embedding)
     cache, state = model.cache(T, B), [model.zero_state(B)]
-    optimizer = make_optimizer(model.parameters.flat, model.gradient.flat, TrainConfig())
+    optimizer = Adam(model.parameters.flat, model.gradient.flat, TrainConfig())
     ids = np.random.default_rng(0).integers(0, V, (T + 1, B))
 
     def work() -> None:

@@ -106,7 +106,7 @@ def test_adam_by_the_book(size):
     rng = np.random.default_rng(0)
     p, expected = np.ones(size), np.ones(size)
     dp, m, v = np.zeros(size), np.zeros(size), np.zeros(size)
-    adam = Adam(p, dp, beta1=0.8, beta2=0.9, epsilon=1e-3, weight_decay=0.1)
+    adam = Adam(p, dp, TrainConfig(beta1=0.8, beta2=0.9, epsilon=1e-3, weight_decay=0.1))
     for t in range(1, 4):
         dp[:] = rng.normal(size=size)
         adam.step(0.01)
@@ -122,7 +122,8 @@ def test_adagrad_and_rmsprop_by_the_book(decay):
     size = BLOCK + 5
     rng = np.random.default_rng(0)
     p, expected, dp, v = np.ones(size), np.ones(size), np.zeros(size), np.zeros(size)
-    made = Adagrad(p, dp, 1e-3, 0.1) if decay is None else RMSprop(p, dp, decay, 1e-3, 0.1)
+    train = TrainConfig(beta2=decay or 0.5, epsilon=1e-3, weight_decay=0.1)
+    made = (Adagrad if decay is None else RMSprop)(p, dp, train)
     for _ in range(3):
         dp[:] = rng.normal(size=size)
         g = dp + 0.1 * expected
@@ -134,7 +135,7 @@ def test_adagrad_and_rmsprop_by_the_book(decay):
 
 def test_nesterov_by_the_book():
     p, dp, v, expected = np.ones(3), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.ones(3)
-    sgd = SGD(p, dp, momentum=0.5, nesterov=True)
+    sgd = SGD(p, dp, TrainConfig(momentum=0.5, nesterov=True, weight_decay=0))
     for _ in range(3):
         sgd.step(0.2)
         v = 0.5 * v + dp
@@ -145,7 +146,7 @@ def test_nesterov_by_the_book():
 def test_sgd_by_the_book():
     p, dp, v, expected = np.ones(3), np.zeros(3), np.zeros(3), np.ones(3)
     dp_kept = np.array([1.0, 2.0, 3.0])
-    sgd = SGD(p, dp, momentum=0.5, weight_decay=0.1)
+    sgd = SGD(p, dp, TrainConfig(momentum=0.5, weight_decay=0.1))
     for _ in range(3):
         dp[:] = [1.0, 2.0, 3.0]  # the weight decay was added to it
         sgd.step(0.2)

@@ -96,39 +96,35 @@ def test_outputs_and_gradients(cell):
 
 
 OPTIMIZERS = {
-    "sgd": (lambda p, d: SGD(p, d), lambda p: torch.optim.SGD(p, lr=0.1)),
+    "sgd": (SGD, {"momentum": 0}, torch.optim.SGD, {}),
     "momentum": (
-        lambda p, d: SGD(p, d, momentum=0.9, weight_decay=0.01),
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+        SGD, {"weight_decay": 0.01}, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.01},
     ),
-    "nesterov": (
-        lambda p, d: SGD(p, d, momentum=0.9, nesterov=True),
-        lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
-    ),
+    "nesterov": (SGD, {"nesterov": True}, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
     "adagrad": (
-        lambda p, d: Adagrad(p, d, weight_decay=0.01),
-        lambda p: torch.optim.Adagrad(p, lr=0.1, weight_decay=0.01),
+        Adagrad, {"weight_decay": 0.01}, torch.optim.Adagrad, {"weight_decay": 0.01, "eps": 1e-8},
     ),
     "rmsprop": (
-        lambda p, d: RMSprop(p, d, 0.95, weight_decay=0.01),
-        lambda p: torch.optim.RMSprop(p, lr=0.1, alpha=0.95, weight_decay=0.01),
+        RMSprop, {"beta2": 0.95, "weight_decay": 0.01},
+        torch.optim.RMSprop, {"alpha": 0.95, "weight_decay": 0.01},
     ),
-    "adam": (lambda p, d: Adam(p, d), lambda p: torch.optim.Adam(p, lr=0.1)),
+    "adam": (Adam, {}, torch.optim.Adam, {"betas": (0.6, 0.99)}),
     "adamw": (
-        lambda p, d: Adam(p, d, beta2=0.99, weight_decay=0.1),
-        lambda p: torch.optim.AdamW(p, lr=0.1, betas=(0.9, 0.99), weight_decay=0.1),
+        Adam, {"beta1": 0.9, "weight_decay": 0.1},
+        torch.optim.AdamW, {"betas": (0.9, 0.99), "weight_decay": 0.1},
     ),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
 @pytest.mark.parametrize("cell", list(LAYERS))
 def test_ten_steps_with_clipping(cell, optimizer):
     model, peer, rng = make(cell)
-    ours, theirs = OPTIMIZERS[optimizer]
-    mine = ours(model.parameters.flat, model.gradient.flat)
+    ours, constants, theirs, options = OPTIMIZERS[optimizer]
+    train = TrainConfig(**{"weight_decay": 0} | constants)
+    mine = ours(model.parameters.flat, model.gradient.flat, train)
     trainable = [weights for weights in peer.parameters() if weights.requires_grad]
-    other = theirs(trainable)
+    other = theirs(trainable, lr=0.1, **options)
     cache, state, peer_state = model.cache(T, B), model.zero_state(B), None
     clipped = 0
     for _ in range(10):

@@ -42,7 +42,15 @@ class Optimizer(ABC):
         """Update one block: parameters, gradient, state, scratch."""
 
 
-class SGD(Optimizer):
+class Configured(Optimizer):
+    """Base class of the optimizers that train, whose constants are the configuration's."""
+
+    def __init__(self, parameters: Array, gradient: Array, train: TrainConfig) -> None:
+        super().__init__(parameters, gradient)
+        self.train = train
+
+
+class SGD(Configured):
     """Stochastic gradient descent with momentum.
 
         dp = dp + weight_decay p
@@ -54,25 +62,13 @@ class SGD(Optimizer):
 
     STATE = ("v",)
 
-    def __init__(
-        self,
-        parameters: Array,
-        gradient: Array,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        nesterov: bool = False,
-    ) -> None:
-        super().__init__(parameters, gradient)
-        self.momentum, self.weight_decay, self.nesterov = momentum, weight_decay, nesterov
-
     def _update(self, learning_rate: float, *arrays: Array) -> None:
         p, dp, v, u = arrays
-        _add_decay(p, dp, u, self.weight_decay)
-        v *= self.momentum
+        _add_decay(p, dp, u, self.train.weight_decay)
+        v *= self.train.momentum
         v += dp
-        if self.nesterov:
-            np.multiply(v, self.momentum, out=u)
+        if self.train.nesterov:
+            np.multiply(v, self.train.momentum, out=u)
             u += dp
             u *= learning_rate
         else:
@@ -80,7 +76,7 @@ class SGD(Optimizer):
         p -= u
 
 
-class Adagrad(Optimizer):
+class Adagrad(Configured):
     """Adagrad: a rate for each parameter, which falls with all the gradients it has seen.
 
         dp = dp + weight_decay p
@@ -92,19 +88,13 @@ class Adagrad(Optimizer):
 
     STATE = ("v",)
 
-    def __init__(
-        self, parameters: Array, gradient: Array, epsilon: float = 1e-10, weight_decay: float = 0.0
-    ) -> None:
-        super().__init__(parameters, gradient)
-        self.epsilon, self.weight_decay = epsilon, weight_decay
-
     def _update(self, learning_rate: float, *arrays: Array) -> None:
         p, dp, v, u = arrays
-        _add_decay(p, dp, u, self.weight_decay)
+        _add_decay(p, dp, u, self.train.weight_decay)
         np.multiply(dp, dp, out=u)
         self._accumulate(v, u)
         np.sqrt(v, out=u)
-        u += self.epsilon
+        u += self.train.epsilon
         np.divide(dp, u, out=u)
         u *= learning_rate
         p -= u
@@ -116,29 +106,18 @@ class Adagrad(Optimizer):
 class RMSprop(Adagrad):
     """RMSprop: Adagrad that forgets.
 
-        v  = decay v + (1 - decay) dp^2                                    the rest as in Adagrad
+        v  = beta2 v + (1 - beta2) dp^2                                    the rest as in Adagrad
 
     Source: Hinton 2012, lecture 6e, in PyTorch's form (epsilon stands outside the root).
     """
 
-    def __init__(
-        self,
-        parameters: Array,
-        gradient: Array,
-        decay: float = 0.99,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(parameters, gradient, epsilon, weight_decay)
-        self.decay = decay
-
     def _accumulate(self, v: Array, squares: Array) -> None:
-        v *= self.decay
-        squares *= 1 - self.decay
+        v *= self.train.beta2
+        squares *= 1 - self.train.beta2
         v += squares
 
 
-class Adam(Optimizer):
+class Adam(Configured):
     """Adam, with AdamW's decoupled weight decay.
 
         p = p - learning_rate weight_decay p
@@ -151,61 +130,32 @@ class Adam(Optimizer):
 
     STATE = ("m", "v")
 
-    def __init__(
-        self,
-        parameters: Array,
-        gradient: Array,
-        beta1: float = 0.9,
-        beta2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(parameters, gradient)
-        self.beta1, self.beta2, self.epsilon = beta1, beta2, epsilon
-        self.weight_decay = weight_decay
-
     def _update(self, learning_rate: float, *arrays: Array) -> None:
         p, dp, m, v, u = arrays
-        if self.weight_decay:
-            p *= 1 - learning_rate * self.weight_decay
-        m *= self.beta1
-        np.multiply(dp, 1 - self.beta1, out=u)
+        beta1, beta2, weight_decay = self.train.beta1, self.train.beta2, self.train.weight_decay
+        if weight_decay:
+            p *= 1 - learning_rate * weight_decay
+        m *= beta1
+        np.multiply(dp, 1 - beta1, out=u)
         m += u
-        v *= self.beta2
+        v *= beta2
         np.multiply(dp, dp, out=u)
-        u *= 1 - self.beta2
+        u *= 1 - beta2
         v += u
         np.sqrt(v, out=u)
-        u /= math.sqrt(1 - self.beta2**self.steps)
-        u += self.epsilon
+        u /= math.sqrt(1 - beta2**self.steps)
+        u += self.train.epsilon
         np.divide(m, u, out=u)
-        u *= learning_rate / (1 - self.beta1**self.steps)
+        u *= learning_rate / (1 - beta1**self.steps)
         p -= u
 
 
-OPTIMIZERS: Mapping[str, type[Optimizer]] = {
+OPTIMIZERS: Mapping[str, type[Configured]] = {
     "adam": Adam,
     "rmsprop": RMSprop,
     "adagrad": Adagrad,
     "sgd": SGD,
 }
-
-
-def make_optimizer(parameters: Array, gradient: Array, train: TrainConfig) -> Optimizer:
-    """Make the optimizer that the configuration names."""
-    match train.optimizer:
-        case "adam":
-            return Adam(
-                parameters, gradient, train.beta1, train.beta2, train.epsilon, train.weight_decay
-            )
-        case "rmsprop":
-            return RMSprop(parameters, gradient, train.beta2, train.epsilon, train.weight_decay)
-        case "adagrad":
-            return Adagrad(parameters, gradient, train.epsilon, train.weight_decay)
-        case "sgd":
-            return SGD(
-                parameters, gradient, train.momentum, train.weight_decay, nesterov=train.nesterov
-            )
 
 
 def _add_decay(p: Array, dp: Array, u: Array, weight_decay: float) -> None:

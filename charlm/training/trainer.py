@@ -17,7 +17,7 @@ from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
 from charlm.optim.averaging import EMA
 from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import make_optimizer
+from charlm.optim.optimizers import OPTIMIZERS
 from charlm.optim.schedules import Plateau, learning_rate
 from charlm.runs.description import Progress, Recovery
 from charlm.runs.folder import Run
@@ -62,7 +62,7 @@ class Trainer:
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
         rates = [on_input] + [train.dropout] * config.model.layers
         self.cache = self.model.cache(train.seq_len, train.batch_size, rates)
-        self.optimizer = make_optimizer(parameters, self.gradient, train)
+        self.optimizer = OPTIMIZERS[train.optimizer](parameters, self.gradient, train)
         # What is validated, sampled from and kept.
         self.ema_model, self.ema = self.model, None
         if train.average:
