@@ -78,7 +78,6 @@ class Training:
 
     for event in charlm.start("my-text.txt", steps=500):
         ...
-
     """
 
     def __init__(self, prepared: PreparedRun) -> None:

@@ -310,7 +310,6 @@ class LanguageModel:
             text: of at least 2 lags + 2 characters, read at 16 places; the run's own validation
                 text where None.
             lags: K, how many steps back; at least 2.
-
         """
         from charlm.insight.excerpt import validation_text
         from charlm.insight.gradients import of_text, symbols_read

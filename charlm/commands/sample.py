@@ -5,9 +5,8 @@ import io
 import math
 import sys
 from collections.abc import Callable
-from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -37,14 +36,6 @@ _MOST_BYTES = 1 << 24
 _NAMED = 8
 # Columns of a copy that are shown.
 _QUOTED = 60
-
-
-class OnUnknown(StrEnum):
-    """What becomes of characters in the start text that the model does not know."""
-
-    ERROR = "error"
-    SKIP = "skip"
-    REPLACE = "replace"
 
 
 def sample(
@@ -78,9 +69,9 @@ def sample(
         str, _written(help="What the text begins with; - reads it from stdin.", show_default=False)
     ] = "",
     on_unknown: Annotated[
-        OnUnknown,
+        Literal["error", "skip", "replace"],
         _written(help="What becomes of the start's characters that the model does not know."),
-    ] = OnUnknown.ERROR,
+    ] = "error",
     length: Annotated[
         int, _written("--length", "-n", min=0, help="Characters to write, at most, or bytes.")
     ] = 500,
@@ -130,7 +121,7 @@ def sample(
         _ = model.training_text
     drawing: charlm.Drawing = {
         "start": start, "temperature": temp, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-        "stop": stop or (), "on_unknown": on_unknown.value, "seed": seed,
+        "stop": stop or (), "on_unknown": on_unknown, "seed": seed,
     }  # fmt: skip
     several = count > 1 or best_of > 1 or json
     try:
@@ -143,8 +134,9 @@ def sample(
         advice = "leave it out, or pass --on-unknown skip or --on-unknown replace"
         raise renamed(error, _OPTIONS, advice if unknown else "") from None
     say(f"{model.path}, seed {sampler.seed}")
-    if on_unknown is not OnUnknown.ERROR:
-        _report_unknown(model.vocabulary.replacements(start), on_unknown)
+    if on_unknown != "error":
+        done = {"skip": "skipped", "replace": "replaced"}[on_unknown]
+        _report_unknown(model.vocabulary.replacements(start), done)
 
     escaped = out.isatty() and not colours
 
@@ -217,11 +209,10 @@ def _report_copies(model: "LanguageModel", written: list[str]) -> None:
         say(f"and {len(found) - _NAMED:,} more")
 
 
-def _report_unknown(replacements: dict[str, str], on_unknown: OnUnknown) -> None:
-    """Report what was done to unknown characters of the start text."""
+def _report_unknown(replacements: dict[str, str], done: str) -> None:
+    """Report what was done, skipped or replaced, to unknown characters of the start text."""
     if not replacements:
         return
-    done = "skipped" if on_unknown is OnUnknown.SKIP else "replaced"
     named = []
     for character, symbol in list(replacements.items())[:_NAMED]:
         by = " by the unknown symbol" if symbol == "\ufffd" else f" by {symbol!r}"

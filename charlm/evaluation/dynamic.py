@@ -61,12 +61,9 @@ def dynamic(
         column[1 : T + 1, 0] = ids[begin : begin + T]
         loss, state = learner.loss_and_gradient(column[:T], column[1 : T + 1], state, cache)
         if not math.isfinite(loss):
-            raise Diverged(
-                "eval",
-                f"the loss is no longer finite at character {begin + 1:,}, got {loss:.4g} at "
-                f"learning rate {learning_rate:g}",
-                "use a lower --lr",
-            )
+            place = f"character {begin + 1:,}, got {loss:.4g} at learning rate {learning_rate:g}"
+            problem = f"the loss is no longer finite at {place}"
+            raise Diverged("eval", problem, "use a lower --lr")
         total += loss * T
         optimizer.step(learning_rate)
         learner.refresh()

@@ -25,11 +25,9 @@ def checked(
     if missing or besides:
         found = [f"lacks {_listed(missing)}"] if missing else []
         found += [f"has {_listed(besides)} besides"] if besides else []
-        raise ExchangeError(
-            where,
-            f"{len(expected)} tensors expected, {len(tensors)} on disk: it {' and '.join(found)}",
-            "keep the exported file's names",
-        )
+        counted = f"{len(expected)} tensors expected, {len(tensors)} on disk"
+        problem = f"{counted}: it {' and '.join(found)}"
+        raise ExchangeError(where, problem, "keep the exported file's names")
     arrays = {}
     for name, shape in expected.items():
         array = tensors[name]
@@ -37,17 +35,12 @@ def checked(
             problem = f"must be float32, float64, float16 or bfloat16, got {array}"
             raise ExchangeError(where, f"'{name}' {problem}", "convert it")
         if array.shape != shape:
-            raise ExchangeError(
-                where,
-                f"'{name}' is {array.shape} on disk, {shape} expected",
-                "keep the exported file's sizes, or train the other model here",
-            )
+            advice = "keep the exported file's sizes, or train the other model here"
+            problem = f"'{name}' is {array.shape} on disk, {shape} expected"
+            raise ExchangeError(where, problem, advice)
         if not np.isfinite(array).all():
-            raise ExchangeError(
-                where,
-                f"'{name}' holds numbers that are not finite in float32",
-                "take weights from before the training diverged",
-            )
+            problem = f"'{name}' holds numbers that are not finite in float32"
+            raise ExchangeError(where, problem, "take weights from before the training diverged")
         arrays[name] = array
     return arrays
 

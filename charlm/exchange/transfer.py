@@ -88,11 +88,8 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
     with np.errstate(over="ignore"):
         arrays = from_state_dict(model, checked(tensors, expected, where))
     if not all(usable(array.ravel()) for array in arrays.values()):
-        raise ExchangeError(
-            where,
-            "its weights are too large to compute with in float32",
-            "take weights from before the training diverged",
-        )
+        problem = "its weights are too large to compute with in float32"
+        raise ExchangeError(where, problem, "take weights from before the training diverged")
     description = replace(description, imported=path.name, versions=environment.versions())
     run = create(checkpoints, path.stem if name is None else name)
     try:

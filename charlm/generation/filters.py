@@ -52,11 +52,8 @@ class Filters:
         if not t >= 0:
             raise ConfigError("temperature", f"must be at least 0, got {t}")
         if t > _HOTTEST:
-            raise ConfigError(
-                "temperature",
-                f"must be at most {_HOTTEST}, where all characters are about equally likely, got "
-                f"{brief(t)}",
-            )
+            most = f"{_HOTTEST}, where all characters are about equally likely"
+            raise ConfigError("temperature", f"must be at most {most}, got {brief(t)}")
         if k is not None and not _is_whole(k):
             raise ConfigError("top_k", f"must be a whole number, got {brief(k)}")
         if k is not None and k < 1:
@@ -81,11 +78,8 @@ class Filters:
         # One stream is the common case; on so few numbers each NumPy call counts.
         top = z[z.argmax()] if z.ndim == 1 else np.maximum.reduce(z, axis=0)
         if not (math.isfinite(top) if z.ndim == 1 else np.isfinite(top).all()):
-            raise CheckpointError(
-                "model",
-                "its logits are not finite numbers",
-                "its weights are damaged, use another checkpoint",
-            )
+            problem, advice = "its logits are not finite numbers", "use another checkpoint"
+            raise CheckpointError("model", problem, advice)
         if self.temperature < _COLDEST:
             likeliest = np.expand_dims(z.argmax(axis=0), 0)
             z.fill(0)

@@ -73,11 +73,8 @@ class Sampler:
         if not isinstance(start, str) or not all(isinstance(text, str) for text in stop):
             raise ConfigError("start, stop", "must be strings")
         if not usable(model.parameters.flat):
-            raise CheckpointError(
-                "model",
-                "its weights are not finite numbers",
-                "it is damaged, use another checkpoint",
-            )
+            problem, advice = "its weights are not finite numbers", "use another checkpoint"
+            raise CheckpointError("model", problem, advice)
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
         self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
         self.stop = tuple(filter(None, stop))

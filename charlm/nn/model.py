@@ -8,7 +8,8 @@ written it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
@@ -229,24 +230,9 @@ def _network(
         first = FoldedEmbedding(V, int(width))
     else:
         first = Embedding(V, int(width))
-    layers = []
-    for k in range(L):
-        name, D = f"{config.cell}.{k}", H if k else first.D
-        source = None if k else first
-        layers.append(_layer(config, name, D, needs_dx=k > 0 or first.needs_dx, source=source))
+    lstm = partial(LSTM, forget_bias=config.forget_bias)
+    cells: dict[str, Callable[..., Recurrent]] = {"lstm": lstm, "gru": GRU, "rnn": RNN}
+    cell = cells[config.cell]
+    layers = [cell(f"{config.cell}.0", first.D, H, needs_dx=first.needs_dx, source=first)]
+    layers += [cell(f"{config.cell}.{k}", H, H) for k in range(1, L)]
     return first, layers, Output(H, V)
-
-
-def _layer(
-    config: ModelConfig, name: str, D: int, *, needs_dx: bool, source: OneHot | None
-) -> Recurrent:
-    H = config.hidden
-    match config.cell:
-        case "lstm":
-            return LSTM(
-                name, D, H, needs_dx=needs_dx, source=source, forget_bias=config.forget_bias
-            )
-        case "gru":
-            return GRU(name, D, H, needs_dx=needs_dx, source=source)
-        case "rnn":
-            return RNN(name, D, H, needs_dx=needs_dx, source=source)

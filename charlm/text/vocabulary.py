@@ -95,12 +95,10 @@ class Vocabulary:
         unknown = np.flatnonzero(ids == len(self.symbols))
         if on_unknown == "error" and unknown.size:
             character, place = text[unknown[0]], position + int(unknown[0])
-            raise UnknownCharacter(
-                where,
-                f"character {character!r} (U+{ord(character):04X}) at position {place} is not in "
-                f"this checkpoint's {self.size}-character vocabulary",
-                "leave it out, or train on a text that has it",
-            )
+            known = f"this checkpoint's {self.size}-character vocabulary"
+            named = f"{character!r} (U+{ord(character):04X}) at position {place}"
+            problem = f"character {named} is not in {known}"
+            raise UnknownCharacter(where, problem, "leave it out, or train on a text that has it")
         if on_unknown == "skip":
             ids = np.delete(ids, unknown)
         elif on_unknown == "replace" and self.unknown_id is None:
