@@ -110,7 +110,7 @@ class Training:
 
     def stop(self) -> None:
         """Save and end after the current step; may be called from a thread or signal handler."""
-        self._trainer.ask_to_stop()
+        self._trainer.stop_asked = True
 
     def run(self, callback: Callable[[Event], object] | None = None) -> LanguageModel:
         """Train to the goal, call `callback` with every event, and return the best model."""

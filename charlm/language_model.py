@@ -375,7 +375,7 @@ class LanguageModel:
             data, paths = self.config.data, [text] if isinstance(text, Path) else text
             if not (isinstance(paths, list | tuple) and paths and isinstance(paths[0], Path)):
                 raise TypeError(f"text: must be a str, a Path or Paths, got {brief(text)}")
-            source = Source.find(paths, data.glob, data.encoding, data.level)
+            source = Source.find(paths, data)
             ids = encode_source(source, self.vocabulary, most)
         if not ids.size:
             raise TextError(_name(text) or "the text", "is empty", "name a text to read")

@@ -166,7 +166,7 @@ def stop_at(trainer: Trainer, step: int) -> list[Event]:
     for event in events(trainer):
         seen.append(event)
         if isinstance(event, Updated) and event.step == step:
-            trainer.ask_to_stop()
+            trainer.stop_asked = True
     return seen
 
 

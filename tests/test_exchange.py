@@ -33,6 +33,7 @@ CLOSE = 1e-5
 H, B, V = 5, 3, 11
 NETWORKS = list(product(("lstm", "gru", "rnn"), (4, "one-hot"), (1, 2)))
 every_network = pytest.mark.parametrize(("cell", "embedding", "L"), NETWORKS)
+LIBRARIES = {Format.PYTORCH: "torch", Format.SAFETENSORS: "safetensors", Format.ONNX: "onnx"}
 both_formats = pytest.mark.parametrize("to", [Format.PYTORCH, Format.SAFETENSORS])
 
 
@@ -178,7 +179,7 @@ def test_onnx_computes_the_same(cell, embedding, L, tmp_path):
 @both_formats
 @every_network
 def test_round_trip_is_exact(cell, embedding, L, to, tmp_path):
-    need(to.library)
+    need(LIBRARIES[to])
     trained = network(cell, embedding, L)
     transfer.export_model(trained, to, tmp_path / f"a{to.suffix}")
     run = transfer.import_run(tmp_path / f"a{to.suffix}", tmp_path / "runs")
@@ -240,7 +241,7 @@ def trained_run(charlm, text_file):
 
 @pytest.mark.parametrize("to", list(Format))
 def test_export_says_where_the_file_is(trained_run, to, tmp_path):
-    need(to.library)
+    need(LIBRARIES[to])
     name, other = f"verse{to.suffix}", f"other{to.suffix}"
     source = "lstm, 2 layers of 6 units, 1,118 parameters, from checkpoints/verse/best.npz\n"
     assert trained_run("export", "--to", to) == (0, "", f"{name}: {source}")
@@ -270,7 +271,7 @@ def test_names_of_exported_files(trained_run, tmp_path, monkeypatch):
 
 @both_formats
 def test_an_imported_run_is_used_as_any_other(trained_run, text_file, to, tmp_path):
-    need(to.library)
+    need(LIBRARIES[to])
     name = f"verse{to.suffix}"
     written = trained_run("sample", "--seed", 1, "--length", 30)[1]
     scored = trained_run("eval", text_file, "--json")[1]
@@ -332,13 +333,15 @@ def test_what_onnx_cannot_hold(monkeypatch):
 
 @pytest.mark.parametrize("to", list(Format))
 def test_a_missing_library_is_named(to, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, to.library, None)
+    monkeypatch.setitem(sys.modules, LIBRARIES[to], None)
     path = tmp_path / f"a{to.suffix}"
-    problem = f"needs {to.library}, which is not installed"
+    problem = f"needs {LIBRARIES[to]}, which is not installed"
     with pytest.raises(ExchangeError) as caught:
         transfer.export_model(network("rnn", 4, 1), to, path)
     assert (caught.value.where, caught.value.problem) == (f"--to {to}", problem)
-    assert caught.value.advice == f"pip install {to.library}, or '.[{to}]' in a checkout of charlm"
+    assert (
+        caught.value.advice == f"pip install {LIBRARIES[to]}, or '.[{to}]' in a checkout of charlm"
+    )
     assert not path.exists()
     if to is not Format.ONNX:
         path.touch()
@@ -359,7 +362,7 @@ def test_extras_are_those_of_pyproject():
     extras = tomllib.loads(text)["project"]["optional-dependencies"]
     for to in Format:
         (requirement,) = extras[to]
-        assert re.match(r"[a-z]+", requirement)[0] == to.library
+        assert re.match(r"[a-z]+", requirement)[0] == LIBRARIES[to]
         assert format_of(Path(f"a{to.suffix.upper()}")) is to
 
 
@@ -428,7 +431,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", list(REFUSED))
 @both_formats
 def test_what_does_not_fit_is_refused(case, to, tmp_path):
-    need(to.library)
+    need(LIBRARIES[to])
     state, text, problem = REFUSED[case]
     path = saved(tmp_path / f"a{to.suffix}", state, text)
     if to is Format.SAFETENSORS:

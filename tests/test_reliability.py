@@ -444,7 +444,7 @@ def test_what_rolled_back_resumes_exactly(text_file, tmp_path, stops):
                 count += 1
                 if cuts and count >= cuts[0]:
                     cuts.pop(0)
-                    trainer.ask_to_stop()
+                    trainer.stop_asked = True
         if trainer.progress.step < 60:
             trainer = resume_run(Run(tmp_path / "stopped")).trainer
     assert count == made
@@ -603,7 +603,7 @@ def test_a_damaged_file_does_not_keep_a_save_from_being_made(text_file, tmp_path
     for event in events(trainer):
         if isinstance(event, Updated) and event.step == 30:
             trainer.run.last.write_bytes(b"damaged")
-            trainer.ask_to_stop()
+            trainer.stop_asked = True
     assert load(trainer.run.last).meta["progress"]["step"] == 30
 
 

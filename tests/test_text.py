@@ -146,7 +146,9 @@ def test_several_files_are_one_text(tmp_path):
     for name, content in {"z.txt": "z", "b/2.txt": "two\n", "b/deep/1.txt": "\ufeffone", "b/x.py": "x",
                           "a.txt": "", "b/10.txt": "ten"}.items():  # fmt: skip
         (tmp_path / name).write_text(content, encoding="utf-8")
-    text = Source.find([tmp_path / name for name in ("z.txt", "b", "b/2.txt", "a.txt")], "*.txt")
+    text = Source.find(
+        [tmp_path / name for name in ("z.txt", "b", "b/2.txt", "a.txt")], DataConfig()
+    )
     names = [str(file.relative_to(tmp_path)) for file in text.files]
     assert names == ["a.txt", "b/10.txt", "b/2.txt", "b/deep/1.txt", "z.txt"], "sorted, each once"
     assert "".join(text.pieces()) == "ten\ntwo\none\nz"
@@ -154,11 +156,13 @@ def test_several_files_are_one_text(tmp_path):
     assert b"".join(raw.pieces()) == "tentwo\n\ufeffonez".encode()
     assert text.nbytes == 3 + 4 + 6 + 1
     assert text.name == f"{tmp_path / 'a.txt'} and 4 more"
-    assert [file.name for file in Source.find([tmp_path], "*.py").files] == ["x.py"]
+    assert [file.name for file in Source.find([tmp_path], DataConfig(glob="*.py")).files] == [
+        "x.py"
+    ]
     with pytest.raises(TextError, match=r"b: is a folder without any file \*\.md; name another"):
-        Source.find([tmp_path / "b"], "*.md")
+        Source.find([tmp_path / "b"], DataConfig(glob="*.md"))
     with pytest.raises(TextError, match="nope: no such file"):
-        Source.find([tmp_path / "nope"], "*.txt")
+        Source.find([tmp_path / "nope"], DataConfig())
     (tmp_path / "z.txt").write_bytes(b"\xe9t\xe9 \xe0")
     advice = "leave it out where the 4 others can be read, or: it looks like latin-1, try --encod"
     with refused(TextError, tmp_path / "z.txt", "is not UTF-8, got byte 0xE9 at offset 0", advice):

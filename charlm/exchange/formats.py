@@ -1,4 +1,4 @@
-"""The exchange formats: their names, file suffixes and libraries.
+"""The exchange formats: their names and file suffixes.
 
 Nothing here needs NumPy: the command line offers the formats before it is imported.
 """
@@ -18,11 +18,6 @@ class Format(StrEnum):
     def suffix(self) -> str:
         """Return the suffix of the format's files."""
         return ".pt" if self is Format.PYTORCH else f".{self.value}"
-
-    @property
-    def library(self) -> str:
-        """Return the library that writes and reads the format."""
-        return "torch" if self is Format.PYTORCH else self.value
 
 
 def format_of(path: Path) -> Format | None:

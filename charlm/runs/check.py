@@ -99,12 +99,11 @@ def _load(path: Path) -> Description:
 
 def _text(run: Run, last: Description) -> Iterator[Finding]:
     """Check the run's ids, and the text that they were made from; either is enough to resume."""
-    text, data = last.text, last.config.data
+    text = last.text
     assert text is not None
     paths, same = [Path(path) for path in text.paths or (text.path,)], None
     with suppress(TextError):
-        source = Source.find(paths, data.glob, data.encoding, data.level)
-        same = source.sha256() == text.sha256
+        same = Source.find(paths, last.config.data).sha256() == text.sha256
     if intact := is_intact(run.ids, text):
         yield Finding(run.ids.name, "ok", f"{text.characters:,} ids, as their digest says")
     elif same:

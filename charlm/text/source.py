@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from charlm.errors import TextError
+from charlm.settings.schema import DataConfig
 from charlm.terminal import brief
 from charlm.text.encodings import guess
 
@@ -33,16 +34,14 @@ class Source:
     level: Level = "char"  # byte takes them as they are
 
     @classmethod
-    def find(
-        cls, paths: Sequence[Path], glob: str, encoding: str = "utf-8", level: Level = "char"
-    ) -> "Source":
-        """Find the files at paths, and those of folders that match `glob`: each once, sorted.
+    def find(cls, paths: Sequence[Path], data: DataConfig) -> "Source":
+        """Find the files at paths, and those of folders that match the glob: each once, sorted.
 
         Raises:
             TextError: a path does not exist, or a folder holds no such file.
         """
-        files = {file for path in paths for file in _files(path, glob)}
-        return cls(tuple(sorted(files)), encoding, level)
+        files = {file for path in paths for file in _files(path, data.glob)}
+        return cls(tuple(sorted(files)), data.encoding, data.level)
 
     @property
     def name(self) -> str:

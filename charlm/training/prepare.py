@@ -21,7 +21,7 @@ from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import is_intact, load_model, read_description
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import Config, DataConfig, Overrides
+from charlm.settings.schema import Config, Overrides
 from charlm.storage.checkpoint import OpenCheckpoint, opened
 from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split
 from charlm.text.source import Source, Watch
@@ -73,7 +73,7 @@ def start_run(
 
     data = pending.config.data
     paths = [Path(path) for path in data.path]
-    source = _source(paths, data)
+    source = Source.find(paths, data)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     config, notes = pending.finalize(int(counts.sum()))
@@ -214,10 +214,6 @@ def _size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def _source(paths: Sequence[Path], data: DataConfig) -> Source:
-    return Source.find(paths, data.glob, data.encoding, data.level)
-
-
 def _absolute(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(str(path.absolute()) for path in paths)
 
@@ -243,7 +239,7 @@ def _same_text(
     paths = list(moved_to) or [Path(path) for path in text.paths or (text.path,)]
     path, there, notes = paths[0], all(path.exists() for path in paths), []
     if there or moved_to:
-        source = _source(paths, description.config.data)
+        source = Source.find(paths, description.config.data)
         if source.sha256() != text.sha256:
             problem = f"is not the text that {run.folder} learns (its SHA-256 differs)"
             advice = "name the right one, or another run with --name, or start one without --resume"

@@ -74,7 +74,8 @@ class Trainer:
         # Counters, saved with every checkpoint.
         self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
         self.last_is_good = True  # a rollback returns to last.npz, not to good.npz
-        self.resumed = self.stop_asked = False
+        self.resumed = False
+        self.stop_asked = False  # True ends the training after the current step, and saves it
 
     def begin_with(self, old: Trained) -> int:
         """Copy an old model's weights, before the first step; return how many symbols it shares."""
@@ -98,10 +99,6 @@ class Trainer:
     def is_due(self) -> bool:
         """Whether the current step is one to validate and save at."""
         return self.progress.step % self.validate_every == 0 or self.progress.step == self.steps
-
-    def ask_to_stop(self) -> None:
-        """End training after the current step; the run is saved."""
-        self.stop_asked = True
 
     # Overflow is reported once, as Diverged.
     @np.errstate(all="ignore")
