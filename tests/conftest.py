@@ -22,6 +22,12 @@ hypothesis.settings.load_profile("charlm")
 
 
 @pytest.fixture
+def no_fsync(monkeypatch):
+    """Hundreds of saves would wait for the disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
 def text_file(tmp_path: Path) -> Path:
     """4,000 characters of verse."""
     path = tmp_path / "verse.txt"

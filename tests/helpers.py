@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from charlm.nn.model import Model
 from charlm.runs.loading import pack
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config, Overrides
-from charlm.storage.checkpoint import save
+from charlm.storage.checkpoint import load, save
 from charlm.text import corpus
 from charlm.text.source import Source
 from charlm.text.vocabulary import Vocabulary
@@ -26,7 +26,7 @@ from charlm.training.events import Event, Updated
 from charlm.training.loop import events
 from charlm.training.prepare import start_run
 from charlm.training.trainer import Trainer
-from charlm.types import Ids
+from charlm.types import Array, Ids
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -84,6 +84,13 @@ def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=Non
     meta = {"kind": "best", "config": config.as_dict(), "vocabulary": vocabulary.as_dict()}
     save(path, pack(model.parameters), meta)
     return path
+
+
+def change(path: Path, arrays: Mapping[str, Array] | None = None, **parts) -> None:
+    """Write a checkpoint anew with other arrays and parts of its description; None leaves one out."""
+    whole = load(path)
+    meta = {key: part for key, part in (whole.meta | parts).items() if part is not None}
+    save(path, dict(whole.arrays) | (arrays or {}), meta)
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 from helpers import OPTIONS as SMALL
-from helpers import on_a_terminal
+from helpers import change, on_a_terminal
 
 from charlm.commands.drawing import shorten, symbols, table
 from charlm.errors import RunError
 from charlm.runs.summary import all_runs
-from charlm.storage.checkpoint import load, read_meta, save
+from charlm.storage.checkpoint import read_meta
 from charlm.storage.history import Reading, read_history
 
 
@@ -34,13 +34,6 @@ def runs(charlm, text_file, tmp_path, tmp_path_factory):
             moment = file.stat().st_mtime - age_h * 3600
             os.utime(file, (moment, moment))
     return folder
-
-
-def change(path, **parts):
-    """Write a checkpoint anew with other parts of its description; None leaves one out."""
-    checkpoint = load(path)
-    meta = {k: v for k, v in (checkpoint.meta | parts).items() if v is not None}
-    save(path, checkpoint.arrays, meta)
 
 
 def best_of(path):

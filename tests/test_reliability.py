@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, VERSE, environment, faults, of_kind, started, stop_at, train
+from helpers import ROOT, VERSE, change, environment, faults, of_kind, started, stop_at, train
 
 from charlm.errors import CharlmError, CheckpointError, Diverged, RunError
 from charlm.runs.description import Recovery
 from charlm.runs.folder import Run
 from charlm.storage import atomic, files
-from charlm.storage.checkpoint import load, save
+from charlm.storage.checkpoint import load
 from charlm.storage.history import read_history
 from charlm.training import recovery
 from charlm.training.events import RolledBack, Saved, Updated
@@ -42,10 +42,7 @@ FEW_ARRAYS = EVERY_SAVE | {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _no_fsync(monkeypatch):
-    """Hundreds of saves would wait for the disk."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)
+pytestmark = pytest.mark.usefixtures("no_fsync")
 
 
 def names_in(folder):
@@ -86,15 +83,6 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path, names
     assert trainer.run.folder.name == ("a" if is_free else "a-2")
     assert names_in(trainer.run.folder) == FILES
     assert names_in(folder) == (FILES if is_free else names)
-
-
-def test_a_slow_start_keeps_its_name(text_file, tmp_path):
-    slow = started(text_file, tmp_path)
-    other = started(text_file, tmp_path).run
-    assert other.folder.name == "a-2"
-    other.discard()
-    assert not other.folder.exists()
-    list(events(slow))
 
 
 # The disk
@@ -301,37 +289,28 @@ def without_privilege() -> list[str]:
 def test_permission_denied(text_file, tmp_path):
     command = [*without_privilege(), sys.executable, "-m", "charlm", "train"]
 
-    def run(*arguments):
-        return subprocess.Popen(
-            [*command, *arguments], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    def told(*arguments):
+        return subprocess.run(
+            [*command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False,
             env=environment(),
-        )  # fmt: skip
+        ).stderr  # fmt: skip
 
-    options = ["--hidden", "8", "--batch-size", "4", "--seq-len", "8", "--steps", "20000", "--set",
-               "train.validate_every=20"]  # fmt: skip
-    process = run(str(text_file), *options)
-    for line in process.stderr:
-        if line.startswith("step"):
-            break
-    folder = tmp_path / "checkpoints" / "verse"
-    folder.chmod(0o555)
+    trainer = started(text_file, tmp_path / "checkpoints")
+    stop_at(trainer, 3)
+    run = trainer.run
+    run.lock.touch()
+    folders = run.folder, run.folder.parent
+    for folder in folders:
+        folder.chmod(0o555)
     try:
-        rest = process.stderr.read()
-        assert process.wait(60) == 1
-        process.stderr.close()
-        (line,) = [line for line in rest.splitlines() if not line.startswith("step")]
-        assert "cannot be saved (Permission denied); the checkpoint before is whole, resume" in line
-        step = load(folder / "last.npz").meta["progress"]["step"]
-        _, err = run("--resume").communicate()
-        assert "cannot be saved (Permission denied); the checkpoint before is whole, resume" in err
-        (tmp_path / "checkpoints").chmod(0o555)
-        _, err = run(str(text_file), *options).communicate()
-        assert err == "charlm: checkpoints/verse-2: cannot be made (Permission denied)\n"
+        line = "cannot be saved (Permission denied); the checkpoint before is whole, resume"
+        assert line in told("--resume")
+        line = "charlm: checkpoints/verse: cannot be made (Permission denied)\n"
+        assert told(text_file) == line
     finally:
-        (tmp_path / "checkpoints").chmod(0o755)
-        folder.chmod(0o755)
-    _, err = run("--resume", "--steps", str(step + 1)).communicate()
-    assert f"done: {step + 1:,} steps" in err
+        for folder in folders:
+            folder.chmod(0o755)
+    assert "done: 12 steps" in told("--resume")
 
 
 @pytest.mark.parametrize("taken", [False, True])
@@ -478,10 +457,8 @@ def test_a_rate_a_hundred_times_too_high(charlm, text_file):
     assert code == 0, err
     assert line.startswith("step 21: the loss explodes, 20 steps in a row were above 4.5")
     assert line.endswith("; back to step 0 at half the learning rate (rollback 1)")
-    assert (
-        "rolled back from step 20 to 0, half the learning rate: the loss exp"
-        in charlm("info", "high")[1]
-    )
+    line = "rolled back from step 20 to 0, half the learning rate: the loss exp"
+    assert line in charlm.output("info", "high")
     code, _, err = charlm(*options, "--lr", 800, "--name", "higher")
     assert code == 1
     assert err.count("half the learning rate (") == 3
@@ -501,28 +478,26 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Kill:
+def kill_at(patch, moment):
     """End the process before or after one of the calls that decide which state is the good one."""
+    moments = itertools.count(1)
 
-    def __init__(self, monkeypatch, at: int) -> None:
-        self.at, self.made = at, 0
-        for place, names in ((os, ("link", "replace", "unlink")), (Run, ("record",))):
-            for name in names:
-                monkeypatch.setattr(place, name, self.watched(getattr(place, name)))
+    def pass_moment(given):
+        decides = any(word in str(given) for word in ("good.npz", "last.npz.tmp", "'rollback'"))
+        if decides and next(moments) == moment:
+            raise Killed
 
-    def watched(self, call):
+    def watched(call):
         def made(*given, **options):
-            decides = any(word in str(given) for word in ("good.npz", "last.npz.tmp", "'rollback'"))
-            self.count(decides)
+            pass_moment(given)
             call(*given, **options)
-            self.count(decides)
+            pass_moment(given)
 
         return made
 
-    def count(self, decides: bool) -> None:
-        self.made += decides
-        if decides and self.made == self.at:
-            raise Killed
+    for place, names in ((os, ("link", "replace", "unlink")), (Run, ("record",))):
+        for name in names:
+            patch.setattr(place, name, watched(getattr(place, name)))
 
 
 @pytest.mark.parametrize(
@@ -535,11 +510,9 @@ def test_a_kill_leaves_no_mixture(text_file, tmp_path, monkeypatch, points):
     assert len(of_kind(seen, RolledBack)) >= 2
     for at in range(*points):
         trainer = started(text_file, tmp_path, "killed", **changes)
-        with monkeypatch.context() as patch:
-            kill = Kill(patch, at)
-            with suppress(Killed):
-                list(events(trainer))
-        if kill.made < at:
+        with monkeypatch.context() as patch, suppress(Killed):
+            kill_at(patch, at)
+            list(events(trainer))
             break
         run = trainer.run
         if run.last.exists():
@@ -578,20 +551,9 @@ def test_the_good_state_is_a_file_of_its_own(text_file, tmp_path, monkeypatch, l
 
 def test_a_good_state_is_checked_before_it_is_needed(text_file, tmp_path):
     run = stopped_at_30(text_file, tmp_path)
-    whole = load(run.good)
-    meta = {key: value for key, value in whole.meta.items() if key != "arrays"}
-    damaged = whole.arrays | {"state/0.h": np.full_like(whole.arrays["state/0.h"], np.nan)}
-    for arrays, more, message in (
-        (damaged, {}, r"good.npz: 'state/0.h' holds numbers that are not finite"),
-        (
-            whole.arrays,
-            {"progress": {"step": -1}},
-            r"good.npz: its progress.step is -1; the file is",
-        ),
-    ):
-        save(run.good, arrays, meta | more)
-        with pytest.raises(CheckpointError, match=message):
-            resume_run(run)
+    change(run.good, {"state/0.h": np.full((12, 4), np.nan, np.float32)})
+    with pytest.raises(CheckpointError, match=r"good.npz: 'state/0.h' holds numbers that are not"):
+        resume_run(run)
     # Without one, the checkpoint is its own good state.
     run.good.unlink()
     seen = planted(resume_run(run).trainer, 34, a_weight_is_nan)
@@ -695,9 +657,8 @@ def test_check_of_what_is_whole(charlm, checked):
     assert found[""] == ("ok", "can be resumed: charlm train --resume")
     assert charlm("info", "--check")[1].startswith("checkpoints/a\n  ok ")
     assert charlm("train", "--resume", "-q")[0] == 0
-    assert (
-        findings(charlm, "a")[1][""][1] == "finished; more steps: charlm train --resume --steps 8"
-    )
+    _, found = findings(charlm, "a")
+    assert found[""] == ("ok", "finished; more steps: charlm train --resume --steps 8")
     code, _, err = charlm("info", "--check", "nowhere")
     assert (code, err) == (1, "charlm: nowhere: no such run; name one, or its folder\n")
 
@@ -731,9 +692,8 @@ def test_check_of_what_is_not(charlm, checked, spoil, file, state, text, verdict
     spoil(checked)
     before = {file.name: file.read_bytes() for file in checked.folder.iterdir()}
     code, found = findings(charlm, checked.folder)
-    assert before == {file.name: file.read_bytes() for file in checked.folder.iterdir()}, (
-        "it only looks"
-    )
+    after = {file.name: file.read_bytes() for file in checked.folder.iterdir()}
+    assert before == after, "it only looks"
     assert found[file][0] == state
     assert text in found[file][1], found
     assert found[""][0] == verdict
@@ -765,9 +725,10 @@ def test_check_of_a_text_that_changed(charlm, checked, text_file):
 )
 def test_check_finds_what_no_checksum_does(charlm, checked, name, value, text):
     """Written well, and wrong all the same."""
-    whole = load(checked.last)
-    meta = {key: v for key, v in whole.meta.items() if key not in ("arrays", name)}
-    save(checked.last, whole.arrays | ({} if value is None else {name: value}), meta)
+    if value is None:
+        change(checked.last, **{name: None})
+    else:
+        change(checked.last, {name: value})
     code, found = findings(charlm, "a")
     assert (code, found["last.npz"][0]) == (1, "wrong")
     assert text in found["last.npz"][1]
