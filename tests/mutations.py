@@ -58,11 +58,11 @@ def value(rng: Random, depth: int = 3) -> Any:
 
 
 def changed_bytes(rng: Random, content: bytes) -> bytes:
-    """Flip, overwrite, insert, cut out, repeat, truncate."""
+    """Flip, overwrite, insert, cut out, truncate."""
     changed = bytearray(content)
     for _ in range(rng.randint(1, 4)):
         k = at(rng, len(changed))
-        match rng.randrange(8):
+        match rng.randrange(6):
             case 0 | 1 if changed:
                 changed[k] ^= 1 << rng.randrange(8)
             case 2:
@@ -74,12 +74,7 @@ def changed_bytes(rng: Random, content: bytes) -> bytes:
             case 4:
                 del changed[k : k + rng.randint(1, 64)]
             case 5:
-                j = at(rng, len(changed))
-                changed[k:k] = changed[j : j + rng.randint(1, 64)]
-            case 6:
                 del changed[k:]
-            case _ if changed:
-                changed[k] = rng.randrange(256)
     return bytes(changed)
 
 
@@ -136,7 +131,7 @@ def changed_array(rng: Random, content: bytes) -> bytes:
     if array.dtype.kind not in "fi":
         return changed_bytes(rng, content)
     out = io.BytesIO()
-    match rng.randrange(6):
+    match rng.randrange(5):
         case 0:
             shape = tuple(rng.choices(LENGTHS, k=rng.randrange(5)))
             header = {"descr": rng.choice(TYPES), "fortran_order": rarely(rng, 4), "shape": shape}
@@ -149,10 +144,8 @@ def changed_array(rng: Random, content: bytes) -> bytes:
                 spoiled[at(rng, array.size)] = rng.choice(numbers)
             np.save(out, spoiled.reshape(array.shape))
         case 2:
-            np.save(out, np.array([{"a": 1}], object), allow_pickle=True)
-        case 3:
             np.lib.format.write_array(out, array, version=(2, 0))
-        case 4:
+        case 3:
             np.save(out, np.asfortranarray(array.astype(rng.choice(["f4", "f8", "i8", "f2"]))))
         case _:
             return changed_bytes(rng, content)
@@ -219,18 +212,14 @@ def safetensors_file(rng: Random, path: Path) -> bytes:
 
 def text(rng: Random) -> bytes:
     """A text in some encoding, or something that is none."""
-    match rng.randrange(7):
+    match rng.randrange(6):
         case 0 | 1:
             return changed_bytes(rng, GOOD_TEXT * rng.randint(1, 3))
         case 2:
             return rng.randbytes(rng.randint(0, 200))
-        case 3:
-            return words(rng, 80).encode("utf-8", "surrogatepass")
-        case 4:
-            encoding = rng.choice(["utf-16", "utf-16-be", "utf-32"])
+        case 3 | 4:
+            encoding = rng.choice(["utf-8", "utf-16", "utf-16-be", "utf-32"])
             return words(rng, 80).encode(encoding, "surrogatepass")
-        case 5:
-            return words(rng, 80).encode("latin-1", "replace")
         case _:
             return rng.choice([b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"]) + GOOD_TEXT
 

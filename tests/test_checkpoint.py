@@ -1,10 +1,9 @@
 """Checkpoints: what is saved is loaded; what is damaged is refused; a crash damages nothing."""
 
 import errno
-import itertools
 import os
-from contextlib import suppress
 
+import fuzz
 import numpy as np
 import pytest
 
@@ -36,31 +35,13 @@ def test_what_is_saved_is_loaded(path, tmp_path):
         assert np.array_equal(content["lstm.0.Wx"], ARRAYS["lstm.0.Wx"]), "NumPy opens it too"
 
 
-def test_every_truncation_is_refused(path):
-    whole = path.read_bytes()
-    for size in range(len(whole)):
-        path.write_bytes(whole[:size])
-        with pytest.raises(CheckpointError, match="damaged"):
-            load(path)
+def test_every_truncation_and_flipped_bit_is_refused_or_harmless(path):
+    def content_of(path):
+        found = load(path)
+        return found.meta, [(array.dtype, array.tolist()) for array in found.arrays.values()]
 
-
-def test_every_flipped_bit_is_refused_or_harmless(path):
-    whole = path.read_bytes()
-    with path.open("r+b", buffering=0) as file:
-
-        def put(k, byte):
-            file.seek(k)
-            file.write(bytes([byte]))
-
-        for k, bit in itertools.product(range(len(whole)), range(8)):
-            put(k, whole[k] ^ 1 << bit)
-            with suppress(CheckpointError):
-                checkpoint = load(path)
-                assert checkpoint.meta == WRITTEN
-                for name, array in ARRAYS.items():
-                    assert np.array_equal(checkpoint.arrays[name], array)
-            put(k, whole[k])
-    assert path.read_bytes() == whole
+    outcomes = fuzz.spoiled(path, content_of)
+    assert outcomes["CheckpointError"] > 5000
 
 
 def test_what_is_no_checkpoint(tmp_path):

@@ -19,7 +19,7 @@ import fuzz
 import mutations
 import numpy as np
 import pytest
-from helpers import VOCABULARY, environment, finish, write_checkpoint
+from helpers import VOCABULARY, environment, finish, refused, write_checkpoint
 
 import charlm as library
 from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError
@@ -44,7 +44,7 @@ def test_fuzzed(kind):
 @pytest.mark.slow
 def test_what_is_spoiled_is_refused_or_harmless():
     """Every 41st of all truncations and flipped bits; the long form feeds them all."""
-    outcomes = fuzz.spoiled(fuzz.folder() / "good" / "best.npz", 41)
+    outcomes = fuzz.spoiled(fuzz.folder() / "good" / "best.npz", step=41)
     assert outcomes["CheckpointError"] > 100
     assert outcomes["the same model"] > 0
 
@@ -109,7 +109,7 @@ ATTACKS = {
     "pickled array": (
         lambda path: weights(npy(np.array([Trap(path.parent / "trapped")], object))), NO_ARRAY),
     "pickled member": (lambda path: weights(pickle.dumps(Trap(path.parent / "trapped"))), NO_ARRAY),
-    "pickled description": (lambda path: {"meta": {"config": None}}, "lacks its config; the file"),
+    "no settings": (lambda _: {"meta": {"config": None}}, "lacks its config; the file"),
     "a million million numbers": (
         lambda _: weights(header((10**6, 10**6))),
         "'output.W' is float32 (1000000, 1000000) on disk, float32 (9, 8) expected; the file is dam"),
@@ -127,11 +127,8 @@ ATTACKS = {
         lambda _: {"members": {"../../trapped": b"x"}, "meta": {"arrays": ["embedding.W"]}},
         "its members are not those it lists"),
     "another type": (lambda _: filled(0, np.float64), "'output.W' is float64 (9, 8) on disk, float32"),
-    "whole numbers": (lambda _: filled(0, np.int32), "'output.W' is int32 (9, 8) on disk, float32"),
     "columns first": (lambda _: weights(npy(np.asfortranarray(np.zeros((9, 8), np.float32)))), NO_ARRAY),
-    "structured": (lambda _: weights(npy(np.zeros(3, [("a", "f4"), ("b", "i4")]))), NO_ARRAY),
     "not a number": (lambda _: filled(np.nan), "'output.W' holds numbers that are not finite; the file"),
-    "infinite": (lambda _: filled(np.inf), "'output.W' holds numbers that are not finite; the file"),
     "too large to multiply": (lambda _: filled(1e30), "its weights are not finite numbers; it is damaged"),
     "settings of a giant": (
         lambda _: {"meta": config(hidden=16384, layers=32)},
@@ -152,8 +149,7 @@ ATTACKS = {
 # Their description can be read all the same.
 DESCRIBED = {
     "pickled array", "pickled member", "a million million numbers", "fewer numbers than it says",
-    "another type", "whole numbers", "columns first", "structured", "not a number", "infinite",
-    "too large to multiply", "settings of a giant",
+    "another type", "columns first", "not a number", "too large to multiply", "settings of a giant",
 }  # fmt: skip
 
 
@@ -206,15 +202,10 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
 
     runs, ids = tmp_path / "checkpoints", tmp_path / "checkpoints/c/ids.bin"
     write_checkpoint(runs / "b" / "best.npz")
-    for name in (
-        "a/best.npz",
-        "a/last.npz",
-        "b/history.jsonl",
-        "../t",
-        "../f.pt",
-        "../f.safetensors",
-    ):
+    for name in ("a/best.npz", "a/last.npz", "b/history.jsonl"):
         make(runs / name)
+    for name in ("t", "f.pt", "f.safetensors"):
+        make(tmp_path / name)
     (tmp_path / "v.txt").write_text("abc\n" * 900)
     for arguments in (
         ["sample", "a"], ["info", "a"], ["eval", "v.txt", "--run", "a"], ["export", "a", "--to", "onnx"],
@@ -262,14 +253,12 @@ def peak_of_loading(path: Path) -> tuple[str, float]:
     return out[0], int(out[1]) * 1024
 
 
-def large(path: Path, *, averaged: bool = False, embedding: object = "auto") -> None:
-    """A checkpoint of 60 MB or more, of one layer, whose embedding is folded into its weights."""
+def large(path: Path, embedding: str) -> None:
+    """A checkpoint of 30 MB or more, of one layer."""
     chosen = {"model__hidden": 1300, "model__layers": 1, "model__embedding": embedding}
     settings = resolve([]).config.replace(**chosen)
     needed = shapes(settings.model, VOCABULARY.size).items()
     arrays = {name: np.full(shape, 1e-3, np.float32) for name, shape in needed}
-    if averaged:
-        arrays |= {f"average/{name}": array for name, array in arrays.items()}
     save(path, arrays, {"config": settings.as_dict(), "vocabulary": VOCABULARY.as_dict()})
 
 
@@ -303,18 +292,15 @@ def compressed(path: Path) -> None:
 
 
 MAKERS = {
-    "weights": (lambda path: large(path), True),
-    "weights and average": (lambda path: large(path, averaged=True), True),
-    "one-hot": (lambda path: large(path, embedding="one-hot"), True),
+    "weights": (lambda path: large(path, "auto"), True),
+    "one-hot": (lambda path: large(path, "one-hot"), True),
     "many members": (many_members, False),
     "one over the other": (one_over_the_other, False),
     "described at length": (described_at_length, True),
     "compressed": (compressed, False),
     "settings of a giant": (
-        lambda path: repack(write_checkpoint(path), meta=config(hidden=16384, layers=32)),
-        False,
-    ),
-}
+        lambda path: repack(write_checkpoint(path), meta=config(hidden=16384, layers=32)), False),
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -355,7 +341,6 @@ RUNS = {
     "no progress": (lambda meta: meta.pop("progress"), "lacks its progress; it is no last.npz"),
     "other progress": (changed("progress", x=1), "its progress.x is 1; the file is damaged"),
     "a step of words": (changed("progress", step="x"), "its progress.step is 'x'"),
-    "half a step": (changed("progress", step=0.5), "its progress.step is 0.5"),
     "a step before": (changed("progress", step=-1), "its progress.step is -1"),
     "no loss": (changed("progress", best_loss=float("nan")), "its progress.best_loss is nan"),
     "a plateau of lists": (changed("plateau", stale=[]), "its plateau.stale is []"),
@@ -374,11 +359,10 @@ def stored():
     return dict(arrays), dict(meta), (folder / "ids.bin").read_bytes()
 
 
-def refused(folder: Path, arrays: dict, meta: dict, ids: bytes, message: str) -> None:
+def not_resumed(folder: Path, arrays: dict, meta: dict, ids: bytes, message: str) -> None:
     run = Run(folder / "run")
     run.folder.mkdir()
     run.ids.write_bytes(ids)
-    meta.pop("arrays")
     save(run.last, arrays, meta)
     with pytest.raises(CheckpointError) as error:
         resume_run(run)
@@ -390,13 +374,13 @@ def refused(folder: Path, arrays: dict, meta: dict, ids: bytes, message: str) ->
 def test_hostile_runs_are_not_resumed(case, tmp_path, stored):
     (change, message), (arrays, meta, ids) = RUNS[case], stored
     change(meta)
-    refused(tmp_path, arrays, meta, ids, message)
+    not_resumed(tmp_path, arrays, meta, ids, message)
 
 
 def test_runs_of_spoiled_numbers_are_not_resumed(tmp_path, stored):
     (arrays, meta, ids), name = stored, "optimizer.m/output.b"
     arrays[name] = np.full_like(arrays[name], np.inf)
-    refused(tmp_path, arrays, meta, ids, f"'{name}' holds numbers that are not finite")
+    not_resumed(tmp_path, arrays, meta, ids, f"'{name}' holds numbers that are not finite")
 
 
 def test_runs_of_unknown_ids_are_not_resumed(tmp_path, stored):
@@ -404,7 +388,7 @@ def test_runs_of_unknown_ids_are_not_resumed(tmp_path, stored):
     arrays, meta, ids = stored
     ids = b"\xff" * len(ids)
     meta["text"]["ids_sha256"] = hashlib.sha256(ids).hexdigest()
-    refused(tmp_path, arrays, meta, ids, "its text has symbols that it does not know")
+    not_resumed(tmp_path, arrays, meta, ids, "its text has symbols that it does not know")
 
 
 # Imports
@@ -460,8 +444,7 @@ def test_a_text_whose_name_is_no_utf8(charlm, text_file, tmp_path):
         (tmp_path / name).write_bytes(text_file.read_bytes())
     except OSError:
         pytest.skip("there are no such names here")
-    small = ["--hidden", 4, "--batch-size", 2, "--seq-len", 4, "--steps", 3]
-    assert charlm("train", name, *small)[0] == 0
+    library.train(tmp_path / name, **TINY)
     assert charlm("train", "--resume", "--steps", 4)[0] == 0
     code, out, _ = charlm("info", os.fsdecode(b"caf\xe9"))
     assert code == 0
@@ -501,7 +484,6 @@ WHOLE = "must be a whole number, got"
     [
         ({"temperature": -1}, "temperature", "must be at least 0, got -1"),
         ({"temperature": "0.8"}, "temperature", "must be a number, got '0.8'"),
-        ({"temperature": None}, "temperature", "must be a number, got None"),
         ({"temperature": 10**400}, "temperature",
          "must be at most 1000, where all characters are about equally likely, got a huge number"),
         ({"top_k": 2.5}, "top_k", f"{WHOLE} 2.5"),
@@ -511,24 +493,19 @@ WHOLE = "must be a whole number, got"
         ({"seed": -1}, "seed", "must be at least 0, got -1"),
         ({"seed": "x"}, "seed", f"{WHOLE} 'x'"),
         ({"streams": 0}, "streams", "must be at least 1, got 0"),
-        ({"start": b"ab"}, "start, stop", "must be strings"),
         ({"start": None}, "start, stop", "must be strings"),
         ({"stop": [3]}, "start, stop", "must be strings"),
     ],
 )  # fmt: skip
 def test_careless_samplers(model, options, where, problem):
-    with pytest.raises(ConfigError) as error:
+    with refused(ConfigError, where, problem):
         model.sampler(**options)
-    assert (error.value.where, error.value.problem) == (where, problem)
 
 
 @pytest.mark.parametrize("ids", [[[9]], [[-1]], [[10**18]], [], [1, 2], [[0.5]], 3, [[]]])
 def test_careless_ids(model, ids):
     with pytest.raises(ValueError, match=r"ids: must be (from 0 to 8|\(T, B\) whole numbers)"):
         model.forward(ids)
-
-
-SMALL = {"layers": 1, "batch_size": 2, "seq_len": 4}
 
 
 @pytest.mark.parametrize(
@@ -543,11 +520,11 @@ SMALL = {"layers": 1, "batch_size": 2, "seq_len": 4}
 )  # fmt: skip
 def test_careless_settings(text_file, tmp_path, given, error, message):
     with pytest.raises(error, match=message):
-        library.start(**{"text": text_file, "checkpoints": tmp_path} | SMALL | given)
+        library.start(**{"text": text_file, "checkpoints": tmp_path} | TINY | given)
 
 
 def test_numbers_of_numpy_are_settings(text_file, tmp_path):
-    given = SMALL | {"hidden": np.int64(3), "dropout": np.float32(0.5), "steps": 2}
+    given = TINY | {"hidden": np.int64(3), "dropout": np.float32(0.5)}
     training = library.start(text_file, checkpoints=tmp_path, **given)
     assert (training.config.model.hidden, training.config.train.dropout) == (3, 0.5)
     training.run()

@@ -6,10 +6,9 @@ import subprocess
 import sys
 
 import pytest
-from helpers import environment
+from helpers import environment, refused
 
 from charlm.errors import RunError
-from charlm.runs.folder import Run
 from charlm.storage import lock
 from charlm.storage.lock import Lock, holder
 
@@ -41,10 +40,8 @@ def other(path):
 
 def test_a_second_one_is_refused_until_it_is_released(path):
     held = Lock(path)
-    with pytest.raises(RunError) as error:
+    with refused(RunError, path.parent, f"is being trained by process {os.getpid()}"):
         Lock(path)
-    assert error.value.where == str(path.parent)
-    assert error.value.problem == f"is being trained by process {os.getpid()}"
     assert holder(path) == f"process {os.getpid()}"
     held.release()
     held.release()
@@ -137,14 +134,3 @@ def test_what_cannot_be_made(tmp_path, path, monkeypatch):
         Lock(path)
     held.release()
     assert not path.exists()
-
-
-def test_taking_a_run_clears_what_a_crash_left(tmp_path):
-    run = Run(tmp_path)
-    (tmp_path / "last.npz.tmp").write_bytes(b"half")
-    (tmp_path / "good.npz.tmp").write_bytes(b"half")
-    run.take()
-    run.take()
-    assert [file.name for file in tmp_path.iterdir()] == ["lock"]
-    run.release()
-    assert list(tmp_path.iterdir()) == []

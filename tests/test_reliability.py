@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ROOT, VERSE, change, environment, faults, of_kind, started, stop_at, train
+from helpers import VERSE, change, environment, faults, of_kind, started, stop_at, train
 
 from charlm.errors import CharlmError, CheckpointError, Diverged, RunError
 from charlm.runs.description import Recovery
@@ -416,14 +416,12 @@ def test_what_rolled_back_resumes_exactly(text_file, tmp_path, stops):
     assert 15 < backs[0][0] < 25, "the stops are before, at and after it"
     made = len(of_kind(seen, Updated))
     trainer = started(text_file, tmp_path, "stopped", **changes)
-    count, cuts = 0, list(stops)
+    count = 0
     while trainer.progress.step < 60:
         for event in events(trainer):
-            if isinstance(event, Updated):
-                count += 1
-                if cuts and count >= cuts[0]:
-                    cuts.pop(0)
-                    trainer.stop_asked = True
+            count += isinstance(event, Updated)
+            if isinstance(event, Updated) and count in stops:
+                trainer.stop_asked = True
         if trainer.progress.step < 60:
             trainer = resume_run(Run(tmp_path / "stopped")).trainer
     assert count == made
@@ -678,15 +676,13 @@ def flip(path):
         (lambda run: run.last.unlink(), "", "ok", "its weights can begin a new run", "ok"),
         (lambda run: (run.last.unlink(), run.best.unlink()), "", "wrong", "train again", "wrong"),
         (lambda run: flip(run.ids), "ids.bin", "note", "a resume makes it again", "ok"),
-        (lambda run: run.ids.unlink(), "ids.bin", "note", "a resume makes it again", "ok"),
         (lambda run: run.history.unlink(), "history.jsonl", "note", "the weights are not", "ok"),
         (lambda run: run.history.write_text("{}\n"), "history.jsonl", "note", "1 lines cannot be read", "ok"),
         (lambda run: run.config.write_text("a: ["), "config.yaml", "note", "a resume uses", "ok"),
         (lambda run: run.lock.write_text("{}"), "lock", "note", "left by a process that has ended", "ok"),
         (lambda run: atomic.temporary_of(run.last).touch(), "last.npz.tmp", "note", "left by a", "ok"),
-        (lambda run: shutil.copy(ROOT / "LICENSE", run.best), "best.npz", "wrong", "no checkpoint", "ok"),
     ],
-    ids=range(12),
+    ids=range(10),
 )  # fmt: skip
 def test_check_of_what_is_not(charlm, checked, spoil, file, state, text, verdict):
     spoil(checked)
