@@ -22,7 +22,7 @@ import pytest
 from helpers import VOCABULARY, environment, finish, refused, write_checkpoint
 
 import charlm as library
-from charlm.errors import CheckpointError, ConfigError, ExchangeError, RunError
+from charlm.errors import CharlmError, CheckpointError, ConfigError, ExchangeError, RunError
 from charlm.exchange.transfer import import_run
 from charlm.nn.model import shapes
 from charlm.runs.folder import Run
@@ -537,6 +537,27 @@ def test_careless_texts(model, text):
     for score in (model.evaluate, model.log_probs):
         with pytest.raises(TypeError):
             score(text)
+
+
+LONG = "9" * 300  # more than file systems take; a damaged checkpoint may name such a text
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: library.start(LONG), lambda: library.start("a.txt", name=LONG),
+        lambda: library.start("a.txt", init_from=LONG),
+        lambda: library.start("a.txt", config=LONG), lambda: library.resume(LONG),
+        lambda: library.load(LONG), lambda: library.describe(LONG), lambda: library.check(LONG),
+        lambda: library.import_(f"{LONG}.pt"), lambda: library.export("a.npz", out=f"{LONG}.onnx"),
+    ],
+)  # fmt: skip
+def test_names_too_long_for_the_file_system(call, text_file, monkeypatch):
+    monkeypatch.chdir(text_file.parent)
+    text_file.rename("a.txt")
+    write_checkpoint(Path("a.npz"))
+    with pytest.raises(CharlmError):
+        call()
 
 
 def test_spoiled_weights_are_found_out(model, tmp_path):

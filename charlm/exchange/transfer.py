@@ -4,6 +4,7 @@ checkpoint -> state dict -> .pt, .safetensors or .onnx
 .pt or .safetensors -> state dict, checked -> checkpoints/<name>/best.npz
 """
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False
     Raises:
         ExchangeError: the file is there, or cannot be written; or the format's library is missing.
     """
-    if out.is_dir():
+    if os.path.isdir(out):
         raise ExchangeError(out, "is a folder", "name a file in it")
-    if out.exists() and not force:
+    if os.path.exists(out) and not force:
         raise ExchangeError(out, "exists", "replace it with --force, or name another with --out")
     model = trained.config.model
     tensors = to_state_dict(model, trained.model.parameters.copies())
@@ -77,8 +78,8 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
         case None:
             problem = f"must end in .pt, .pth or .safetensors, got {path.suffix!r}"
             raise ExchangeError(where, problem, "name such a file")
-    if not path.is_file():
-        problem = "is a folder" if path.is_dir() else "no such file"
+    if not os.path.isfile(path):
+        problem = "is a folder" if os.path.isdir(path) else "no such file"
         raise ExchangeError(where, problem, "name one that was exported")
     tensors, about = read(path)
     description = from_text(about, where)

@@ -109,7 +109,7 @@ class Run:
     @property
     def checkpoints(self) -> list[Path]:
         """Return those of its checkpoints that are there, the one to resume from first."""
-        return [path for path in (self.last, self.best) if path.exists()]
+        return [path for path in (self.last, self.best) if os.path.exists(path)]
 
     @property
     def saved(self) -> float:
@@ -188,12 +188,12 @@ def find_run(checkpoints: Path, name: str | None = None) -> Run:
     """Find a run to resume, the one that was saved last where None; raise RunError without one."""
     if name is None:
         runs = saved_runs(checkpoints)
-        run = next((run for run in runs if run.last.exists()), runs[0])
+        run = next((run for run in runs if os.path.exists(run.last)), runs[0])
     else:
         run = Run(checkpoints / name)
-    if run.last.exists():
+    if os.path.exists(run.last):
         return run
-    if run.best.exists():
+    if os.path.exists(run.best):
         problem = "holds best.npz alone, there is nothing to resume"
         raise RunError(run.folder, problem, "sample, eval and export take it")
     names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
@@ -217,7 +217,7 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
     """
     if where is None:
         return saved_runs(checkpoints)[0].checkpoints[-1]
-    if Path(where).is_file() and not _is_run(where, checkpoints):
+    if os.path.isfile(where) and not _is_run(where, checkpoints):
         return Path(where)
     run = find_folder(where, checkpoints)
     if found := run.checkpoints:
@@ -229,7 +229,7 @@ def find_folder(where: str, checkpoints: Path) -> Run:
     """Find a run by its name or folder, perhaps without a checkpoint; raise CheckpointError."""
     paths = [checkpoints / where, Path(where)]
     for path in paths if _is_run(where, checkpoints) else reversed(paths):
-        if path.is_dir():
+        if os.path.isdir(path):
             return Run(path)
     advice = "name an .npz file, a run's folder or a run"
     raise CheckpointError(where, "no such checkpoint", advice)

@@ -40,7 +40,12 @@ class Source:
         Raises:
             TextError: a path does not exist, or a folder holds no such file.
         """
-        files = {file for path in paths for file in _files(path, data.glob)}
+        files = set[Path]()
+        for path in paths:
+            try:
+                files |= _files(path, data.glob)
+            except OSError as error:
+                raise TextError(path, f"cannot be read ({error.strerror or error})") from None
         return cls(tuple(sorted(files)), data.encoding, data.level)
 
     @property

@@ -4,6 +4,7 @@ start     text -> vocabulary -> settings -> memory -> folder -> ids.bin -> pace 
 resume    last.npz -> threads -> the same text -> memory -> Trainer, restored
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -237,7 +238,7 @@ def _same_text(
     if (text := description.text) is None:
         raise CheckpointError(run.last, "names no text", "the file is damaged")
     paths = list(moved_to) or [Path(path) for path in text.paths or (text.path,)]
-    path, there, notes = paths[0], all(path.exists() for path in paths), []
+    path, there, notes = paths[0], all(map(os.path.exists, paths)), []
     if there or moved_to:
         source = Source.find(paths, description.config.data)
         if source.sha256() != text.sha256:
