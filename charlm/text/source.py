@@ -40,12 +40,10 @@ class Source:
         Raises:
             TextError: a path does not exist, or a folder holds no such file.
         """
-        files = set[Path]()
-        for path in paths:
-            try:
-                files |= _files(path, data.glob)
-            except OSError as error:
-                raise TextError(path, f"cannot be read ({error.strerror or error})") from None
+        try:
+            files = {file for path in paths for file in _files(path, data.glob)}
+        except OSError as error:
+            raise TextError(str(error.filename), f"cannot be read ({error.strerror})") from None
         return cls(tuple(sorted(files)), data.encoding, data.level)
 
     @property

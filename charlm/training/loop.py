@@ -71,14 +71,8 @@ class _Loop:
                 self.saved_at = time.monotonic()
         self._count_time()
         progress, early = trainer.progress, trainer.out_of_patience and not self._is_done
-        yield Done(
-            progress.step,
-            not (self._is_done or early),
-            progress.best_loss,
-            progress.best_step,
-            progress.elapsed_s,
-            early,
-        )
+        interrupted, best = not (self._is_done or early), (progress.best_loss, progress.best_step)
+        yield Done(progress.step, interrupted, *best, progress.elapsed_s, early)
 
     @property
     def _is_done(self) -> bool:
