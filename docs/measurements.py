@@ -3,6 +3,7 @@
 Everything is in float64 and follows from fixed seeds, but for `timing`.
 """
 
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -161,8 +162,11 @@ def clipping() -> dict[str, Any]:
 def memory() -> dict[str, Any]:
     """Return the bytes of a cache against T: 2 LSTM layers of 128, 32 streams, 65 symbols."""
     model = _benchmark()
-    caches = [model.cache(T, 32) for T in LENGTHS]
-    sizes = [sum(layer.nbytes for layer in cache.layers) + cache.output.nbytes for cache in caches]
+    itemsize, sizes = model.parameters.flat.itemsize, []
+    for T in LENGTHS:
+        caches = [part.cache_shapes(T, 32, training=True) for part in (*model.layers, model.output)]
+        numbers = sum(math.prod(shape) for cache in caches for shape in cache.values())
+        sizes.append(itemsize * numbers)
     return {"T": LENGTHS, "bytes": sizes}
 
 

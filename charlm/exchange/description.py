@@ -25,7 +25,11 @@ def to_text(config: Config, vocabulary: Vocabulary) -> str:
 
 
 def from_text(text: object, where: str) -> Description:
-    """Read what the file `where` holds under the name `charlm`; None where that is nothing."""
+    """Parse what the file `where` holds under the name `charlm`; `text` is None where nothing is.
+
+    Raises:
+        ExchangeError: it is missing, cannot be read, or is of a later format.
+    """
     if text is None:
         raise ExchangeError(
             where,

@@ -23,7 +23,7 @@ import numpy as np
 from charlm.nn.embedding import OneHot
 from charlm.nn.linear import Linear
 from charlm.nn.parameters import Block
-from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
+from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes
 from charlm.types import Array
 
 _HALF = np.array(0.5, np.float32)
@@ -58,7 +58,7 @@ class GRUCache(Cache[StepCache]):
         x1, h1, a, ah_n, ah = (arrays[name] for name in ("x1", "h1", "a", "ah_n", "ah"))
         x1[:, -1] = h1[:, -1] = 1
         self.x, self.h = x1[:, :X], h1[:, :H]
-        self.nbytes, last = nbytes(arrays), 0 if rolling else T
+        last = 0 if rolling else T
         self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         dx = [x1[0, :0]] * T
         if layer.training:

@@ -26,7 +26,7 @@ import numpy as np
 
 from charlm.nn.embedding import OneHot
 from charlm.nn.parameters import Block
-from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
+from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes
 from charlm.types import Array
 
 # Arrays of no dimension: a Python number would be converted at every call.
@@ -60,7 +60,7 @@ class LSTMCache(Cache[StepCache]):
         xh, a, c, tanh_c = (arrays[name] for name in ("xh", "a", "c", "tanh_c"))
         xh[:, -1] = 1
         self.x, self.h = xh[:T, :X], xh[:, X:-1]
-        self.nbytes, last = nbytes(arrays), 0 if rolling else T
+        last = 0 if rolling else T
         self.state_in, self.state_out = (self.h[0], c[0]), (self.h[last], c[last])
         dxh = [xh[0, :0]] * T
         if layer.training:

@@ -33,7 +33,6 @@ class OutputCache:
     def __init__(self, layer: "Output", T: int, B: int) -> None:
         shapes, dtype = layer.cache_shapes(T, B, training=layer.training), layer.linear.W.dtype
         arrays = {name: aligned_zeros(shape, dtype) for name, shape in shapes.items()}
-        self.nbytes = sum(array.nbytes for array in arrays.values())
         H, self.logits = layer.H, arrays["logits"]
         self.y1 = arrays["y1"]  # (H+1, T B) y and ones, the time steps side by side
         self.y1[-1] = 1

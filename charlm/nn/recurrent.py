@@ -19,7 +19,7 @@ Bengio 2010 equation 16 (input weights); Saxe, McClelland & Ganguli 2014 (orthog
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -46,7 +46,6 @@ class Cache(ABC, Generic[StepCacheT]):
     dh_in: list[Array]  # (H, B) gradient of the h that enters it, for each time step
     dstate: State = ()  # gradients of the other states, carried from time step to time step
     buffers: Sequence[GradBuffer] = ()  # one per linear layer, for its weight gradient
-    nbytes: int  # of its arrays, the buffers not counted
 
     @abstractmethod
     def memory(self, t: int) -> Array:
@@ -169,11 +168,6 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
 
     def _buffers(self, B: int) -> tuple[GradBuffer, ...]:
         return tuple(linear.buffer(B) for linear in self.linears) if self.training else ()
-
-
-def nbytes(arrays: Mapping[str, Array]) -> int:
-    """Return the bytes of all arrays."""
-    return sum(array.nbytes for array in arrays.values())
 
 
 def draw_input_weights(W: Array, H: int, rng: np.random.Generator) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from charlm.nn.embedding import OneHot
 from charlm.nn.parameters import Block
-from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes, nbytes
+from charlm.nn.recurrent import Cache, RecurrentLayer, Shapes
 from charlm.types import Array
 
 _ONE = np.array(1, np.float32)
@@ -40,7 +40,7 @@ class RNNCache(Cache[StepCache]):
         xh = arrays["xh"]
         xh[:, -1] = 1
         self.x, self.h = xh[:T, :X], xh[:, X:-1]
-        self.nbytes, last = nbytes(arrays), 0 if rolling else T
+        last = 0 if rolling else T
         self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         dxh = [xh[0, :0]] * T
         if layer.training:
