@@ -30,6 +30,7 @@ from charlm.settings.resolve import resolve
 from charlm.settings.schema import KEYS, Config, Overrides, Settings, coerce
 from charlm.storage.history import read_history
 from charlm.text.corpus import split
+from charlm.text.vocabulary import OnUnknown
 from charlm.training import loop
 from charlm.training.advice import advise
 from charlm.training.events import Event
@@ -342,6 +343,7 @@ def report(
     *,
     text: PathLike | None = None,
     checkpoints: PathLike = CHECKPOINTS,
+    on_unknown: OnUnknown = "error",
 ) -> str:
     """Return the page of a run, as HTML; needs matplotlib.
 
@@ -349,6 +351,7 @@ def report(
         where: a checkpoint file, a run's folder or name; the newest run where None.
         text: what it reads; the run's own validation text where None.
         checkpoints: the folder of all runs.
+        on_unknown: as for `load`.
 
     Raises:
         DrawingError: matplotlib is not installed.
@@ -358,7 +361,7 @@ def report(
     from charlm.insight.units import CHARACTERS
     from charlm.pages.report import report as report_page
 
-    model = load(where, checkpoints=checkpoints)
+    model = load(where, checkpoints=checkpoints, on_unknown=on_unknown)
     read = None if text is None else (str(text), model._ids(Path(text), CHARACTERS))
     return report_page(model._trained, model.path, read)
 

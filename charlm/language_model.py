@@ -11,12 +11,13 @@ folders; they are read with the run's own encoding, level and glob.
 What only looking inside needs is imported there: a model that writes is loaded sooner without it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast, get_args
 
 import numpy as np
 
@@ -83,6 +84,8 @@ class Drawing(TypedDict, total=False):
     stop: str | Sequence[str]  # texts to end after
     on_unknown: OnUnknown  # what becomes of unknown characters of the start text
     seed: int | None  # the same seed gives the same text; a new one where None
+    # Called with the symbols of the start text that are read, and their number.
+    reading: Callable[[int, int], object] | None
 
 
 class LanguageModel:
@@ -90,19 +93,21 @@ class LanguageModel:
 
     Methods that read a text raise TextError, which is a ValueError, where it is empty or cannot be
     read, and UnknownCharacter where it holds a character that the vocabulary lacks. Where the
-    vocabulary has an unknown symbol, that one stands for such characters. Values out of range raise
-    ConfigError. What reads the training text, or its validation part, raises CheckpointError where
-    that is not beside the checkpoint, or is not the one the model was trained on.
+    vocabulary has an unknown symbol, that one stands for such characters; with an `on_unknown` of
+    "skip" or "replace" they are left out or replaced. Values out of range raise ConfigError. What
+    reads the training text, or its validation part, raises CheckpointError where that is not beside
+    the checkpoint, or is not the one the model was trained on.
     """
 
     path: Path  # the checkpoint
     vocabulary: Vocabulary  # the symbols, with `encode` and `decode`
     config: Config  # the settings it was trained with
+    on_unknown: OnUnknown  # what becomes of characters that the vocabulary lacks
     # Name -> array, such as `lstm.0.Wx`: views, what is written into them is used by the next call.
     parameters: Mapping[str, Array]
 
-    def __init__(self, trained: Trained, path: Path) -> None:
-        self._trained, self.path = trained, path
+    def __init__(self, trained: Trained, path: Path, on_unknown: OnUnknown = "error") -> None:
+        self._trained, self.path, self.on_unknown = trained, path, on_unknown
         self.vocabulary, self.config = trained.vocabulary, trained.config
         self.parameters = trained.model.parameters.views
 
@@ -124,7 +129,7 @@ class LanguageModel:
             scored: sum up `log_probs`, in nats.
             **drawing: see `Drawing`.
         """
-        others = cast(dict[str, Any], {"seed": None, **drawing})
+        others = cast(dict[str, Any], {"seed": None, "on_unknown": self.on_unknown, **drawing})
         keys = [key for key in others if key in ("temperature", "top_k", "top_p", "min_p")]
         filters = Filters(**{key: others.pop(key) for key in keys})
         if others["seed"] is None:
@@ -139,7 +144,8 @@ class LanguageModel:
 
     def sample(self, length: int = 500, **drawing: Unpack[Drawing]) -> str:
         """Return a text, the start text included; arguments as in `stream`."""
-        return drawing.get("start", "") + "".join(self.stream(length, **drawing))
+        sampler = self.sampler(**drawing)
+        return sampler.start + "".join(sampler.characters(length))
 
     def samples(
         self, count: int, length: int = 500, *, best_of: int = 1, **drawing: Unpack[Drawing]
@@ -249,6 +255,21 @@ class LanguageModel:
 
         ids = [self.vocabulary.encode(text) for text in texts]
         return find_copies(self.training_text, ids, AT_LEAST if at_least is None else at_least)
+
+    def copied_lines(self, text: str) -> list[str]:
+        """Return those lines of a text, empty ones left out, that are lines of the training text.
+
+        What follows the last newline is no whole line.
+        """
+        from charlm.generation.copies import find_lines
+
+        vocabulary = self.vocabulary
+        lines = [line for line in text.split("\n")[:-1] if line and not vocabulary.unknown(line)]
+        if not lines or vocabulary.unknown("\n"):
+            return []
+        newline, *ids = (vocabulary.encode(line) for line in ["\n", *lines])
+        known = find_lines(self.training_text, int(newline[0]), ids)
+        return [line for line, found in zip(lines, known, strict=True) if found]
 
     def surprise(self, text: Text, top: int = 5) -> "Surprise":
         """Return the surprise of each symbol of a text, and the `top` most probable in its place.
@@ -366,35 +387,58 @@ class LanguageModel:
 
         return Reader(self._model, self.vocabulary.start_id)
 
+    def unknown(self, text: Text) -> dict[str, int]:
+        """Return how often each character occurs in a text that the vocabulary lacks."""
+        counts: Counter[str] = Counter()
+        for piece in [text] if isinstance(text, str) else self._source(text).pieces():
+            if isinstance(piece, str):
+                counts.update(self.vocabulary.unknown(self.vocabulary.normal_form(piece)))
+        return dict(counts.most_common())
+
     def _ids(self, text: Text, most: int | None = None) -> Ids:
         """Return a text's ids, or the first `most` of them."""
         if isinstance(text, str):
-            known = self.vocabulary.unknown_id is None
-            ids = self.vocabulary.encode(text, on_unknown="error" if known else "replace")[:most]
+            unknown = self.vocabulary.unknown_id is not None and self.on_unknown == "error"
+            ids = self.vocabulary.encode(
+                self.vocabulary.normal_form(text),
+                on_unknown="replace" if unknown else self.on_unknown,
+            )[:most]
         else:
-            data, paths = self.config.data, [text] if isinstance(text, Path) else text
-            if not (isinstance(paths, list | tuple) and paths and isinstance(paths[0], Path)):
-                raise TypeError(f"text: must be a str, a Path or Paths, got {brief(text)}")
-            source = Source.find(paths, data)
-            ids = encode_source(source, self.vocabulary, most)
+            ids = encode_source(self._source(text), self.vocabulary, most, self.on_unknown)
         if not ids.size:
             raise TextError(_name(text) or "the text", "is empty", "name a text to read")
         return ids
 
+    def _source(self, text: Path | Sequence[Path]) -> Source:
+        paths = [text] if isinstance(text, Path) else text
+        if not (isinstance(paths, list | tuple) and paths and isinstance(paths[0], Path)):
+            raise TypeError(f"text: must be a str, a Path or Paths, got {brief(text)}")
+        return Source.find(paths, self.config.data)
 
-def load(where: PathLike | None = None, *, checkpoints: PathLike = CHECKPOINTS) -> LanguageModel:
+
+def load(
+    where: PathLike | None = None,
+    *,
+    checkpoints: PathLike = CHECKPOINTS,
+    on_unknown: OnUnknown = "error",
+) -> LanguageModel:
     """Load a trained model.
 
     Args:
         where: a checkpoint file, a run's folder or name; the newest run where None.
         checkpoints: the folder of all runs.
+        on_unknown: what becomes of characters in texts that the model does not know: `error`, or
+            `skip`, or `replace` by the closest known character or the unknown symbol.
 
     Raises:
+        ConfigError: `on_unknown` is none of these.
         CheckpointError: there is no such checkpoint, or it is damaged.
         RunError: there is no run yet.
     """
+    if on_unknown not in get_args(OnUnknown):
+        raise ConfigError("on_unknown", f"must be error, skip or replace, got {brief(on_unknown)}")
     path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
-    return LanguageModel(load_model(path), path)
+    return LanguageModel(load_model(path), path, on_unknown)
 
 
 def _groups(count: int, best_of: int) -> Iterator[int]:

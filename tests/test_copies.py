@@ -80,11 +80,12 @@ def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     assert code == 0
     assert out == charlm(*asked)[1], "stdout holds the text alone"
     assert LINE in out
-    (line,) = err.splitlines()[1:]
+    line, lines = err.splitlines()[1:]
     assert line.startswith("copy: 160 characters from 0 on stand in the training text, from ")
+    assert lines == "copy: 3 of 3 whole lines are lines of the training text"
     assert "…" in line
     texts = charlm(*asked, "--check-copy", "--count", 2)[2].splitlines()
-    copies = {line[:37] for line in texts if line.startswith("copy")}
+    copies = {line[:37] for line in texts if line.startswith("copy: 160")}
     assert copies == {f"copy: 160 characters from 0 of text {k}" for k in (1, 2)}
     err = charlm("sample", "-n", 20, "--seed", 1, "--check-copy")[2]
     (line,) = err.splitlines()[1:]

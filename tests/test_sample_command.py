@@ -168,8 +168,8 @@ def test_on_unknown(written):
         "9-character vocabulary; leave it out, or pass --on-unknown skip or --on-unknown replace"
     )
     for action, read, said in (
-        ("skip", "abb", "skipped 'X' (U+0058), 'É' (U+00C9), '€' (U+20AC)"),
-        ("replace", "ab é b", "replaced 'X' (U+0058) by ' ', 'É' (U+00C9) by 'é', '€' (U+20AC) by ' '"),
+        ("skip", "abb", "skipped 1 'X' (U+0058), 1 'É' (U+00C9), 1 '€' (U+20AC)"),
+        ("replace", "ab é b", "replaced 1 'X' (U+0058) by ' ', 1 'É' (U+00C9) by 'é', 1 '€' (U+20AC) by ' '"),
     ):  # fmt: skip
         _, out, err = written("sample", *options, "--on-unknown", action)
         assert err.splitlines()[1:] == [f"--start: {said}, which the model does not know"]
@@ -177,14 +177,14 @@ def test_on_unknown(written):
         assert out == "abXÉ€b" + expected.removeprefix(read), "the start as it was given"
     assert written("sample", "--start", "ab", "--on-unknown", "skip")[2].count("\n") == 1
     _, _, err = written("sample", "--start", "QRSTUVWXYZQRS", "--on-unknown", "skip")
-    assert err.splitlines()[1].endswith("'X' (U+0058), and 2 more, which the model does not know")
+    assert err.splitlines()[1].endswith("1 'X' (U+0058), and 2 more, which the model does not know")
 
 
 def test_unknown_characters_become_the_unknown_symbol(charlm, tmp_path):
     path = write_checkpoint(tmp_path / "m.npz", Vocabulary("abc", "a", unknown=True))
     _, out, err = charlm("sample", path, "--start", "aX", "--on-unknown", "replace", "--temp", 5)
     assert err.splitlines()[1] == (
-        "--start: replaced 'X' (U+0058) by the unknown symbol, which the model does not know"
+        "--start: replaced 1 'X' (U+0058) by the unknown symbol, which the model does not know"
     )
     assert set(out.removeprefix("aX")) == set("abc")
 
@@ -295,6 +295,7 @@ def test_on_a_terminal_the_prompt_gets_a_line_of_its_own(written, tmp_path):
     shown = on_a_terminal(tmp_path, "sample", "--seed", 1, "--length", 0, "--start", "ab\n")
     assert shown == said + "ab\n"
     shown = on_a_terminal(tmp_path, "sample", *options, "--count", 2)
+    said += "the 2 texts are the same, since the most probable character is always drawn\n"
     first, second = shown.removeprefix(said).split("-" * 40 + "\n")
     assert first == second
     assert first.endswith("\n")

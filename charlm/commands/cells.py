@@ -6,9 +6,16 @@ from typing import Annotated
 import typer
 
 import charlm
-from charlm.commands.console import say, show
+from charlm.commands.console import say, say_unknown, show
 from charlm.commands.drawing import NO_COLOURS, by_state, colour_system
-from charlm.commands.options import CHECKPOINTS, Checkpoints, Page, RunOption, TextArgument
+from charlm.commands.options import (
+    CHECKPOINTS,
+    Checkpoints,
+    OnUnknownOption,
+    Page,
+    RunOption,
+    TextArgument,
+)
 
 # Characters that are drawn of each unit that was found.
 _EXCERPT = 240
@@ -33,6 +40,7 @@ def cells(
         int, typer.Option("--length", "-n", min=1, help="With --unit: characters to colour.")
     ] = 1000,
     out: Page = None,
+    on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Colour a text by the state of single units, blue for -1 and orange for 1.
@@ -47,7 +55,8 @@ def cells(
     """
     if (unit is None) == (not find):
         raise typer.BadParameter("give either --unit LAYER.UNIT or --find")
-    model = charlm.load(run, checkpoints=checkpoints)
+    model = charlm.load(run, checkpoints=checkpoints, on_unknown=on_unknown)
+    say_unknown(model, text, text)
     network, chosen = model.config.model, None
     if unit is not None:
         chosen = _numbers(unit, network.layers, network.hidden)

@@ -8,14 +8,22 @@ is.
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from charlm.commands.drawing import styled
 from charlm.terminal import printable, visible
 
+if TYPE_CHECKING:
+    from charlm import LanguageModel
+
 _LABEL = 8
+# A text that is read sooner needs no bar.
+_SHORT_S = 0.5
+# So many unknown characters are named, and the rest is counted.
+_NAMED = 8
 
 
 class _Stderr:
@@ -60,6 +68,23 @@ def show(text: str, end: str = "\n", *, painted: bool = False) -> None:
             print(text, end=end, flush=True)
 
 
+def say_unknown(model: "LanguageModel", text: "str | Path", where: object) -> None:
+    """Say what becomes of a text's characters that the model does not know."""
+    found = {} if model.on_unknown == "error" else model.unknown(text)
+    if not found:
+        return
+    replaced, named = model.on_unknown == "replace", []
+    symbols = model.vocabulary.replacements("".join(found))
+    for character, count in list(found.items())[:_NAMED]:
+        symbol = symbols[character]
+        by = " by the unknown symbol" if symbol == "\ufffd" else f" by {symbol!r}"
+        named.append(f"{count:,} {character!r} (U+{ord(character):04X}){by * replaced}")
+    if more := len(found) - len(named):
+        named.append(f"and {more:,} more")
+    done = "replaced" if replaced else "skipped"
+    say(f"{where}: {done} {', '.join(named)}, which the model does not know")
+
+
 @contextmanager
 def closable(out: TextIO) -> Iterator[None]:
     """Let the reader of a stream, such as `head`, leave before the end."""
@@ -84,6 +109,21 @@ def bar(**options: Any) -> Any:
     from tqdm import tqdm
 
     return tqdm(**{"file": stderr, "dynamic_ncols": True, "disable": None} | options)
+
+
+@contextmanager
+def reading_bar(unit: str = "B", *, hidden: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """Show how far a long text is read; gives a function of what is read, and of all."""
+    options = {"unit": unit, "unit_scale": True, "leave": False, "disable": hidden or None}
+    with bar(desc="reading", delay=_SHORT_S, **options) as shown:
+
+        def show(done: int, total: int) -> None:
+            shown.total = total
+            shown.update(done - shown.n)
+            if done == total:
+                shown.close()
+
+        yield show
 
 
 def to_json(content: Any, indent: int | None = None) -> str:

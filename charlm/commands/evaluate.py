@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import charlm
-from charlm.commands.console import say, show, to_json
+from charlm.commands.console import say, say_unknown, show, to_json
 from charlm.commands.drawing import NO_COLOURS, by_surprise, colour_system
 from charlm.commands.options import (
     CHECKPOINTS,
     Checkpoints,
     Json,
+    OnUnknownOption,
     Page,
     RunOption,
     TextArgument,
@@ -58,6 +59,7 @@ def evaluate(
         ),
     ] = False,
     out: Page = None,
+    on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Report how well a model predicts a text, in nats and bits per character.
@@ -71,7 +73,7 @@ def evaluate(
     if lr is not None and not dynamic:
         raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
     rate = _DEFAULT_RATE if lr is None else lr
-    model = charlm.load(run, checkpoints=checkpoints)
+    model = charlm.load(run, checkpoints=checkpoints, on_unknown=on_unknown)
     learned = {}
     if dynamic:
         try:
@@ -87,9 +89,15 @@ def evaluate(
         }
         if dynamic:
             report["dynamic"]["learning_rate"] = rate
-        about = {"checkpoint": str(model.path), "text": str(text), "characters": characters}
+        about = {
+            "checkpoint": str(model.path),
+            "text": str(text),
+            "characters": characters,
+            "unknown": model.unknown(text),
+        }
         show(to_json(about | report))
         return
+    say_unknown(model, text, text)
     show(printable(f"{text}: {characters:,} characters, scored by {model.path}"))
     for name, score in scores.items():
         show(

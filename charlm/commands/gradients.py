@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import charlm
-from charlm.commands.console import show, to_json
+from charlm.commands.console import say_unknown, show, to_json
 from charlm.commands.drawing import table
-from charlm.commands.options import CHECKPOINTS, Checkpoints, Json
+from charlm.commands.options import CHECKPOINTS, Checkpoints, Json, OnUnknownOption
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def gradients(
         Path | None, typer.Option(help="Draw it: a .png or .svg file, replaced if there.")
     ] = None,
     json: Json = False,
+    on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Measure the gradient back in time, and see where it vanishes or explodes.
@@ -76,7 +77,10 @@ def gradients(
     if run:
         networks = []
         for name in run:
-            measured = charlm.load(name, checkpoints=checkpoints).gradients(text, lags=lags)
+            model = charlm.load(name, checkpoints=checkpoints, on_unknown=on_unknown)
+            if text:
+                say_unknown(model, text, text)
+            measured = model.gradients(text, lags=lags)
             networks.append(charlm.Network(printable(name), printable(name), "", {}, measured))
     else:
         scales, biases = scale or (0.5, 1.0, 2.0), forget_bias or (0.0, 1.0, 3.0)

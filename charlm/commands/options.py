@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -20,6 +20,10 @@ RunArgument = Annotated[str | None, typer.Argument(**_RUN)]
 RunOption = Annotated[str | None, typer.Option("--run", **_RUN)]
 TextArgument = Annotated[
     Path, typer.Argument(metavar="TEXT", help="A file, or a folder: read with the run's glob.")
+]
+OnUnknown: TypeAlias = Literal["error", "skip", "replace"]
+OnUnknownOption = Annotated[
+    OnUnknown, typer.Option(help="What becomes of characters that the model does not know.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Page = Annotated[

@@ -7,7 +7,7 @@ import typer
 
 import charlm
 from charlm.commands.console import say
-from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument
+from charlm.commands.options import CHECKPOINTS, Checkpoints, OnUnknownOption, RunArgument
 
 
 def report(
@@ -19,6 +19,7 @@ def report(
         Path | None,
         typer.Option(help="What it reads.", show_default="the run's own validation text"),
     ] = None,
+    on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
 ) -> None:
     """Write one page of how a run learned, what it wrote and what is inside.
@@ -27,7 +28,7 @@ def report(
 
     Example: charlm report shakespeare --out shakespeare.html
     """
-    page = charlm.report(run, text=text, checkpoints=checkpoints)
+    page = charlm.report(run, text=text, checkpoints=checkpoints, on_unknown=on_unknown)
     path = charlm.find_checkpoint(run, checkpoints)
     of_run = path.name in ("best.npz", "last.npz")
     out = out or (path.parent / "report.html" if of_run else path.with_suffix(".html"))

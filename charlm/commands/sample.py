@@ -4,16 +4,25 @@ import codecs
 import io
 import math
 import sys
+import unicodedata
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 import charlm
-from charlm.commands.console import closable, say, to_json
+from charlm.commands.console import closable, reading_bar, say, say_unknown, to_json
 from charlm.commands.drawing import by_surprise, colour_system, shorten
-from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument, renamed, threads
+from charlm.commands.options import (
+    CHECKPOINTS,
+    Checkpoints,
+    OnUnknown,
+    RunArgument,
+    renamed,
+    threads,
+)
 from charlm.errors import CharlmError, ConfigError, UnknownCharacter
 from charlm.terminal import visible
 
@@ -32,7 +41,9 @@ _OPTIONS = {
 }  # fmt: skip
 # No start text is longer: what never ends, such as /dev/zero, is not read on.
 _MOST_BYTES = 1 << 24
-# So many unknown characters, or copies, are named, and the rest is counted.
+# A longer start text is read behind a bar.
+_LONG = 10_000
+# So many copies are named, and the rest is counted.
 _NAMED = 8
 # Columns of a copy that are shown.
 _QUOTED = 60
@@ -69,7 +80,7 @@ def sample(
         str, _written(help="What the text begins with; - reads it from stdin.", show_default=False)
     ] = "",
     on_unknown: Annotated[
-        Literal["error", "skip", "replace"],
+        OnUnknown,
         _written(help="What becomes of the start's characters that the model does not know."),
     ] = "error",
     length: Annotated[
@@ -113,46 +124,60 @@ def sample(
     colours = colour_system(out) if color else None
     if color and not colours:
         say("stdout shows no colours; FORCE_COLOR=1 insists")
-    model = charlm.load(checkpoint, checkpoints=checkpoints)
-    if start == "-":
-        start = _stdin(model)
+    model = charlm.load(checkpoint, checkpoints=checkpoints, on_unknown=on_unknown)
+    start = _read_start(model, start)
     if check_copy:
         # Where it is missing, nothing is drawn.
         _ = model.training_text
     drawing: charlm.Drawing = {
         "start": start, "temperature": temp, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-        "stop": stop or (), "on_unknown": on_unknown, "seed": seed,
+        "stop": stop or (), "seed": seed,
     }  # fmt: skip
     several = count > 1 or best_of > 1 or json
-    try:
-        # With a length of 0 it only checks what it is given.
-        sampler = model.sampler(**drawing, scored=bool(colours))
-        drawing["seed"] = sampler.seed
-        samples = model.samples(count, length, best_of=best_of, **drawing) if several else None
-    except CharlmError as error:
-        unknown = isinstance(error, UnknownCharacter)
-        advice = "leave it out, or pass --on-unknown skip or --on-unknown replace"
-        raise renamed(error, _OPTIONS, advice if unknown else "") from None
-    say(f"{model.path}, seed {sampler.seed}")
-    if on_unknown != "error":
-        done = {"skip": "skipped", "replace": "replaced"}[on_unknown]
-        _report_unknown(model.vocabulary.replacements(start), done)
+    with reading_bar("") if len(start) > _LONG else nullcontext() as reading:
+        drawing["reading"] = reading
+        try:
+            # With a length of 0 it only checks what it is given.
+            sampler = model.sampler(**drawing, scored=bool(colours))
+            drawing["seed"] = sampler.seed
+            samples = model.samples(count, length, best_of=best_of, **drawing) if several else None
+        except CharlmError as error:
+            unknown = isinstance(error, UnknownCharacter)
+            advice = "leave it out, or pass --on-unknown skip or --on-unknown replace"
+            raise renamed(error, _OPTIONS, advice if unknown else "") from None
+        say(f"{model.path}, seed {sampler.seed}")
+        _say_what_was_asked(model, sampler, start, count)
 
-    escaped = out.isatty() and not colours
+        escaped = out.isatty() and not colours
 
-    def put(text: str) -> None:
-        out.write(visible(text) if escaped else text)
-        out.flush()
+        def put(text: str) -> None:
+            out.write(visible(text) if escaped else text)
+            out.flush()
 
-    with closable(out):
-        if samples is None:
-            written = [_stream(put, sampler, length, colours)]
-            if out.isatty() and not (start + written[0]).endswith("\n"):
-                put("\n")
-        else:
-            written = [_print(put, one, json) for one in samples]
+        with closable(out):
+            if samples is None:
+                texts = [sampler.start + _stream(put, sampler, length, colours)]
+                if out.isatty() and not texts[0].endswith("\n"):
+                    put("\n")
+            else:
+                texts = [_print(put, one, json) for one in samples]
     if check_copy:
-        _report_copies(model, written)
+        _report_copies(model, sampler.start, texts)
+
+
+def _say_what_was_asked(model: "LanguageModel", sampler: "Sampler", start: str, count: int) -> None:
+    """Say on stderr what becomes of the start text, and which options have no effect."""
+    if sampler.start != start:
+        form = "NFC" if unicodedata.is_normalized("NFC", sampler.start) else "NFD"
+        say(f"--start: converted to Unicode's {form}, of which the model knows more")
+    say_unknown(model, sampler.start, "--start")
+    for text in sampler.stop:
+        if unknown := model.vocabulary.unknown(text):
+            line = f"--stop {text!r} has no effect: the model does not know {''.join(unknown)!r}"
+            say(line + ", a newline is $'\\n' in the shell" * ("\\n" in text))
+    greedy = sampler.filters.temperature == 0 or sampler.filters.top_k == 1
+    if count > 1 and greedy:
+        say(f"the {count} texts are the same, since the most probable character is always drawn")
 
 
 def _stream(
@@ -172,7 +197,7 @@ def _stream(
 
 
 def _print(put: Callable[[str], None], one: "Sample", json: bool) -> str:
-    """Write one of several texts, and return it without its start."""
+    """Write one of several texts, and return it."""
     if json:
         report = {
             "text": one.text,
@@ -188,16 +213,15 @@ def _print(put: Callable[[str], None], one: "Sample", json: bool) -> str:
         if one.index:
             say("-" * 40)
         put(one.text if one.text.endswith("\n") else f"{one.text}\n")
-    return one.written
+    return one.text
 
 
-def _report_copies(model: "LanguageModel", written: list[str]) -> None:
-    """Name on stderr what the texts have copied, the longest first."""
+def _report_copies(model: "LanguageModel", start: str, texts: list[str]) -> None:
+    """Name on stderr what the texts have copied, the longest first, and count copied lines."""
+    written = [text[len(start) :] for text in texts]
     found: list[tuple[Copy, int]] = [
         (copy, k) for k, copies in enumerate(model.copies_in(written)) for copy in copies
     ]
-    if not found:
-        say(f"no copy: nothing of {charlm.AT_LEAST} characters or more stands in the training text")
     for copy, k in sorted(found, key=lambda pair: -pair[0].length)[:_NAMED]:
         ids = model.vocabulary.encode(written[k])[copy.begin : copy.begin + copy.length]
         which = f" of text {k + 1}" if len(written) > 1 else ""
@@ -207,33 +231,35 @@ def _report_copies(model: "LanguageModel", written: list[str]) -> None:
         )
     if len(found) > _NAMED:
         say(f"and {len(found) - _NAMED:,} more")
+    # The line that the start text began counts with what was written, those before it do not.
+    whole = "".join(text[start.rfind("\n") + 1 : text.rfind("\n") + 1] for text in texts)
+    count, known = sum(map(bool, whole.split("\n"))), len(model.copied_lines(whole))
+    if known:
+        say(f"copy: {known:,} of {count:,} whole lines are lines of the training text")
+    if not found:
+        no_line = ", and no whole line," * (count > 0 and not known)
+        say(f"no copy: nothing of {charlm.AT_LEAST} characters or more{no_line} stands in the "
+            "training text")  # fmt: skip
 
 
-def _report_unknown(replacements: dict[str, str], done: str) -> None:
-    """Report what was done, skipped or replaced, to unknown characters of the start text."""
-    if not replacements:
-        return
-    named = []
-    for character, symbol in list(replacements.items())[:_NAMED]:
-        by = " by the unknown symbol" if symbol == "\ufffd" else f" by {symbol!r}"
-        named.append(f"{character!r} (U+{ord(character):04X}){by * (done == 'replaced')}")
-    if more := len(replacements) - len(named):
-        named.append(f"and {more:,} more")
-    say(f"--start: {done} {', '.join(named)}, which the model does not know")
+def _read_start(model: "LanguageModel", start: str) -> str:
+    """Return the start text, from stdin where it is "-", as training reads a text."""
+    if start == "-":
+        start = _stdin()
+    if isinstance(model.vocabulary, charlm.ByteVocabulary):
+        return start
+    return start.removeprefix("\ufeff").replace("\r\n", "\n")
 
 
-def _stdin(model: "LanguageModel") -> str:
-    """Read a start text as training reads a text; bytes stay what they are."""
+def _stdin() -> str:
+    """Read a start text; bytes that are not UTF-8 stay what they are."""
     if sys.stdin is None:
         raise ConfigError("--start", "stdin is closed", "pipe a text into it")
     content = sys.stdin.buffer.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
         problem = f"stdin gives more than {_MOST_BYTES:,} bytes"
         raise ConfigError("--start", problem, "pass its end alone, such as with tail -c 10000")
-    text = content.decode("utf-8", "surrogateescape")
-    if isinstance(model.vocabulary, charlm.ByteVocabulary):
-        return text
-    return text.removeprefix("\ufeff").replace("\r\n", "\n")
+    return content.decode("utf-8", "surrogateescape")
 
 
 def _stdout() -> TextIO:

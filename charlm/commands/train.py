@@ -10,7 +10,7 @@ import typer
 
 import charlm
 from charlm.commands import training_view
-from charlm.commands.console import say
+from charlm.commands.console import reading_bar, say
 from charlm.commands.options import CHECKPOINTS, setting, threads
 from charlm.errors import ConfigError
 
@@ -102,7 +102,7 @@ def train(
         given = [f"--{key}" for key in _LENGTHS if key in options]
         if len(given) > 1:
             raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them")
-        with training_view.reading_bar(quiet) as reading:
+        with reading_bar(hidden=quiet) as reading:
             training = charlm.start(
                 text or None,
                 name=name,

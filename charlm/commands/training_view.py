@@ -3,8 +3,6 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -15,9 +13,6 @@ from charlm.terminal import argument, duration, visible
 
 if TYPE_CHECKING:
     from charlm import Done, Training
-
-# A text that is read sooner needs no bar.
-_SHORT_S = 0.5
 
 
 class Stop:
@@ -46,21 +41,6 @@ class Stop:
         if self.caught:
             # The SystemExit got lost, as one that is raised inside a destructor does.
             training.stop()
-
-
-@contextmanager
-def reading_bar(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show how far a long text is read and encoded."""
-    options = {"unit": "B", "unit_scale": True, "leave": False, "disable": quiet or None}
-    with bar(desc="reading", delay=_SHORT_S, **options) as shown:
-
-        def show(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done - shown.n)
-            if done == total:
-                shown.close()
-
-        yield show
 
 
 def announce(training: "Training") -> None:

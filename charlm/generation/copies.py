@@ -15,6 +15,8 @@ from charlm.types import Ids
 
 # Held-out text of the same author agrees over at most 31 characters; see docs/results.md.
 AT_LEAST = 32
+# No line is longer.
+_PIECE = 1 << 22
 
 
 class Copy(NamedTuple):
@@ -58,3 +60,22 @@ def find_copies(learned: Ids, texts: Sequence[Ids], at_least: int = AT_LEAST) ->
             copies[n].append(Copy(begin, length, -place))
             part.fill(False)
     return copies
+
+
+def find_lines(learned: Ids, newline: int, lines: Sequence[Ids]) -> list[bool]:
+    """Return which lines, without their newlines, stand as whole lines in the training text."""
+    wanted = {line.tobytes() for line in lines}
+    sizes = np.unique([line.size for line in lines])
+    found, begin = set[bytes](), 0
+    while begin < learned.size and len(found) < len(wanted):
+        piece = np.asarray(learned[begin : begin + _PIECE])
+        ends = np.flatnonzero(piece == newline)
+        if begin + piece.size == learned.size:
+            # The last line may lack its newline.
+            ends = np.append(ends, piece.size)
+        begins = np.append(0, ends[:-1] + 1)
+        alike = np.isin(ends - begins, sizes)
+        pairs = zip(begins[alike].tolist(), ends[alike].tolist(), strict=True)
+        found |= wanted & {piece[first:end].tobytes() for first, end in pairs}
+        begin += int(ends[-1]) + 1 if ends.size else piece.size
+    return [line.tobytes() in found for line in lines]

@@ -6,7 +6,7 @@ All streams draw from one generator, B numbers a draw, derived from the seed and
 """
 
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from charlm.runs.loading import usable
 from charlm.terminal import brief
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 
+# Symbols of a start text between two calls of `reading`.
+_REPORTED = 1000
+
 
 class Sampler:
     """B texts that are drawn side by side.
@@ -30,13 +33,15 @@ class Sampler:
         model: refreshed weights.
         vocabulary: the model's; its unknown symbol is never drawn.
         filters: the distribution that symbols are drawn from.
-        start: read before the first draw; not part of the texts.
+        start: read before the first draw, in the normal form of Unicode of which the vocabulary
+            knows most; not part of the texts.
         on_unknown: what becomes of the start text's unknown characters, as in `encode`.
         streams: B, the number of texts.
         stop: texts that end a stream when it has written one of them, which is kept.
         seed: the same seed, n, B, weights, start and filters give the same texts.
         n: a counter that gives one seed several generators.
         scored: sum up the log-probabilities; costs a softmax a draw.
+        reading: called with the start text's symbols read so far, and their number.
 
     Attributes:
         counts: the number of symbols of each text; bytes at byte level.
@@ -63,6 +68,7 @@ class Sampler:
         seed: int,
         n: int = 0,
         scored: bool = False,
+        reading: Callable[[int, int], object] | None = None,
     ) -> None:
         for name, value, least in (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0)):
             if not isinstance(value, int | np.integer):
@@ -76,8 +82,9 @@ class Sampler:
             problem, advice = "its weights are not finite numbers", "use another checkpoint"
             raise CheckpointError("model", problem, advice)
         self.model, self.vocabulary, self.filters = model, vocabulary, filters
+        start = vocabulary.normal_form(start)
         self.start, self.B, self.seed, self.n, self.scored = start, streams, int(seed), n, scored
-        self.stop = tuple(filter(None, stop))
+        self.stop = tuple(vocabulary.normal_form(text) for text in stop if text)
         self.counts = [0] * streams
         self.ended = [False] * streams
         self.log_probs = np.zeros(streams)
@@ -88,6 +95,7 @@ class Sampler:
         # id of each stream.
         self._lead = ids[:-1]
         self._last = np.full(streams, ids[-1])
+        self._reading = reading
         self._tails = [""] * streams
         self._longest = max(map(len, self.stop), default=0)
         self._decoders = [vocabulary.decoder() for _ in range(streams)]
@@ -159,6 +167,10 @@ class Sampler:
         stepper = self._stepper if self.B == 1 else Stepper(self.model, 1)
         for k in range(self._lead.size):
             stepper.step(self._lead[k : k + 1])
+            if self._reading and (k + 1) % _REPORTED == 0:
+                self._reading(k + 1, self._lead.size)
+        if self._reading:
+            self._reading(self._lead.size, self._lead.size)
         if self.B > 1:
             for states, columns in zip(self._stepper.state, stepper.state, strict=True):
                 for state, column in zip(states, columns, strict=True):

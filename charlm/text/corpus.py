@@ -100,7 +100,7 @@ def encode_to_file(
     """
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
     with path.open("wb") as file:
-        for ids in _encoded(source, vocabulary, None, digest.update, *watches):
+        for ids in _encoded(source, vocabulary, None, "error", digest.update, *watches):
             ids_digest.update(ids.data)
             file.write(ids.data)
             characters += ids.size
@@ -108,23 +108,42 @@ def encode_to_file(
     return TextInfo(source.name, characters, digest.hexdigest(), ids_digest.hexdigest(), paths)
 
 
-def encode_source(source: Source, vocabulary: Vocabulary, most: int | None = None) -> Ids:
-    """Return a text's ids, or the first `most` of them; raises as `encode_to_file`."""
-    parts = list(_encoded(source, vocabulary, most))
+def encode_source(
+    source: Source,
+    vocabulary: Vocabulary,
+    most: int | None = None,
+    on_unknown: OnUnknown = "error",
+) -> Ids:
+    """Return a text's ids, or the first `most` of them; raises as `encode_to_file`.
+
+    `on_unknown` is what becomes of characters that the vocabulary lacks, as in `encode`.
+    """
+    parts = list(_encoded(source, vocabulary, most, on_unknown))
     return np.concatenate([np.empty(0, vocabulary.dtype), *parts])
 
 
 def _encoded(
-    source: Source, vocabulary: Vocabulary, most: int | None, *watches: Watch
+    source: Source,
+    vocabulary: Vocabulary,
+    most: int | None,
+    on_unknown: OnUnknown,
+    *watches: Watch,
 ) -> Iterator[Ids]:
-    """Encode a text piece by piece, at most `most` symbols of it."""
-    on_unknown: OnUnknown = "error" if vocabulary.unknown_id is None else "replace"
-    done = 0
+    """Encode a text piece by piece, until `most` symbols are reached."""
+    # Where there is an unknown symbol, it stands for such characters in the text as it is.
+    normalize = on_unknown != "error"
+    if vocabulary.unknown_id is not None and not normalize:
+        on_unknown = "replace"
+    read, found = 0, 0
     for piece in source.pieces(*watches):
-        some = piece if most is None else piece[: most - done]
-        yield vocabulary.encode(some, on_unknown=on_unknown, where=source.name, position=done)
-        done += len(some)
-        if done == most:
+        some = piece if most is None else piece[: most - found]
+        if normalize and isinstance(some, str):
+            some = vocabulary.normal_form(some)
+        ids = vocabulary.encode(some, on_unknown=on_unknown, where=source.name, position=read)
+        yield ids
+        read += len(some)
+        found += ids.size
+        if found == most:
             return
 
 

@@ -51,6 +51,12 @@ class Vocabulary:
         self._table[codes] = np.arange(len(symbols))
         self.start_id = symbols.index(start)
 
+    def union(self, other: "Vocabulary") -> "Vocabulary":
+        """Return a vocabulary of the symbols of both; its start is this one's."""
+        symbols = "".join(sorted({*self.symbols, *other.symbols}))
+        unknown = self.unknown_id is not None or other.unknown_id is not None
+        return Vocabulary(symbols, self.start, unknown=unknown)
+
     @classmethod
     def of_counts(cls, counts: Ids, min_count: int = 1) -> "Vocabulary":
         """Build the vocabulary of a text from the counts of its code points, not all 0.
@@ -94,21 +100,50 @@ class Vocabulary:
         ids = np.take(self._table, codes, mode="clip")
         unknown = np.flatnonzero(ids == len(self.symbols))
         if on_unknown == "error" and unknown.size:
-            character, place = text[unknown[0]], position + int(unknown[0])
-            known = f"this checkpoint's {self.size}-character vocabulary"
-            named = f"{character!r} (U+{ord(character):04X}) at position {place}"
-            problem = f"character {named} is not in {known}"
-            raise UnknownCharacter(where, problem, "leave it out, or train on a text that has it")
+            raise self._unknown_error(text, int(unknown[0]), where, position)
         if on_unknown == "skip":
             ids = np.delete(ids, unknown)
         elif on_unknown == "replace" and self.unknown_id is None:
             ids[unknown] = [self.symbols.index(self._like(text[k])) for k in unknown]
         return ids.astype(self.dtype, copy=False)
 
+    def _unknown_error(self, text: str, k: int, where: str, position: int) -> UnknownCharacter:
+        """Return the error of a text's k-th character; it says where a normal form is known."""
+        character, better = text[k], self.normal_form(text)
+        named = f"{character!r} (U+{ord(character):04X}) at position {position + k}"
+        problem = f"character {named} is not in this checkpoint's {self.size}-character vocabulary"
+        advice = "leave it out, or choose on_unknown (--on-unknown): skip or replace"
+        if self._count_unknown(better) < self._count_unknown(text):
+            form = "NFC" if unicodedata.is_normalized("NFC", better) else "NFD"
+            advice = f"convert the text to Unicode's {form}, of which the model knows more"
+        elif unicodedata.combining(character) or not unicodedata.is_normalized("NFD", character):
+            problem += ", neither in NFC nor in NFD"
+        return UnknownCharacter(where, problem, advice)
+
+    def unknown(self, text: str) -> dict[str, int]:
+        """Return how often each character occurs in a text that the vocabulary lacks."""
+        codes = code_points(text)
+        lacking = np.take(self._table, codes, mode="clip") == len(self.symbols)
+        found, counts = np.unique(codes[lacking], return_counts=True)
+        return dict(zip(map(chr, found.tolist()), counts.tolist(), strict=True))
+
+    def normal_form(self, text: str) -> str:
+        """Return a text itself or, where it has unknown characters, its form with the fewest.
+
+        The forms are Unicode's NFC, in which an accented letter is one character, and NFD, in which
+        it is a letter and a mark.
+        """
+        if not self.unknown(text):
+            return text
+        forms = (unicodedata.normalize("NFC", text), text, unicodedata.normalize("NFD", text))
+        return min(forms, key=self._count_unknown)
+
+    def _count_unknown(self, text: str) -> int:
+        return sum(self.unknown(text).values())
+
     def replacements(self, text: str) -> dict[str, str]:
         """Return the symbol that "replace" puts in place of each unknown character of a text."""
-        unknown = (c for c in dict.fromkeys(text) if not self.encode(c, on_unknown="skip").size)
-        return {c: self.decode(self.encode(c, on_unknown="replace")) for c in unknown}
+        return {c: self.decode(self.encode(c, on_unknown="replace")) for c in self.unknown(text)}
 
     def _like(self, character: str) -> str:
         """Return the known character closest to an unknown one."""
@@ -173,6 +208,10 @@ class ByteVocabulary(Vocabulary):
             code, place = ord(text[error.start]), position + error.start
             problem = f"character U+{code:04X} at position {place} is a lone surrogate"
             raise UnknownCharacter(where, problem, "it has no bytes, leave it out") from None
+
+    def unknown(self, text: str) -> dict[str, int]:
+        """Return nothing: every text has bytes."""
+        return {}
 
     def decoder(self) -> Callable[[int], str]:
         """Return a function that decodes a stream of bytes, one a call.
