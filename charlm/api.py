@@ -27,7 +27,7 @@ from charlm.runs.check import Finding, check_run
 from charlm.runs.folder import Run, find_run
 from charlm.settings.files import read_yaml
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import KEYS, Config, Overrides, Settings, coerce
+from charlm.settings.schema import FIELDS, KEYS, Config, Overrides, Settings, coerce, unknown_key
 from charlm.storage.history import read_history
 from charlm.text.corpus import split
 from charlm.text.vocabulary import OnUnknown
@@ -35,6 +35,7 @@ from charlm.training import loop
 from charlm.training.advice import advise
 from charlm.training.events import Event
 from charlm.training.prepare import PreparedRun, resume_run, start_run
+from charlm.training.progress import shown, shows_bars, tqdm_bar
 
 if TYPE_CHECKING:
     from charlm.insight.gradients import Gradients
@@ -45,6 +46,7 @@ class StartOptions(Settings, total=False):
     """The keyword arguments of `start`."""
 
     name: str | None
+    resume: bool
     checkpoints: PathLike
     config: PathLike | None
     preset: str | None
@@ -113,9 +115,23 @@ class Training:
         """Save and end after the current step; may be called from a thread or signal handler."""
         self._trainer.stop_asked = True
 
-    def run(self, callback: Callable[[Event], object] | None = None) -> LanguageModel:
-        """Train to the goal, call `callback` with every event, and return the best model."""
-        for event in self:
+    def events(self, bar: Any) -> Iterator[Event]:
+        """Train to the goal, yield the events, and show them on a tqdm bar; raises likewise."""
+        return shown(self, bar)
+
+    def run(
+        self, callback: Callable[[Event], object] | None = None, *, progress: bool | None = None
+    ) -> LanguageModel:
+        """Train to the goal and return the best model.
+
+        Args:
+            callback: called with every event.
+            progress: show tqdm's bar; where None, on a terminal and in a notebook.
+        """
+        events = iter(self)
+        if shows_bars() if progress is None else progress:
+            events = self.events(tqdm_bar(self.step, self.plan.steps))
+        for event in events:
             if callback:
                 callback(event)
         return self.model()
@@ -133,19 +149,21 @@ def train(
     text: PathLike | Sequence[PathLike] | None = None,
     *,
     callback: Callable[[Event], object] | None = None,
+    progress: bool | None = None,
     **options: Unpack[StartOptions],
 ) -> LanguageModel:
     """Train on a text, and return the model with the lowest validation loss.
 
-    The arguments are those of `start`, and a `callback` that is called with every event.
+    The arguments are those of `start`, and `callback` and `progress` of `Training.run`.
     """
-    return start(text, **options).run(callback)
+    return start(text, **options).run(callback, progress=progress)
 
 
 def start(
     text: PathLike | Sequence[PathLike] | None = None,
     *,
     name: str | None = None,
+    resume: bool = False,
     checkpoints: PathLike = CHECKPOINTS,
     config: PathLike | None = None,
     preset: str | None = None,
@@ -159,7 +177,9 @@ def start(
 
     Args:
         text: a file, a folder, or several, read as one text.
-        name: the run's; the text's stem where None.
+        name: the run's; the text's stem where None, with a number where that is taken.
+        resume: continue the run of this name where there is one, with the settings that it began
+            with; `steps` is its goal.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
         preset: short, tiny, small, medium or large; `auto` or None chooses by the text's size.
@@ -173,8 +193,11 @@ def start(
     Raises:
         ConfigError: a setting is unknown or out of range.
         TextError: the text cannot be read, or is too short.
-        RunError: the run's folder cannot be made.
+        RunError: the name is taken, or the run's folder cannot be made.
     """
+    for key in settings:
+        if key not in KEYS and key not in FIELDS:
+            raise unknown_key("charlm", key, StartOptions.__annotations__)
     given = {KEYS.get(key, key): _plain(value) for key, value in settings.items()}
     if preset is not None:
         given["preset"] = preset
@@ -183,7 +206,13 @@ def start(
     layers = [] if config is None else [read_yaml(Path(config))]
     layers += [*overrides, Overrides("charlm", given)]
     prepared = start_run(
-        layers, Path(checkpoints), name, threads=threads, reading=reading, began=began
+        layers,
+        Path(checkpoints),
+        name,
+        resume=resume,
+        threads=threads,
+        reading=reading,
+        began=began,
     )
     return Training(prepared)
 

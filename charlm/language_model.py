@@ -28,7 +28,7 @@ from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
 from charlm.runs.folder import find_checkpoint
 from charlm.runs.loading import Trained, load_model
-from charlm.settings.schema import Config
+from charlm.settings.schema import Config, unknown_key
 from charlm.terminal import brief
 from charlm.text.corpus import encode_source
 from charlm.text.source import Source
@@ -129,6 +129,10 @@ class LanguageModel:
             scored: sum up `log_probs`, in nats.
             **drawing: see `Drawing`.
         """
+        for key in drawing:
+            if key not in Drawing.__annotations__:
+                known = [*Drawing.__annotations__, "length", "count", "best_of"]
+                raise unknown_key("sample", key, known, "help(charlm.Drawing) lists them")
         others = cast(dict[str, Any], {"seed": None, "on_unknown": self.on_unknown, **drawing})
         keys = [key for key in others if key in ("temperature", "top_k", "top_p", "min_p")]
         filters = Filters(**{key: others.pop(key) for key in keys})

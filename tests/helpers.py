@@ -156,12 +156,14 @@ def shown_on(master: int, process: subprocess.Popen, encoding: str = "utf-8") ->
     return shown.decode(encoding)
 
 
-def started(text: Path, checkpoints: Path, name: str = "a", **changes) -> Trainer:
+def started(text: Path, checkpoints: Path, name: str | None = "a", **changes) -> Trainer:
     """Start a small run, and make no step."""
     return start_run(overrides(text, **changes), checkpoints, name).trainer
 
 
-def train(text: Path, checkpoints: Path, name: str, **changes) -> tuple[Trainer, list[Event]]:
+def train(
+    text: Path, checkpoints: Path, name: str | None, **changes
+) -> tuple[Trainer, list[Event]]:
     """Train a small run to its end: its trainer and what it reported."""
     trainer = started(text, checkpoints, name, **changes)
     return trainer, list(events(trainer))

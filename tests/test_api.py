@@ -33,7 +33,7 @@ def assert_equal_parameters(one, other):
 
 
 PUBLIC_NAMES = """
-    AT_LEAST ByteVocabulary CharlmError CheckpointError Config ConfigError Copy Description
+    AT_LEAST BAR_FORMAT ByteVocabulary CharlmError CheckpointError Config ConfigError Copy Description
     Diverged Done Drawing DrawingError Evaluation Event ExchangeError FIELDS Finding Format
     Gradients Heat History KEYS KNOWN_TEXTS KnownText LanguageModel Network Oddity Overrides
     Progress Reading Rollback RolledBack RunError RunSummary STREAMS Sample Sampled Sampler
@@ -75,7 +75,7 @@ def test_documentation_is_run(here, capsys):
     names = {}
     for block in blocks:
         exec(block, names)
-    assert "charlm: unknown key 'hiden'; did you mean 'model.hidden'?" in capsys.readouterr().out
+    assert "charlm: unknown key 'hiden'; did you mean 'hidden'?" in capsys.readouterr().out
     assert len(names["losses"]) == 40
 
 
@@ -118,6 +118,8 @@ def test_settings_are_those_of_the_config(here):
     assert config.data.path == ("my-text.txt",)
     with pytest.raises(charlm.ConfigError, match=r"charlm: train.learning_rate must be above 0"):
         charlm.start("my-text.txt", learning_rate=-1)
+    with pytest.raises(charlm.ConfigError, match="unknown key 'nmae'; did you mean 'name'"):
+        charlm.start("my-text.txt", nmae="x")
     with pytest.raises(charlm.TextError, match=r"nope.txt: no such file"):
         charlm.start("nope.txt")
     with pytest.raises(charlm.RunError, match="holds no run"):
@@ -135,6 +137,10 @@ def test_samples(model):
     with pytest.raises(charlm.UnknownCharacter, match="start: character 'é'"):
         model.stream(30, start="é")
     assert model.sample(0, start="éThe", on_unknown="skip") == "éThe"
+    with pytest.raises(
+        charlm.ConfigError, match="sample: unknown key 'temp'; did you mean 'temperature'"
+    ):
+        model.sample(30, temp=0.5)
 
 
 def test_scores_agree_with_each_other(model):
@@ -243,7 +249,8 @@ def test_fine_tuning_onto_other_characters(here, cell, embedding):
         "other.txt", init_from="old", batch_size=4, seq_len=8, steps=3, name="new"
     )
     (note,) = [note for note in training.notes if "starts from the weights of" in note]
-    assert "38 characters known, 3 new" in note
+    assert "of the text's characters 38 are known and 3 new" in note
+    assert "kept" not in note
     assert training.config.model == old.config.model
     assert training.config.train.init_from == str(old.path.absolute())
     events = iter(training)
@@ -256,6 +263,83 @@ def test_fine_tuning_onto_other_characters(here, cell, embedding):
     assert np.array_equal(new.parameters["output.W"][moved], old.parameters["output.W"])
     assert np.array_equal(new.parameters[f"{cell}.1.Wh"], old.parameters[f"{cell}.1.Wh"])
     list(events)
+
+
+def test_fine_tuning_forgets_no_character(here):
+    old = charlm.train("my-text.txt", **SMALL, name="old")
+    (here / "few.txt").write_text("a bee\n" * 300)
+    training = charlm.start("few.txt", init_from="old", batch_size=4, seq_len=8, steps=5)
+    others = old.vocabulary.size - 5
+    note = f"of the text's characters 5 are known and 0 new; {others} that the text lacks are kept"
+    assert any(one.endswith(note) for one in training.notes)
+    model = training.run()
+    assert model.vocabulary.symbols == old.vocabulary.symbols
+    assert np.isfinite(model.evaluate(VERSE).carried.nats)
+    # Rare characters that the old model knows are no unknown ones.
+    (here / "rare.txt").write_text("a bee\n" * 300 + "TΩ")
+    model = charlm.start("rare.txt", init_from="old", batch_size=4, seq_len=8, steps=1, min_count=2)
+    assert any(one.startswith("1 characters that occur less than 2 times") for one in model.notes)
+    assert model.run().vocabulary.size == old.vocabulary.size + 1
+
+
+def test_unknown_characters_of_any_text(here, model):
+    (here / "other.txt").write_text(VERSE.replace("r", "ë") * 3, encoding="utf-8")
+    path, known = Path("other.txt"), VERSE.replace("r", "e") * 3
+    for read in (
+        "evaluate",
+        "surprise",
+        "oddities",
+        "states",
+        "gates",
+        "cells",
+        "heat_page",
+        "gradients",
+    ):
+        with pytest.raises(charlm.UnknownCharacter, match=r"other.txt: character 'ë'"):
+            getattr(model, read)(path)
+    replacing = charlm.load("my-text", on_unknown="replace")
+    assert replacing.unknown(path) == {"ë": known.count("e") - 3 * VERSE.count("e")}
+    assert replacing.evaluate(path) == replacing.evaluate(known) == model.evaluate(known)
+    assert replacing.evaluate("Thë") == model.evaluate("The")
+    assert np.array_equal(replacing.gradients(path, lags=4).dh, model.gradients(known, lags=4).dh)
+    skipping = charlm.load("my-text", on_unknown="skip")
+    assert skipping.evaluate(path) == model.evaluate(VERSE.replace("r", "") * 3)
+    assert skipping.states(path).shape[0] == 3 * len(VERSE.replace("r", ""))
+    with pytest.raises(
+        charlm.ConfigError, match="on_unknown: must be error, skip or replace, got 'drop'"
+    ):
+        charlm.load("my-text", on_unknown="drop")
+
+
+def test_a_start_that_resumes_where_it_can(here):
+    whole = charlm.train("my-text.txt", **SMALL, name="whole")
+    for k, steps in enumerate((5, 5, 99)):
+        training = charlm.start("my-text.txt", **SMALL, name="job", resume=True, cell="lstm")
+        assert (training.step, training.folder.name) == (min(5 * k, 10), "job")
+        for event in training:
+            if isinstance(event, charlm.Updated) and event.step == 5 * k + steps:
+                training.stop()
+    assert_equal_parameters(whole, charlm.load("job"))
+    # A finished run is no error; other settings are not taken over without a word.
+    other = SMALL | {"hidden": 20, "steps": 14}
+    training = charlm.start("my-text.txt", **other, name="job", resume=True)
+    assert (training.step, training.plan.steps) == (12, 14)
+    assert "the run keeps what it began with: model.hidden 12, not 20" in training.notes
+    training.run()
+    (here / "other.txt").write_text(VERSE * 20)
+    with pytest.raises(charlm.TextError, match="is not the text that .*job learns"):
+        charlm.start("other.txt", **SMALL, name="job", resume=True)
+    with pytest.raises(
+        charlm.RunError, match="job: is there already; choose another --name, or con"
+    ):
+        charlm.start("my-text.txt", **SMALL, name="job")
+    assert charlm.start("my-text.txt", **SMALL).folder.name == "my-text"
+
+
+def test_a_text_without_a_name_of_its_own(here, monkeypatch):
+    (here / "inner").mkdir()
+    monkeypatch.chdir(here / "inner")
+    assert charlm.start("..", **SMALL).folder.name == "here"
 
 
 def test_several_files_and_rare_characters(here):

@@ -365,3 +365,43 @@ def test_other_texts_from_the_shell(charlm, tmp_path):
     assert charlm("sample", "--length", 30, "--seed", 1)[0] == 0
     more = ["--init-from", "src", "--steps", 5, "--batch-size", 4, "--seq-len", 8]
     assert "starts from the weights of" in charlm("train", *python, *more)[2]
+
+
+def test_resume_or_start_is_one_command(charlm, text_file):
+    command = ["train", text_file, *SMALL, "--name", "job", "--resume-or-start"]
+    assert "done: 30 steps" in charlm(*command)[2]
+    code, _, err = charlm(*command)
+    assert (code, err.splitlines()[-1]) == (
+        0,
+        "finished: all 30 steps are made; --steps 60 would continue",
+    )
+    code, _, err = charlm("train", text_file, *SMALL, "--name", "job")
+    assert (code, err) == (
+        1,
+        "charlm: checkpoints/job: is there already; choose another --name, or continue it with: "
+        "charlm train --resume\n",
+    )
+
+
+def test_a_text_that_nobody_named(charlm, text_file):
+    options = [*SMALL, "--set", f"data.path={text_file}"]
+    first = charlm("train", *options)[2].splitlines()[0]
+    assert first == f"note    no text was named: this learns {text_file}, the setting data.path"
+    assert "no text" not in charlm("train", "--resume", "--steps", 31)[2]
+
+
+@pytest.mark.parametrize("command", [["eval"], ["eval", "--heat"], ["cells", "--unit", "0.1"],
+                                     ["gradients", "--run", "verse", "--lags", 4]])  # fmt: skip
+def test_unknown_characters_are_counted(trained, text_file, tmp_path, command):
+    other = tmp_path / "other.txt"
+    other.write_text(text_file.read_text()[:600].replace("heron", "hérôn"), encoding="utf-8")
+    command[1:1] = [str(other)]
+    code, _, err = trained(*command)
+    assert code == 1
+    assert "choose on_unknown (--on-unknown): skip or replace" in err
+    code, _, err = trained(*command, "--on-unknown", "replace")
+    said = f"{other}: replaced 2 'é' (U+00E9) by 'e', 2 'ô' (U+00F4) by 'o', which the model does not know"
+    assert (code, err.splitlines()[0]) == (0, said)
+    if command[0] == "eval" and len(command) == 2:
+        report = json.loads(trained(*command, "--on-unknown", "skip", "--json")[1])
+        assert report["unknown"] == {"é": 2, "ô": 2}

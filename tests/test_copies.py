@@ -1,11 +1,14 @@
 """Copies: what a text quotes, found as a search by hand would find it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm import ConfigError, train
+from charlm.generation import copies
 from charlm.generation.copies import Copy, find_copies
 
 
@@ -68,6 +71,30 @@ def test_a_ruled_line_a_thousand_times_over():
     assert find_copies(letter, [letter[:500]] * 2) == [[Copy(0, 500, 0)]] * 2
 
 
+@pytest.mark.parametrize("piece", [1 << 22, 12])
+def test_lines_are_found_as_a_whole(monkeypatch, piece):
+    monkeypatch.setattr(copies, "_PIECE", piece)
+    ids = partial(np.frombuffer, dtype=np.uint8)
+    learned = ids(b"anna\nmarianne\n\nmaria\nan")
+    lines = [b"anna", b"anne", b"maria", b"marianne", b"an", b"a", b"xyz"]
+    found = copies.find_lines(learned, ord("\n"), [ids(line) for line in lines])
+    assert [line for line, known in zip(lines, found, strict=True) if known] == [
+        b"anna", b"maria", b"marianne", b"an",
+    ]  # fmt: skip
+
+
+def test_a_list_whose_lines_are_copied(charlm, tmp_path):
+    (tmp_path / "names.txt").write_text("anna\nbob\ncarla\n" * 400)
+    charlm("train", "names.txt", "--layers", 1, "--hidden", 24, "--steps", 150, "--lr", 0.02)
+    options = ["sample", "--temp", 0.3, "--seed", 1, "-n", 12, "--check-copy"]
+    _, out, err = charlm(*options, "--start", "ann")
+    assert "copy: 3 of 3 whole lines are lines of the training text" in err, out
+    assert "no copy: nothing of 32 characters or more stands in the training text" in err
+    assert "whole line" not in charlm(*options, "-n", 1, "--start", "ann")[2]
+    code, _, err = charlm(*options, "--start", "zzz", "--on-unknown", "replace")
+    assert code == 0
+
+
 LINE = "The quick brown fox jumps over a lazy dog 0123456789\n"
 
 
@@ -85,8 +112,8 @@ def test_a_run_that_has_learned_a_line_by_heart(charlm, tmp_path):
     assert lines == "copy: 3 of 3 whole lines are lines of the training text"
     assert "…" in line
     texts = charlm(*asked, "--check-copy", "--count", 2)[2].splitlines()
-    copies = {line[:37] for line in texts if line.startswith("copy: 160")}
-    assert copies == {f"copy: 160 characters from 0 of text {k}" for k in (1, 2)}
+    found = {line[:37] for line in texts if line.startswith("copy: 160")}
+    assert found == {f"copy: 160 characters from 0 of text {k}" for k in (1, 2)}
     err = charlm("sample", "-n", 20, "--seed", 1, "--check-copy")[2]
     (line,) = err.splitlines()[1:]
     assert line.startswith("no copy: ")

@@ -79,9 +79,14 @@ def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path, names
     folder.mkdir()
     for name in names:
         (folder / name).write_text("half")
-    trainer, _ = train(text_file, tmp_path, "a")
-    assert trainer.run.folder.name == ("a" if is_free else "a-2")
-    assert names_in(trainer.run.folder) == FILES
+    if is_free:
+        trainer, _ = train(text_file, tmp_path, "a")
+        assert names_in(trainer.run.folder) == FILES
+    else:
+        with pytest.raises(RunError, match=r"a: is there already; choose another --name"):
+            train(text_file, tmp_path, "a")
+    trainer, _ = train(text_file.rename(text_file.with_name("a.txt")), tmp_path, None)
+    assert trainer.run.folder.name == "a-2"
     assert names_in(folder) == (FILES if is_free else names)
 
 

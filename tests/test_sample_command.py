@@ -1,5 +1,6 @@
 """charlm sample as a user meets it: what goes to stdout, what is said beside it, how it ends."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from helpers import environment, finish, on_a_terminal, spawn, write_checkpoint
 
 from charlm import language_model
+from charlm.commands import console, sample
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.runs.loading import load_model
@@ -187,6 +189,54 @@ def test_unknown_characters_become_the_unknown_symbol(charlm, tmp_path):
         "--start: replaced 1 'X' (U+0058) by the unknown symbol, which the model does not know"
     )
     assert set(out.removeprefix("aX")) == set("abc")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--stop", r"\n"], r"--stop '\\n' has no effect: the model does not know '\\n', a newline is $'\n' in the shell"),
+        (["--stop", "bX", "--stop", "b"], "--stop 'bX' has no effect: the model does not know 'X'"),
+        (["--count", 3, "--temp", 0], "the 3 texts are the same, since the most probable character is always drawn"),
+        (["--count", 2, "--top-k", 1], "the 2 texts are the same, since the most probable character is always drawn"),
+        (["--start", "ae\u0301"], "--start: converted to Unicode's NFC, of which the model knows more"),
+    ],
+)  # fmt: skip
+def test_what_has_no_effect_is_said(written, options, said):
+    lines = written("sample", "--seed", 1, "--length", 5, *options)[2].splitlines()
+    assert [line for line in lines[1:] if line != "-" * 40] == [said]
+
+
+def test_a_start_is_read_as_texts_are(written):
+    options = ["sample", "--seed", 5, "--length", 20, "--start"]
+    expected = written(*options, "ab\ncé")[1]
+    assert written(*options, "\ufeffab\r\nce\u0301")[1] == expected
+    assert expected.startswith("ab\ncé")
+
+
+def test_a_long_start_is_read_behind_a_bar(written, tmp_path, monkeypatch):
+    monkeypatch.setattr(console, "_SHORT_S", 0)
+    monkeypatch.setattr(sample, "_LONG", 2000)
+    read: list[int] = []
+    monkeypatch.setattr(console, "bar", lambda **_: Bar(read))
+    for options in ([], ["--count", 2]):
+        read.clear()
+        code, _, err = written("sample", "--start", "ab" * 1100, "--length", 3, *options)
+        assert (code, read) == (0, [1000, 2000, 2199]), err
+
+
+class Bar(contextlib.nullcontext):
+    """What a bar is told."""
+
+    def __init__(self, read):
+        super().__init__(self)
+        self.read, self.n, self.total = read, 0, 0
+
+    def update(self, more):
+        self.n += more
+        self.read.append(self.n)
+
+    def close(self):
+        assert self.n == self.total
 
 
 def test_bytes_come_as_they_are_drawn_in_whole_characters(charlm, tmp_path):

@@ -187,6 +187,33 @@ def test_what_becomes_of_unknown_characters():
     assert ByteVocabulary().replacements("é\udcff") == {}
 
 
+NFC, NFD, JAMO = "caf\u00e9 \uac00", "cafe\u0301 \uac00", "cafe\u0301 \u1100\u1161"
+
+
+@pytest.mark.parametrize(
+    ("known", "text"), [(NFC, NFD), (NFC, JAMO), (JAMO, NFC), (NFD, NFD), (NFC, NFC)]
+)
+def test_a_text_is_taken_in_the_normal_form_that_is_known(known, text):
+    vocabulary = Vocabulary("".join(sorted(set(known))), "c")
+    assert vocabulary.normal_form(text) == known
+    assert vocabulary.decode(vocabulary.encode(vocabulary.normal_form(text))) == known
+    if known != text:
+        form = "NFC" if known == NFC else "NFD"
+        with pytest.raises(UnknownCharacter, match=f"; convert the text to Unicode's {form}, of "):
+            vocabulary.encode(text)
+
+
+def test_what_no_normal_form_knows():
+    vocabulary = Vocabulary(" acef", "c")
+    assert vocabulary.normal_form(NFD[:5]) == NFC[:4], "an accent is replaced with its letter"
+    assert vocabulary.unknown(NFD[:5] + "xx") == {"x": 2, "\u0301": 1}
+    with pytest.raises(UnknownCharacter, match="vocabulary, neither in NFC nor in NFD; leave it"):
+        vocabulary.encode(NFC)
+    with pytest.raises(UnknownCharacter, match="vocabulary; leave it out"):
+        vocabulary.encode("x")
+    assert ByteVocabulary().unknown("\u00e9") == {}
+
+
 def test_rare_characters_become_one():
     counts = np.bincount(code_points("aaaaabbcé"))
     assert Vocabulary.of_counts(counts).unknown_id is None

@@ -15,6 +15,7 @@ from charlm.commands.options import (
     Page,
     RunOption,
     TextArgument,
+    whole,
 )
 
 # Characters that are drawn of each unit that was found.
@@ -37,7 +38,7 @@ def cells(
         ),
     ] = False,
     length: Annotated[
-        int, typer.Option("--length", "-n", min=1, help="With --unit: characters to colour.")
+        int, typer.Option("--length", "-n", **whole(1), help="With --unit: characters to colour.")
     ] = 1000,
     out: Page = None,
     on_unknown: OnUnknownOption = "error",

@@ -17,6 +17,7 @@ from charlm.commands.options import (
     Page,
     RunOption,
     TextArgument,
+    real,
     renamed,
 )
 from charlm.errors import ConfigError
@@ -47,6 +48,9 @@ def evaluate(
     lr: Annotated[
         float | None,
         typer.Option(
+            "--lr",
+            "--learning-rate",
+            **real(),
             help="Learning rate of --dynamic; at 0 nothing is learned.",
             show_default=str(_DEFAULT_RATE),
         ),

@@ -11,7 +11,7 @@ import typer
 import charlm
 from charlm.commands.console import say_unknown, show, to_json
 from charlm.commands.drawing import table
-from charlm.commands.options import CHECKPOINTS, Checkpoints, Json, OnUnknownOption
+from charlm.commands.options import CHECKPOINTS, Checkpoints, Json, OnUnknownOption, real, whole
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
@@ -41,22 +41,21 @@ def gradients(
             "any, fresh cells are compared.",
         ),
     ] = None,
-    lags: Annotated[int, typer.Option(help="Time steps to go back.", min=2, max=1000)] = 64,
+    lags: Annotated[int, typer.Option(help="Time steps to go back.", **whole(2, 1000))] = 64,
     scale: Annotated[
         list[float] | None,
         _fresh(
-            min=0,
-            max=100,
+            **real(0, 100),
             show_default="0.5, 1 and 2",
             help="Factor of the orthogonal recurrent matrices; may be given several times.",
         ),
     ] = None,
     forget_bias: Annotated[
         list[float] | None,
-        _fresh(min=-100, max=100, show_default="0, 1 and 3", help="Of an LSTM; likewise."),
+        _fresh(**real(-100, 100), show_default="0, 1 and 3", help="Of an LSTM; likewise."),
     ] = None,
-    hidden: Annotated[int, _fresh(min=1, max=4096, help="Hidden units.")] = 64,
-    seed: Annotated[int, _fresh(min=0, help="Seed of the weights.")] = 0,
+    hidden: Annotated[int, _fresh(**whole(1, 4096), help="Hidden units.")] = 64,
+    seed: Annotated[int, _fresh(**whole(0), help="Seed of the weights.")] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Draw it: a .png or .svg file, replaced if there.")
     ] = None,

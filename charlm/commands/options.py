@@ -1,14 +1,45 @@
 """Arguments and options that several commands share, each declared once."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 import typer
 
 import charlm
+from charlm.terminal import brief
 
 CHECKPOINTS = Path("checkpoints")
+_INF = math.inf
+
+
+def whole(least: float = -_INF, most: float = _INF) -> dict[str, Any]:
+    """Return what makes an option take a whole number within bounds."""
+    return _numeric(int, "a whole number", least, most)
+
+
+def real(least: float = -_INF, most: float = _INF) -> dict[str, Any]:
+    """Return what makes an option take a number within bounds."""
+    return _numeric(float, "a number", least, most)
+
+
+def _numeric(kind: type, expected: str, least: float, most: float) -> dict[str, Any]:
+    words = {"of at least": least, "and at most": most}
+    expected += "".join(f" {word} {bound:g}" for word, bound in words.items() if abs(bound) < _INF)
+
+    def parse(text: str) -> Any:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if least <= number <= most:
+            return number
+        raise typer.BadParameter(f"must be {expected}, got {brief(text)}")
+
+    return {"parser": parse, "metavar": f"<{kind.__name__}>"}
+
+
 _RUN: dict[str, Any] = {
     "metavar": "RUN",
     "help": "A run's name or folder, or an .npz file.",
@@ -33,14 +64,24 @@ Page = Annotated[
 
 def threads(default: str, **more: Any) -> Any:
     """Return the option for the number of the BLAS's threads."""
-    return typer.Option(min=1, help="Threads of the BLAS.", show_default=default, **more)
+    return typer.Option(**whole(1), help="Threads of the BLAS.", show_default=default, **more)
 
 
-def setting(name: str, panel: str, help: str = "", default: str = "") -> Any:  # noqa: A002
-    """Return the option for a setting; its help is the setting's meaning."""
-    meaning: str = charlm.FIELDS[charlm.KEYS[name]].metadata["meaning"]
+def setting(name: str, panel: str, *names: str, help: str = "", default: str = "") -> Any:  # noqa: A002
+    """Return the option for a setting; its help is the setting's meaning.
+
+    `names` are the option's, where they are not the parameter's.
+    """
+    field = charlm.FIELDS[charlm.KEYS[name]]
+    meaning: str = field.metadata["meaning"]
     help = help or f"{meaning[0].upper()}{meaning[1:]}."  # noqa: A001
-    return typer.Option(help=help, show_default=default or False, rich_help_panel=panel)
+    number: dict[str, Any] = {}
+    kinds = get_args(field.type) or (field.type,)
+    # Bounds are checked where settings from all sources are resolved; `seq_len` may be a word.
+    if not any(get_origin(kind) is Literal for kind in kinds):
+        number = whole() if int in kinds else real() if float in kinds else {}
+    more = {"rich_help_panel": panel, "show_default": default or False, **number}
+    return typer.Option(*names, help=help, **more)
 
 
 def renamed(error: charlm.CharlmError, options: Mapping[str, str], advice: str = "") -> Exception:

@@ -20,8 +20,10 @@ from charlm.commands.options import (
     Checkpoints,
     OnUnknown,
     RunArgument,
+    real,
     renamed,
     threads,
+    whole,
 )
 from charlm.errors import CharlmError, ConfigError, UnknownCharacter
 from charlm.terminal import visible
@@ -53,27 +55,40 @@ def sample(
     checkpoint: RunArgument = None,
     temp: Annotated[
         float,
-        _drawing("--temp", "-t", help="Temperature: 0 is greedy, 1 the model's probabilities."),
+        _drawing(
+            "--temp",
+            "--temperature",
+            "-t",
+            **real(),
+            help="Temperature: 0 is greedy, 1 the model's probabilities.",
+        ),
     ] = 0.8,
     top_k: Annotated[
-        int | None, _drawing(help="Draw from the k most probable characters only.")
+        int | None, _drawing(**whole(), help="Draw from the k most probable characters only.")
     ] = None,
     top_p: Annotated[
         float | None,
-        _drawing(help="Draw from the most probable characters that make up this probability."),
+        _drawing(
+            **real(), help="Draw from the most probable characters that make up this probability."
+        ),
     ] = None,
     min_p: Annotated[
         float | None,
-        _drawing(help="Leave out what is less probable than this fraction of the most probable."),
+        _drawing(
+            **real(),
+            help="Leave out what is less probable than this fraction of the most probable.",
+        ),
     ] = None,
     best_of: Annotated[
         int,
-        _drawing(min=1, help="Draw so many for each text; keep the most probable, per character."),
+        _drawing(
+            **whole(1), help="Draw so many for each text; keep the most probable, per character."
+        ),
     ] = 1,
     seed: Annotated[
         int | None,
         _drawing(
-            min=0, help="The same seed gives the same text.", show_default="another each time"
+            **whole(0), help="The same seed gives the same text.", show_default="another each time"
         ),
     ] = None,
     start: Annotated[
@@ -84,12 +99,12 @@ def sample(
         _written(help="What becomes of the start's characters that the model does not know."),
     ] = "error",
     length: Annotated[
-        int, _written("--length", "-n", min=0, help="Characters to write, at most, or bytes.")
+        int, _written("--length", "-n", **whole(0), help="Characters to write, at most, or bytes.")
     ] = 500,
     stop: Annotated[
         list[str] | None, _written(help="End after this was written; several may be given.")
     ] = None,
-    count: Annotated[int, _written(min=1, help="Texts to write, drawn side by side.")] = 1,
+    count: Annotated[int, _written(**whole(1), help="Texts to write, drawn side by side.")] = 1,
     color: Annotated[
         bool, _written("--color", help="Colour each character by its surprise, on a terminal.")
     ] = False,

@@ -37,6 +37,14 @@ def train(
     encoding: Annotated[str | None, setting("encoding", _TEXT, default="utf-8")] = None,
     init_from: Annotated[str | None, setting("init_from", _NETWORK)] = None,
     resume: Annotated[bool, _run("--resume", help="Continue the newest run, or --name.")] = False,
+    resume_or_start: Annotated[
+        bool,
+        _run(
+            "--resume-or-start",
+            help="Continue the run of this name where there is one, else start it: the command "
+            "for a job that may be started again.",
+        ),
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(
@@ -45,18 +53,22 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
-    cell: Annotated[str | None, setting("cell", _NETWORK, "lstm, gru or rnn.")] = None,
+    cell: Annotated[str | None, setting("cell", _NETWORK, help="lstm, gru or rnn.")] = None,
     layers: Annotated[int | None, setting("layers", _NETWORK)] = None,
     hidden: Annotated[int | None, setting("hidden", _NETWORK)] = None,
     batch_size: Annotated[int | None, setting("batch_size", _TRAINING)] = None,
     seq_len: Annotated[str | None, setting("seq_len", _TRAINING)] = None,
     dropout: Annotated[float | None, setting("dropout", _TRAINING)] = None,
     optimizer: Annotated[
-        str | None, setting("optimizer", _TRAINING, "adam, rmsprop, adagrad or sgd.", "adam")
+        str | None,
+        setting("optimizer", _TRAINING, help="adam, rmsprop, adagrad or sgd.", default="adam"),
     ] = None,
-    lr: Annotated[float | None, setting("learning_rate", _TRAINING, "", "the optimizer's")] = None,
+    lr: Annotated[
+        float | None,
+        setting("learning_rate", _TRAINING, "--lr", "--learning-rate", default="the optimizer's"),
+    ] = None,
     steps: Annotated[
-        int | None, setting("steps", _TRAINING, "Optimizer steps; with --resume, a new goal.")
+        int | None, setting("steps", _TRAINING, help="Optimizer steps; with --resume, a new goal.")
     ] = None,
     epochs: Annotated[float | None, setting("epochs", _TRAINING)] = None,
     minutes: Annotated[float | None, setting("minutes", _TRAINING)] = None,
@@ -87,6 +99,8 @@ def train(
     stop = training_view.Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
+    if resume and resume_or_start:
+        raise typer.BadParameter("--resume and --resume-or-start exclude each other")
     if resume:
         fixed = [*options, *(name for name in ("preset", "set_", "config") if context.params[name])]
         for option in fixed:
@@ -106,6 +120,7 @@ def train(
             training = charlm.start(
                 text or None,
                 name=name,
+                resume=resume_or_start,
                 checkpoints=checkpoints,
                 config=config or (Path("config.yaml") if Path("config.yaml").exists() else None),
                 overrides=_overrides(options, set_ or [], preset),
@@ -115,6 +130,9 @@ def train(
             )
     stop.save(training)
     if not quiet:
+        if not (text or resume):
+            paths = ", ".join(training.config.data.path)
+            say(f"no text was named: this learns {paths}, the setting data.path", "note")
         training_view.announce(training)
     if training.step >= training.plan.steps:
         if not quiet:

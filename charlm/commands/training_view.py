@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -83,52 +82,32 @@ def show(training: "Training", quiet: bool) -> None:
         for _ in training:
             pass
         return
-    loss, validation, characters, began = 0.0, "", 0, time.monotonic()
     progress = bar(
-        total=training.plan.steps,
-        initial=training.step,
-        unit="step",
-        smoothing=0.05,
-        bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt}"
-        " [{elapsed}<{remaining}{postfix}]",
+        total=training.plan.steps, initial=training.step, unit="step", bar_format=charlm.BAR_FORMAT
     )
-    with progress:
-        for event in training:
-            match event:
-                case charlm.Updated():
-                    loss = event.loss if not loss else 0.95 * loss + 0.05 * event.loss
-                    characters += event.characters
-                    # A coarse clock may not have moved.
-                    speed = characters / max(time.monotonic() - began, 1e-3)
-                    shown = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
-                    progress.set_postfix_str(shown, refresh=False)
-                    progress.update()
-                case charlm.Validated():
-                    mark = " (best)" if event.best else ""
-                    progress.write(
-                        f"step {event.step:,}: loss {event.train_loss:.4f}, validation "
-                        f"{event.loss:.4f}{mark}, {event.chars_per_s:,.0f} chars/s",
-                        file=stderr,
-                    )
-                    validation = f", validation {event.loss:.3f}"
-                    characters, began = 0, time.monotonic()
-                case charlm.RolledBack():
-                    progress.write(
-                        f"step {event.step + 1:,}: {event.why}; back to step {event.to:,} at half "
-                        f"the learning rate (rollback {event.count})",
-                        file=stderr,
-                    )
-                    progress.n, loss = event.to, 0.0
-                    progress.refresh()
-                case charlm.Sampled() if not progress.disable:
-                    lines = visible(event.text).strip("\n").splitlines()
-                    text = "\n".join(f"    {line}" for line in lines)
-                    progress.write(styled(text, "dim", stderr), file=stderr)
-                case charlm.Done():
-                    progress.close()
-                    _close(training, event)
-                case _:
-                    pass
+    for event in training.events(progress):
+        match event:
+            case charlm.Validated():
+                mark = " (best)" if event.best else ""
+                progress.write(
+                    f"step {event.step:,}: loss {event.train_loss:.4f}, validation "
+                    f"{event.loss:.4f}{mark}, {event.chars_per_s:,.0f} chars/s",
+                    file=stderr,
+                )
+            case charlm.RolledBack():
+                progress.write(
+                    f"step {event.step + 1:,}: {event.why}; back to step {event.to:,} at half "
+                    f"the learning rate (rollback {event.count})",
+                    file=stderr,
+                )
+            case charlm.Sampled() if not progress.disable:
+                lines = visible(event.text).strip("\n").splitlines()
+                text = "\n".join(f"    {line}" for line in lines)
+                progress.write(styled(text, "dim", stderr), file=stderr)
+            case charlm.Done():
+                _close(training, event)
+            case _:
+                pass
 
 
 def _close(training: "Training", event: "Done") -> None:

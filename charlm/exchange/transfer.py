@@ -92,7 +92,7 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
         problem = "its weights are too large to compute with in float32"
         raise ExchangeError(where, problem, "take weights from before the training diverged")
     description = replace(description, imported=path.name, versions=environment.versions())
-    run = create(checkpoints, path.stem if name is None else name)
+    run = create(checkpoints, path.stem if name is None else name, exact=name is not None)
     try:
         save(run.best, arrays, description.as_dict())
     except OSError as error:

@@ -127,11 +127,11 @@ class Run:
         return command
 
 
-def create(checkpoints: Path, name: str) -> Run:
+def create(checkpoints: Path, name: str, *, exact: bool = False) -> Run:
     """Make and take a new run's folder, under the first free name of `name`, `name-2`, ...
 
     A name is free as well where a process was killed before it saved anything. Raises RunError
-    where it is no file name, or the folder cannot be made.
+    where it is no file name, the folder cannot be made, or `exact` is set and the name is taken.
     """
     if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
         problem = f"must be a folder's name, got {brief(name)}"
@@ -145,6 +145,11 @@ def create(checkpoints: Path, name: str) -> Run:
             if not checkpoints.is_dir():
                 raise RunError(checkpoints, "is no folder", "name another") from None
             if not _is_left_behind(run):
+                if exact:
+                    advice = "choose another --name"
+                    if os.path.exists(run.last):
+                        advice += f", or continue it with: {run.resuming}"
+                    raise RunError(run.folder, "is there already", advice) from None
                 continue
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or error
@@ -152,7 +157,7 @@ def create(checkpoints: Path, name: str) -> Run:
         try:
             run.take()
         except RunError:
-            if not run.lock.exists():
+            if exact or not run.lock.exists():
                 run.discard()
                 raise
             # Another process was faster.

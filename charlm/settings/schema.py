@@ -204,8 +204,8 @@ KEYS: Mapping[str, str] = {setting.name: key for key, setting in FIELDS.items()}
 LENGTHS = ("train.steps", "train.epochs", "train.minutes")
 _TYPES = typing.get_type_hints(Settings)
 _UNIONS = (typing.Union, types.UnionType)
-# Options of `charlm train` whose names are not those of their settings.
-_OPTIONS = {"lr": "train.learning_rate"}
+# Options of the shell that are not called as settings and arguments are.
+_OPTIONS = {"lr": "learning_rate", "temp": "temperature", "n": "length"}
 
 
 def check(config: Config) -> None:
@@ -326,7 +326,7 @@ def unknown_key(
     from difflib import get_close_matches
 
     ends = {name.rpartition(".")[2]: name for name in known}
-    ends |= {option: name for option, name in _OPTIONS.items() if name in ends.values()}
+    ends |= {option: ends[name] for option, name in _OPTIONS.items() if name in ends}
     word = key.rpartition(".")[2] if isinstance(key, str) else ""
     close = get_close_matches(word, ends, n=1, cutoff=0.6)
     advice = f"did you mean '{ends[close[0]]}'?" if close else otherwise

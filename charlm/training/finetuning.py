@@ -1,4 +1,4 @@
-"""Fine-tuning: a new run that starts from a checkpoint's weights, also with other characters.
+"""Fine-tuning: a new run that starts from a checkpoint's weights, also with more characters.
 
     recurrent layers     copied
     embedding columns    copied for shared characters, initialized for the others;
@@ -15,7 +15,7 @@ import numpy as np
 from charlm.nn.model import Model
 from charlm.runs.loading import Trained
 from charlm.settings.schema import Config, Overrides
-from charlm.text.vocabulary import Vocabulary
+from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 from charlm.types import Ids
 
 # The model and the kind of its symbols; everything else is chosen as usual.
@@ -28,8 +28,23 @@ def model_settings(path: Path, config: Config) -> Overrides:
     return Overrides(str(path), {"preset": config.preset, **{key: values[key] for key in _SHARED}})
 
 
-def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> int:
-    """Copy an old model's weights, as far as the symbols are shared, and return how many are.
+def extend(vocabulary: Vocabulary, old: Vocabulary) -> tuple[Vocabulary, str]:
+    """Return the vocabulary of a text and an old model together, and a note of what is new.
+
+    A model that is trained on several texts, one after the other, forgets none of their characters.
+    """
+    if isinstance(vocabulary, ByteVocabulary):
+        return vocabulary, "all bytes are known"
+    known = len(set(vocabulary.symbols) & set(old.symbols))
+    new, others = len(vocabulary.symbols) - known, len(old.symbols) - known
+    note = f"of the text's characters {known:,} are known and {new:,} new"
+    if others:
+        note += f"; {others:,} that the text lacks are kept"
+    return vocabulary.union(old), note
+
+
+def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> None:
+    """Copy an old model's weights, all but those of symbols that the vocabulary lacks.
 
     The new model is initialized, and has the old one's cell, layers and sizes.
     """
@@ -47,7 +62,6 @@ def load_pretrained(model: Model, vocabulary: Vocabulary, old: Trained) -> int:
         else:
             view[...] = source[name]
     model.refresh()
-    return int(new_ids.size)
 
 
 def _shared(new: Vocabulary, old: Vocabulary) -> tuple[Ids, Ids]:

@@ -22,12 +22,12 @@ from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import is_intact, load_model, read_description
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
-from charlm.settings.schema import Config, Overrides
+from charlm.settings.schema import LENGTHS, Config, Overrides
 from charlm.storage.checkpoint import OpenCheckpoint, opened
 from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split
 from charlm.text.source import Source, Watch
 from charlm.training import snapshot
-from charlm.training.finetuning import model_settings
+from charlm.training.finetuning import extend, model_settings
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
 from charlm.training.trainer import Trainer
 from charlm.types import Ids
@@ -50,22 +50,29 @@ def start_run(
     checkpoints: Path,
     name: str | None = None,
     *,
+    resume: bool = False,
     threads: int | None = None,
     reading: Callable[[int, int], object] | None = None,
     began: float | None = None,
 ) -> PreparedRun:
     """Prepare a new run in a folder of its own; `charlm.start` has the arguments.
 
+    With `resume`, the run of this name is prepared to continue where it can be.
+
     Raises:
         ConfigError: a setting is invalid, or there is too little memory.
         TextError: the text cannot be read, or is too short.
-        RunError: the run's folder cannot be made.
+        RunError: the name is taken, or the run's folder cannot be made.
         CheckpointError: the one that `train.init_from` names is missing or damaged.
     """
     began = time.perf_counter() if began is None else began
     if threads is not None:
         environment.set_threads(threads)
     pending, pretrained = resolve(overrides), None
+    paths = [Path(path) for path in pending.config.data.path]
+    stem = Path(os.path.abspath(paths[0])).stem or "run"
+    if resume and os.path.exists((run := Run(checkpoints / (name or stem))).last):
+        return _continue(run, overrides, pending.config, threads)
     if (where := pending.config.train.init_from) is not None:
         path = find_checkpoint(where, checkpoints).absolute()
         pretrained = load_model(path)
@@ -73,20 +80,21 @@ def start_run(
         pending = resolve(overrides, model_settings(path, pretrained.config))
 
     data = pending.config.data
-    paths = [Path(path) for path in data.path]
     source = Source.find(paths, data)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     config, notes = pending.finalize(int(counts.sum()))
+    if pretrained is not None:
+        vocabulary, note = extend(vocabulary, pretrained.vocabulary)
+        notes.append(f"starts from the weights of {config.train.init_from}: {note}")
     needed = _check_memory(config, vocabulary.size)
-    if vocabulary.unknown_id is not None:
-        rare = np.count_nonzero(counts) - len(vocabulary.symbols)
+    if rare := len({*map(chr, np.flatnonzero(counts))} - {*vocabulary.symbols}):
         notes.append(
             f"{rare:,} characters that occur less than {data.min_count} times are one unknown "
             "symbol, which is never drawn"
         )
 
-    run = create(checkpoints, paths[0].absolute().stem if name is None else name)
+    run = create(checkpoints, stem if name is None else name, exact=name is not None)
     try:
         text = encode_to_file(source, vocabulary, run.ids, _absolute(paths), *watches)
         if text.sha256 != sha256:
@@ -102,17 +110,32 @@ def start_run(
         run.save_config(to_yaml(config))
         trainer = Trainer(config, vocabulary, text, ids, run)
         if pretrained is not None:
-            shared = trainer.begin_with(pretrained)
-            notes.append(
-                f"starts from the weights of {config.train.init_from}: {shared:,} characters "
-                f"known, {vocabulary.size - shared:,} new"
-            )
+            trainer.begin_with(pretrained)
         return PreparedRun(trainer, needed, pace, notes)
     except BaseException as error:
         run.discard()
         if isinstance(error, OSError):
             raise RunError(run.folder, f"cannot be written ({error.strerror or error})") from None
         raise
+
+
+def _continue(
+    run: Run, overrides: Sequence[Overrides], asked: Config, threads: int | None
+) -> PreparedRun:
+    """Resume a run in place of a start, and note where its settings are not those asked for."""
+    given = {key for layer in overrides for key in layer.settings}
+    moved_to = [Path(path) for path in asked.data.path] if "data.path" in given else []
+    steps = asked.train.steps if "train.steps" in given else None
+    prepared = resume_run(run, moved_to, steps, threads)
+    now, then = asked.flat(), prepared.trainer.config.flat()
+    kept = [
+        f"{key} {then[key]}, not {now[key]}"
+        for key in sorted(given & now.keys() - {*LENGTHS, "data.path", "train.init_from"})
+        if now[key] not in (then[key], "auto", "full")
+    ]
+    if kept:
+        prepared.notes.append(f"the run keeps what it began with: {'; '.join(kept)}")
+    return prepared
 
 
 def resume_run(

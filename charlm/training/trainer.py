@@ -77,12 +77,11 @@ class Trainer:
         self.resumed = False
         self.stop_asked = False  # True ends the training after the current step, and saves it
 
-    def begin_with(self, old: Trained) -> int:
-        """Copy an old model's weights, before the first step; return how many symbols it shares."""
-        shared = load_pretrained(self.model, self.vocabulary, old)
+    def begin_with(self, old: Trained) -> None:
+        """Copy an old model's weights, before the first step."""
+        load_pretrained(self.model, self.vocabulary, old)
         if self.ema:
             np.copyto(self.ema_model.parameters.flat, self.model.parameters.flat)
-        return shared
 
     @property
     def out_of_patience(self) -> bool:
