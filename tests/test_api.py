@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_training_gives_advice(here):
 def test_documentation_is_run(here, capsys):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 13
+    assert len(blocks) == 14
     names = {}
     for block in blocks:
         exec(block, names)
@@ -97,6 +98,16 @@ def test_callback_sees_what_iterating_sees(here):
     seen, events = of_kind(seen, charlm.Updated), of_kind(events, charlm.Updated)
     assert [event.loss for event in seen] == [event.loss for event in events]
     assert len(seen) == 12
+
+
+def test_a_bar_is_shown_where_it_can_be_seen(here, capsys, monkeypatch):
+    for options, is_shown in (({"progress": True}, True), ({}, False), ({"progress": False}, False)):
+        charlm.train("my-text.txt", **SMALL, **options)
+        err = capsys.readouterr().err
+        assert bool(re.search(r"12/12 .*loss \d\.\d{3}, validation \d\.\d{3}, ", err)) == is_shown, err
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    charlm.train("my-text.txt", **SMALL)
+    assert "12/12" in capsys.readouterr().err, "a notebook has no terminal"
 
 
 def test_stop_and_resume(here):
@@ -327,7 +338,7 @@ def test_a_start_that_resumes_where_it_can(here):
     assert "the run keeps what it began with: model.hidden 12, not 20" in training.notes
     training.run()
     (here / "other.txt").write_text(VERSE * 20)
-    with pytest.raises(charlm.TextError, match="is not the text that .*job learns"):
+    with pytest.raises(charlm.TextError, match=r"is not the text that .*job learns"):
         charlm.start("other.txt", **SMALL, name="job", resume=True)
     with pytest.raises(
         charlm.RunError, match="job: is there already; choose another --name, or con"

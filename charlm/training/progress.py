@@ -29,7 +29,7 @@ def tqdm_bar(step: int, steps: int) -> Any:
 
 def shown(events: Iterable[Event], bar: Any) -> Iterator[Event]:
     """Yield the events of a training, each after it was shown on a tqdm bar."""
-    loss, validation, characters, began = 0.0, "", 0, time.monotonic()
+    loss, validation, speed, characters, began = 0.0, "", 0.0, 0, time.monotonic()
     with bar:
         for event in events:
             match event:
@@ -38,8 +38,6 @@ def shown(events: Iterable[Event], bar: Any) -> Iterator[Event]:
                     characters += event.characters
                     # A coarse clock may not have moved.
                     speed = characters / max(time.monotonic() - began, 1e-3)
-                    line = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
-                    bar.set_postfix_str(line, refresh=False)
                     bar.update()
                 case Validated():
                     validation = f", validation {event.loss:.3f}"
@@ -51,4 +49,6 @@ def shown(events: Iterable[Event], bar: Any) -> Iterator[Event]:
                     bar.close()
                 case _:
                     pass
+            line = f"loss {loss:.3f}{validation}, {speed:,.0f} chars/s"
+            bar.set_postfix_str(line if speed else "", refresh=False)
             yield event
