@@ -101,10 +101,16 @@ def test_callback_sees_what_iterating_sees(here):
 
 
 def test_a_bar_is_shown_where_it_can_be_seen(here, capsys, monkeypatch):
-    for options, is_shown in (({"progress": True}, True), ({}, False), ({"progress": False}, False)):
+    for options, is_shown in (
+        ({"progress": True}, True),
+        ({}, False),
+        ({"progress": False}, False),
+    ):
         charlm.train("my-text.txt", **SMALL, **options)
         err = capsys.readouterr().err
-        assert bool(re.search(r"12/12 .*loss \d\.\d{3}, validation \d\.\d{3}, ", err)) == is_shown, err
+        assert (
+            bool(re.search(r"12/12 .*loss \d\.\d{3}, validation \d\.\d{3}, ", err)) == is_shown
+        ), err
     monkeypatch.setitem(sys.modules, "ipykernel", sys)
     charlm.train("my-text.txt", **SMALL)
     assert "12/12" in capsys.readouterr().err, "a notebook has no terminal"
