@@ -32,7 +32,7 @@ from charlm.storage.history import read_history
 from charlm.text.corpus import split
 from charlm.text.vocabulary import OnUnknown
 from charlm.training import loop
-from charlm.training.advice import advise
+from charlm.training.advice import advise, text_statistics
 from charlm.training.events import Event
 from charlm.training.prepare import PreparedRun, resume_run, start_run
 from charlm.training.progress import shown, shows_bars, tqdm_bar
@@ -138,7 +138,9 @@ class Training:
 
     def advice(self) -> str | None:
         """Return in one line what the losses so far suggest to change; None where they are few."""
-        return advise(read_history(self._run.history).readings)
+        trainer = self._trainer
+        text = text_statistics(trainer.ids, self.config.data, trainer.vocabulary)
+        return advise(read_history(self._run.history).readings, text)
 
     def model(self) -> LanguageModel:
         """Load the best weights so far, or the last ones before the first validation."""
