@@ -166,6 +166,9 @@ def test_only_validations_count():
     between = [Reading(50 + 100 * n, loss=1.0) for n in range(8)]
     mixed = sorted(history(training, validation) + between, key=lambda reading: reading.step)
     assert advise(mixed, PROSE) == line
+    # Whatever a history says of step 0.
+    early = [Reading(0, train_loss=4.0, validation=1.0), *history(training, validation)]
+    assert advise(early, PROSE).startswith("validation stopped falling at step 0")
     for few in ([], between, history([2.0, 1.9, 1.8], [2.0, 1.9, 1.8])):
         assert advise(few, PROSE) is None
 

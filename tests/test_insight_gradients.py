@@ -283,6 +283,26 @@ def test_what_exceeds_float64_is_left_out(charlm):
     assert rate(np.array([1.0, 0.0])) == 0
 
 
+@pytest.mark.parametrize("text", ["a" * 3_000, "ab" * 1_500])
+def test_models_of_one_and_two_symbols(charlm, tmp_path, text):
+    """One symbol is certain: its loss and its gradient are 0."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "a.txt").write_text(text)
+    assert charlm("train", "a.txt", *OPTIONS, "--quiet")[0] == 0
+    out = charlm.output("gradients", "--run", "a", "--lags", 4, "--out", "a.svg")
+    certain = re.search(r"^1  layer 1 +(0\.\d\d(-\d\.\d\d)?) +- +-", out, re.M)
+    assert bool(certain) == ("b" not in text), out
+    ElementTree.parse("a.svg")
+    for command in (
+        ["gradients", "--run", "a", "--json"], ["eval", "a.txt", "--dynamic"], ["report"],
+        ["eval", "a.txt", "--heat", "--out", "heat.html"], ["sample", "--top-p", 0.5],
+        ["cells", "a.txt", "--find", "--out", "cells.html"], ["sample", "--best-of", 2],
+    ):  # fmt: skip
+        code, out, err = charlm(*command)
+        assert code == 0, err
+        assert not {"nan", "inf"} & set(re.findall(r"[a-z]+", out)), out
+
+
 def test_places_are_spread_over_the_text(monkeypatch):
     read = []
     monkeypatch.setattr("charlm.insight.gradients.measure", lambda *given: read.append(given[1]))

@@ -127,7 +127,7 @@ def _heat(model: "LanguageModel", text: Path, out: Path | None) -> None:
         if colours:
             pairs = zip(characters, bits.tolist(), strict=True)
             show("".join(by_surprise(*pair, colours) for pair in pairs), end="", painted=True)
-    show("\noddest places, in bits")
+    show("\noddest places, in bits" if heat.oddities else "\nno place of it is surprising")
     for odd in heat.oddities:
         place = f"{odd.line}:{odd.column}"
         show(

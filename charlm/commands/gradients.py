@@ -117,12 +117,14 @@ def _rows(networks: "Sequence[Network]", lags: int, clip: float, columns: int) -
             rows += [[""] * 7] * bool(rows)
             rows.append(["", panel, "radius", "a step", f"lag {lags}", "norm", "clipped"])
         measured = network.gradients
-        norm = [_number(measured.update_norm), f"x {min(1.0, clip / measured.update_norm):.2g}"]
+        factor = clip / max(clip, measured.update_norm)
+        norm = [_number(measured.update_norm), f"x {factor:.2g}"]
         for k, (mark, label, dh) in enumerate(network.curves):
             radii = [r for name, r in measured.radius.items() if name.split(".")[1] == str(k)]
             low, high = (f"{pick(radii, default=0):.2f}" for pick in (min, max))
             radius = "" if not radii else low if low == high else f"{low}-{high}"
-            curve = [f"x {charlm.rate(dh):.3f}", _number(dh[-1] / dh[0])]
+            # A model that is certain, and right, has no gradient.
+            curve = [f"x {charlm.rate(dh):.3f}", _number(dh[-1] / dh[0])] if dh[0] else ["-", "-"]
             rows.append([mark, label, radius, *curve, *(norm if k == 0 else ("", ""))])
     return [row[:5] for row in rows] if columns < _NARROW else rows
 

@@ -73,11 +73,13 @@ def draw_gradients(networks: Sequence[Network], path: Path) -> None:
         axes = figure.subplots(rows, columns, sharey=True, squeeze=False)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
+        norms = np.concatenate([norms for curves in panels.values() for _, _, norms in curves])
+        shown = norms[(norms > 0) & np.isfinite(norms)].clip(_LOWEST, _HIGHEST)
+        # Before the curves: those of a model that is certain, and right, are 0, and give no limits.
+        low, high = (shown.min(), shown.max()) if shown.size else (_LOWEST, 1.0)
+        axes[0, 0].set(yscale="log", ylim=(max(low / 3, _LOWEST), min(high * 3, _HIGHEST)))
         for ax, (title, curves) in zip(axes.flat, panels.items(), strict=False):
             _draw_panel(ax, title, curves)
-        norms = np.concatenate([norms for curves in panels.values() for _, _, norms in curves])
-        shown = norms[(norms > 0) & np.isfinite(norms)]
-        axes[0, 0].set_ylim(max(shown.min() / 3, _LOWEST), min(shown.max() * 3, _HIGHEST))
         for row in axes:
             row[0].set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
         # The same figure is the same bytes.

@@ -127,7 +127,7 @@ def advise(readings: Sequence[Reading], text: TextStatistics) -> str | None:
     curve, step = list[_Validation](), 0
     for reading in readings:
         if reading.validation is not None and reading.train_loss is not None:
-            steps = reading.step - step
+            steps = max(1, reading.step - step)
             step = reading.step
             curve.append(_Validation(step, steps, reading.train_loss, reading.validation))
     if len(curve) < _LEAST:
