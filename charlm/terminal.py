@@ -3,6 +3,7 @@ r"""Text for a terminal: names, values and model output, with control characters
     printable   one line; whatever does not print is an escape      a name, a path, a message
     symbol      one character, distinct from all others              a vocabulary
     visible     many lines; only what a terminal acts on is         a text that a model wrote
+    whole_words a part of a text, not cut inside a line or word     a sample
     brief       a value as Python writes it, shortened              an invalid setting
     argument    quoted for the shell                                a path in a command to copy
     setting     a value as config.yaml has it                       a table of settings
@@ -55,6 +56,14 @@ def _escapes() -> dict[int, str]:
     reordering = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}
     escapes = {k: ascii(chr(k))[1:-1] for k in (*controls, *reordering, *range(0xD800, 0xE000))}
     return escapes | {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
+
+
+def whole_words(text: str) -> str:
+    """Return a text up to its last newline or, where that is in its first half, its last space."""
+    for mark in ("\n", " "):
+        if (end := text.rfind(mark, len(text) // 2)) >= 0:
+            return text[:end]
+    return text
 
 
 class _Brief(reprlib.Repr):

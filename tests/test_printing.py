@@ -12,8 +12,12 @@ import pytest
 from helpers import OPTIONS as SMALL
 from helpers import VERSE, environment, finish, write_checkpoint
 from helpers import on_a_terminal as shown_on_a_terminal
+from korean import korean
+from rich.cells import cell_len
 
 import charlm as library
+from charlm.commands.drawing import wrap
+from charlm.terminal import whole_words
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary
 
 # What a run, and a file, may be called: a terminal would take it for a title and a colour.
@@ -118,6 +122,40 @@ def test_a_training_shows_no_text_raw(hostile):
     # The bar goes to a line's beginning, and up to where it was.
     assert set(RAW.findall(trained.replace("\x1b[A", ""))) <= {"\r"}
     assert RAW.findall(resumed) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("one two\nthree\nfour fi", "one two\nthree"), ("one\ntwo three fo", "one\ntwo three"),
+        ("one two three fo", "one two three"), ("a bcdefghi", "a bcdefghi"), ("", ""),
+        ("one\u2028two th", "one\u2028two"), ("子曰學而時習之", "子曰學而時習之"), ("one two\n", "one two"),
+    ],
+)  # fmt: skip
+def test_a_sample_ends_with_a_line_or_a_word(text, kept):
+    assert whole_words(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three four", ["one two ", "three four"]), ("a\n\nb\u2028c", ["a", "", "b\u2028c"]),
+        ("강물이 늙은 사공", ["강물이 ", "늙은 사공"]), ("子曰學而時習之", ["子曰學而時", "習之"]),
+        ("  a word", ["  a word"]),
+    ],
+)  # fmt: skip
+def test_lines_are_wrapped_between_words_by_the_columns_they_take(text, lines):
+    assert wrap(text, 10) == lines
+
+
+def test_samples_fit_the_terminal(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text(korean(4_000).replace(". ", ".\u2028"), encoding="utf-8")
+    options = [*SMALL, "--lr", "0.02", "--set", "train.sample_length=300"]
+    shown = shown_on_a_terminal(tmp_path, "train", text, *options, columns=50, NO_COLOR="1")
+    samples = [line for line in shown.split("\n") if line.startswith("    ")]
+    assert "\u2028" in "".join(samples)
+    assert 40 < max(map(cell_len, samples)) <= 50
 
 
 TEXT = f"{NAME}.txt"

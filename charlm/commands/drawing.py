@@ -120,6 +120,17 @@ def shorten(text: str, columns: int) -> str:
     return shown.plain
 
 
+def wrap(text: str, columns: int) -> list[str]:
+    """Return the lines of a text, escaped, wrapped between words; a wide character takes 2 columns.
+
+    Only a newline ends a line, and only a word that is too long is divided.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    return [line.plain for line in Text(text).wrap(Console(), columns, overflow="fold")]
+
+
 def symbols(characters: str, columns: int, lines: int) -> list[str]:
     """Return a vocabulary in lines: the quoted ones apart, the others side by side.
 

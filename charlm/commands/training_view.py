@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import charlm
 from charlm.commands.console import bar, say, size, stderr
-from charlm.commands.drawing import styled
-from charlm.terminal import argument, duration, visible
+from charlm.commands.drawing import styled, wrap
+from charlm.terminal import argument, duration, visible, whole_words
 
 if TYPE_CHECKING:
     from charlm import Done, Training
+
+# Of samples.
+_INDENT = "    "
 
 
 class Stop:
@@ -83,7 +86,11 @@ def show(training: "Training", quiet: bool) -> None:
             pass
         return
     progress = bar(
-        total=training.plan.steps, initial=training.step, unit="step", bar_format=charlm.BAR_FORMAT
+        total=training.plan.steps,
+        initial=training.step,
+        unit="step",
+        smoothing=0.05,
+        bar_format=charlm.BAR_FORMAT,
     )
     for event in training.events(progress):
         match event:
@@ -101,9 +108,10 @@ def show(training: "Training", quiet: bool) -> None:
                     file=stderr,
                 )
             case charlm.Sampled() if not progress.disable:
-                lines = visible(event.text).strip("\n").splitlines()
-                text = "\n".join(f"    {line}" for line in lines)
-                progress.write(styled(text, "dim", stderr), file=stderr)
+                columns = (progress.format_dict["ncols"] or 80) - len(_INDENT)
+                text = visible(whole_words(event.text).strip("\n"))
+                lines = [_INDENT + line for line in wrap(text, max(columns, 8))]
+                progress.write(styled("\n".join(lines), "dim", stderr), file=stderr)
             case charlm.Done():
                 _close(training, event)
             case _:

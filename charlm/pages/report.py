@@ -19,7 +19,7 @@ from charlm.pages.texts import gallery, selection
 from charlm.runs.loading import Trained
 from charlm.runs.summary import RunSummary, summarize
 from charlm.storage.history import History
-from charlm.terminal import duration, setting
+from charlm.terminal import duration, setting, whole_words
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Ids
 
@@ -106,7 +106,7 @@ def _samples(history: History) -> Markup | None:
     items = []
     for step, loss, sample in (kept[k] for k in some):
         note = "the first weights" if loss is None else f"validation {loss:.3f}"
-        lines = Markup("\n".join(map(safe, sample.strip("\n").split("\n"))))
+        lines = Markup("\n".join(map(safe, whole_words(sample).strip("\n").split("\n"))))
         items.append(fill("sample", step=f"{step:,}", note=note, lines=lines))
     return fill("samples", items=items)
 
