@@ -1,6 +1,7 @@
 """What a model computes inside: read off its own forward, and equal to the equations by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -217,6 +218,23 @@ def test_each_property_has_a_unit_before_any_has_two():
     assert len(text_states(states[:, :, :3], values).find_units(10)) == 3
 
 
+def test_units_that_repeat_a_better_one_are_not_distinct():
+    rng, N = np.random.default_rng(3), 900
+    states = rng.normal(0, 1, (N, 1, 6))
+    states[:, 0, 1] = 0.1 * states[:, 0, 1] - states[:, 0, 0]
+    states[:, 0, 5] = 1
+    read = units.TextStates("x" * N, states)
+    found = [
+        units.UnitFinding(name, 0, unit, correlation)
+        for name, unit, correlation in [
+            ("names", 0, 0.9), ("upper case", 1, -0.8), ("names", 2, 0.7), ("upper case", 3, 0.5),
+            ("colon", 4, -0.09), ("colon", 5, 0.0),
+        ]
+    ]  # fmt: skip
+    assert [finding.unit for finding in read.distinct(found)] == [0, 3]
+    assert read.distinct([]) == []
+
+
 def test_too_little_to_be_measured():
     for N in (0, 1, 299):
         assert text_states(np.ones((N, 1, 3)), {"odd": np.arange(N) % 2.0}).find_units() == []
@@ -330,18 +348,11 @@ def test_from_python(run):
             call("")
 
 
-def test_excerpts(run, tmp_path, text_file):
+def test_excerpts(run, text_file):
     trained = load_model(run.path)
-    whole = trained.vocabulary.encode(text_file.read_text())
-    name, ids = excerpt(run.path, trained)
+    whole, data = trained.vocabulary.encode(text_file.read_text()), trained.config.data
+    name, ids = excerpt(whole, data)
     assert (name, ids.tolist()) == ("Validation text", whole[3600:].tolist())
-    assert excerpt(run.path, trained, 7)[1].tolist() == whole[3600:3607].tolist()
-    assert excerpt(tmp_path / "best.npz", trained) is None
-
-
-def test_an_excerpt_without_validation(tmp_path, text_file):
-    trainer, _ = train(text_file, tmp_path, "verse", data__validation=0, train__steps=3)
-    path = tmp_path / "verse" / "last.npz"
-    name, ids = excerpt(path, load_model(path), 50)
-    assert name == "The end of the training text"
-    assert trainer.vocabulary.decode(ids) == text_file.read_text()[-50:]
+    assert excerpt(whole, data, 7)[1].tolist() == whole[3600:3607].tolist()
+    name, ids = excerpt(whole, replace(data, validation=0), 50)
+    assert (name, ids.tolist()) == ("The end of the training text", whole[-50:].tolist())

@@ -174,6 +174,28 @@ def test_report(here, charlm):
     assert library.report(here / "checkpoints" / "verse" / "best.npz") == content
 
 
+def test_report_compares_the_losses(here, charlm):
+    """With ln V and the characters' entropy, which needs the text, and with advice."""
+    text = (here / "verse.txt").read_text()
+    counts = np.array([text[: int(len(text) * 0.9)].count(c) for c in set(text)])
+    shares = counts[counts > 0] / counts.sum()
+    entropy, V = -(shares @ np.log(shares)), len(set(text))
+    content, advice = library.report(), "<b>Advice:</b> "
+    noted = f"ln {V} = {np.log(V):.2f}, all symbols equally likely"
+    assert f"Dashed: {noted}; {entropy:.2f}, the entropy of" in content
+    assert content.count(f">{np.log(V):.2f}</text>") == content.count(f">{entropy:.2f}</text>") == 2
+    assert advice not in content, "there are three validations"
+    for steps in (40, 50):
+        assert charlm("train", "--resume", "--steps", steps, "--quiet")[0] == 0
+    said = library.resume("verse").advice()
+    assert advice + safe(said) + "." in library.report()
+    (here / "checkpoints" / "verse" / "ids.bin").write_bytes(b"damaged")
+    for content in (library.report(text="verse.txt"), library.report("verse", text="verse.txt")):
+        assert f"Dashed: {noted}.</p></div>" in content
+    (here / "checkpoints" / "verse" / "ids.bin").unlink()
+    assert f"Dashed: {noted}.</p></div>" in library.report()
+
+
 def test_report_lies_beside_what_it_is_of(here, charlm):
     best = here / "checkpoints" / "verse" / "best.npz"
     shutil.copy(best, here / "mine.npz")
@@ -263,6 +285,26 @@ def test_short_texts(here):
     model = library.load()
     assert "<span" in model.heat_page("a")
     assert 'class="cells"></div>' in model.cells_page("a")
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_losses_are_drawn_with_levels_named_beside_the_axes(wide):
+    need_matplotlib()
+    readings = [
+        Reading(k, loss=4 - k / 100, train_loss=4 / k, validation=5 / k) for k in (10, 20, 30, 40)
+    ]
+    drawn = plots.losses(readings, [], {"ln 55": 4.01, "entropy": 3.3}, wide=wide)
+    paths = re.findall(r'<path d="([^"]*)" clip-path="[^"]*" style="([^"]*)', drawn)
+    lines = [(style, re.findall(r"[ML] ([\d.]+) ([\d.]+)", path)) for path, style in paths]
+    (mean,) = (line for style, line in lines if "--one" in style and "opacity" not in style)
+    assert len(mean) == 3, "a line from the first ten steps' mean would lie above the steep fall"
+    right = max(float(x) for _, line in lines for x, _ in line)
+    names = re.findall(r'translate\(([\d.]+) [\d.]+\)">(ln 55|4.01|entropy|3.30)<', drawn)
+    assert [name for _, name in names] == ["ln 55", "4.01", "entropy", "3.30"]
+    assert min(float(x) for x, _ in names) > right
+    assert "validation, best 0.125" in drawn
+    for few in (readings[:1], [Reading(3, loss=1.0)]):
+        assert "training, mean" not in plots.losses(few, [], {"ln 2": 0.69}, wide=wide)
 
 
 def test_minutes_stand_above_the_steps_they_belong_to():

@@ -3,20 +3,17 @@
 from pathlib import Path
 
 from charlm.insight.units import CHARACTERS
-from charlm.runs.folder import Run
 from charlm.runs.loading import Trained, whole_text
+from charlm.settings.schema import DataConfig
 from charlm.text.corpus import split
 from charlm.types import Ids
 
 
-def excerpt(checkpoint: Path, trained: Trained, most: int = CHARACTERS) -> tuple[str, Ids] | None:
-    """Return a name and the beginning of a run's validation text, or the end of its training text.
+def excerpt(ids: Ids, data: DataConfig, most: int = CHARACTERS) -> tuple[str, Ids]:
+    """Return a name and the beginning of a text's validation part, or the end of the training part.
 
-    None where its folder holds no text.
+    That is where there is no validation part.
     """
-    if not Run(checkpoint.parent).ids.is_file():
-        return None
-    ids, data = whole_text(trained, checkpoint), trained.config.data
     training, validation, _ = split(ids, data)
     if validation.size:
         return "Validation text", validation[:most]

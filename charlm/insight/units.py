@@ -9,7 +9,7 @@ Source of the idea: Karpathy, Johnson & Li 2015, Visualizing and understanding r
 section 4.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ CHARACTERS = 20_000
 _SELECTION = 2 / 3
 # In fewer than these, anything correlates with anything.
 _LEAST = 300
+# Correlations: above the first, two units show the same; below the second, one shows nothing.
+_SAME, _HARDLY = 0.9, 0.1
 
 
 class UnitFinding(NamedTuple):
@@ -81,6 +83,21 @@ class TextStates:
             for unit, k in picked.items()
         ]
         return sorted(findings, key=lambda finding: -abs(finding.correlation))
+
+    def distinct(self, findings: Sequence[UnitFinding]) -> list[UnitFinding]:
+        """Return the findings that each show something of its own; they come best first.
+
+        Left out are all but the best of a property, units whose states are nearly those of a better
+        one, up to the sign, and units that hardly correlate.
+        """
+        kept: dict[str, UnitFinding] = {}
+        for finding in findings:
+            shown = [self.states[:, one.layer, one.unit] for one in (*kept.values(), finding)]
+            same = np.abs(correlations(np.stack(shown, axis=1), shown[-1][:, None]))[:-1]
+            weak = abs(finding.correlation) < _HARDLY
+            if not (weak or finding.property in kept or (same > _SAME).any()):
+                kept[finding.property] = finding
+        return list(kept.values())
 
     def excerpt(self, finding: UnitFinding, size: int) -> tuple[int, int]:
         """Return where the part of the held-out text begins and ends whose property varies most.

@@ -7,7 +7,7 @@ and replaced in the SVG. Text stays text, in the page's fonts.
 import io
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,31 +46,45 @@ _PAGE_STYLE = STYLE | {
     "lines.solid_capstyle": "round",
     "legend.labelcolor": _INK,
 }
-_SMALL, _WIDE = (4.4, 2.9), (11.2, 3.9)
+_SMALL = (4.4, 2.9)
+# Of the loss, for a wide page and for a phone.
+_WIDE, _NARROW = (11.2, 4.2), (4.4, 3.4)
 # Two layers differ by colour, further ones by their markers as well.
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
-def losses(readings: Sequence[Reading], resumes: Sequence[int], *, wide: bool) -> Markup:
-    """Draw the loss of training and validation against steps, for a wide page or for a phone."""
-    with _axes(_WIDE if wide else _SMALL) as axes:
+def losses(
+    readings: Sequence[Reading], resumes: Sequence[int], levels: Mapping[str, float], *, wide: bool
+) -> Markup:
+    """Draw the loss of training and validation against steps, for a wide page or for a phone.
+
+    `levels` are one or two losses to compare with, the higher one first: dashed lines.
+    """
+    with _axes(_WIDE if wide else _NARROW) as axes:
         steps, raw = column(readings, "loss")
         axes.plot(steps, raw, color=_ONE, alpha=0.45, linewidth=1, label="training, a step")
         steps, mean = column(readings, "train_loss")
-        # A mean is that of all steps since the one before, so it stands in their middle.
-        middles = (steps + np.concatenate([[0.0], steps[:-1]])) / 2
-        axes.plot(middles, mean, color=_ONE, label="training, mean")
+        # A mean is that of all steps since the one before, so it stands in their middle. The first
+        # is left out: a straight line from it would lie above the steep fall.
+        middles, mean = (steps[1:] + steps[:-1]) / 2, mean[1:]
+        if mean.size:
+            axes.plot(middles, mean, color=_ONE, label="training, mean")
         steps, validation = column(readings, "validation")
-        axes.plot(steps, validation, color=_OTHER, marker="o", markersize=4, label="validation")
         if validation.size:
-            k = int(validation.argmin())
-            best, place = f"{validation[k]:.3f}", (steps[k], validation[k])
-            side = "center" if k < steps.size - 1 else "right"
-            bold = {"color": _OTHER, "fontweight": "bold"}
-            axes.annotate(best, place, (0, 8), textcoords="offset points", ha=side, **bold)
+            k, dots = int(validation.argmin()), {"color": _OTHER, "marker": "o"}
+            label = f"validation, best {validation[k]:.3f}"
+            axes.plot(steps, validation, **dots, markersize=4, label=label)
+            axes.plot(steps[k], validation[k], **dots, markersize=8)
         for step in resumes:
             axes.axvline(step, color=_MUTED, linewidth=0.8, linestyle=":")
-        axes.legend(loc="upper right")
+        # Named beside the axes, where no curve is.
+        beside = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        for end, (name, loss) in zip(("bottom", "top"), levels.items(), strict=False):
+            axes.axhline(loss, color=_MUTED, linewidth=0.8, linestyle="--")
+            text, grey = f"{name}\n{loss:.2f}", {"color": _MUTED, "fontsize": 9}
+            axes.annotate(text, (1, loss), (4, 0), **beside, **grey, va=end)
+        compact = {"fontsize": 9, "columnspacing": 1, "handlelength": 1.5}
+        axes.figure.legend(loc="outside lower center", ncols=3, **compact)
         return _over_steps(axes, readings, "nats per character")
 
 
@@ -133,7 +147,7 @@ def _over_steps(axes: Any, readings: Sequence[Reading], unit: str) -> Markup:
     axes.set_xlabel("steps")
     axes.set_ylabel(unit)
     steps, elapsed = column(readings, "elapsed_s")
-    if elapsed.size and elapsed.max() > 0:
+    if elapsed.size and elapsed.max() >= 1:
         clock, name = (elapsed / 60, "minutes") if elapsed.max() >= 120 else (elapsed, "seconds")
         ticks = np.asarray(MaxNLocator(6, integer=True).tick_values(0, clock.max()))
         ticks = ticks[(ticks >= 0) & (ticks <= clock.max())]

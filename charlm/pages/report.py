@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from charlm.environment import require
-from charlm.errors import DrawingError
+from charlm.errors import CheckpointError, DrawingError
 from charlm.insight.characters import Characters, characters
 from charlm.insight.excerpt import excerpt
 from charlm.insight.oddities import TOP
@@ -16,11 +16,13 @@ from charlm.pages import plots
 from charlm.pages.coloured import by_surprise
 from charlm.pages.page import Markup, fill, page, safe
 from charlm.pages.texts import gallery, selection
-from charlm.runs.loading import Trained
+from charlm.runs.folder import Run
+from charlm.runs.loading import Trained, whole_text
 from charlm.runs.summary import RunSummary, summarize
 from charlm.storage.history import History
 from charlm.terminal import duration, setting, whole_words
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.advice import advise, text_statistics
 from charlm.types import Ids
 
 # Symbols that warm the state up before characters are shown, and how many are shown.
@@ -42,9 +44,10 @@ def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) ->
     require("matplotlib", "plot", "report", DrawingError)
     is_run = path.name in ("best.npz", "last.npz")
     run = summarize(str(path.parent if is_run else path), path.parent)
-    history = run.history()
-    text = text or excerpt(path, trained)
-    parts = {"Training": _training(history), "Samples": _samples(history)}
+    history, ids = run.history(), _own_text(trained, path, needed=text is None)
+    if text is None and ids is not None:
+        text = excerpt(ids, trained.config.data)
+    parts = {"Training": _training(history, trained, ids), "Samples": _samples(history)}
     parts |= _inside(trained, *text) if text else {"Surprise": fill("no text")}
     parts |= {"Settings": _settings(run, trained, path)}
     parts = {name: body for name, body in parts.items() if body}
@@ -52,6 +55,19 @@ def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) ->
     sections = [fill("section", id=name.lower(), body=body) for name, body in parts.items()]
     head = fill("report head", numbers=_numbers(run, history, trained), links=links)
     return page(run.name, _lead(trained), Markup("".join(sections)), head)
+
+
+def _own_text(trained: Trained, path: Path, *, needed: bool) -> Ids | None:
+    """Return the ids of a run's text, None where its folder holds none.
+
+    A damaged one is as none, or a CheckpointError where it is needed.
+    """
+    try:
+        return whole_text(trained, path) if Run(path.parent).ids.is_file() else None
+    except CheckpointError:
+        if needed:
+            raise
+        return None
 
 
 def _lead(trained: Trained) -> str:
@@ -81,18 +97,28 @@ def _numbers(run: RunSummary, history: History, trained: Trained) -> list[Markup
     return [fill("number", label=name, value=value, note=note) for name, value, note in numbers]
 
 
-def _training(history: History) -> Markup | None:
-    readings = history.readings
+def _training(history: History, trained: Trained, ids: Ids | None) -> Markup | None:
+    readings, V = history.readings, trained.vocabulary.size
     if all(reading.loss is None and reading.validation is None for reading in readings):
         return None
+    levels, advice = {f"ln {V:,}": math.log(V)}, None
+    if ids is not None:
+        text = text_statistics(ids, trained.config.data, trained.vocabulary)
+        levels["entropy"], advice = text.entropy, advise(readings, text)
+    figures = []
+    for kind in ("wide", "narrow"):
+        svg = plots.losses(readings, history.resumes, levels, wide=kind == "wide")
+        figures.append(fill("figure", kind=kind, heading="Loss", svg=svg))
+    entropy = fill("entropy", loss=f"{levels['entropy']:.2f}") if "entropy" in levels else ""
+    said = fill("advice", advice=advice) if advice else ""
+    levels_note = {"V": f"{V:,}", "loss": f"{math.log(V):.2f}", "entropy": entropy}
+    figures.append(fill("under losses", **levels_note, advice=said))
     drawn = [
-        ("wide", "Loss", plots.losses(readings, history.resumes, wide=True)),
-        ("narrow", "Loss", plots.losses(readings, history.resumes, wide=False)),
-        ("", "Learning rate", plots.curve(readings, "learning_rate", "learning rate")),
-        ("", "Gradient norm, before clipping", plots.curve(readings, "norm", "gradient norm")),
-        ("", "Speed", plots.curve(readings, "chars_per_s", "characters a second")),
+        ("Learning rate", plots.curve(readings, "learning_rate", "learning rate")),
+        ("Gradient norm, before clipping", plots.curve(readings, "norm", "gradient norm")),
+        ("Speed", plots.curve(readings, "chars_per_s", "characters a second")),
     ]
-    figures = [fill("figure", kind=kind, heading=name, svg=svg) for kind, name, svg in drawn if svg]
+    figures += [fill("figure", kind="", heading=name, svg=svg) for name, svg in drawn if svg]
     steps = ", ".join(f"{step:,}" for step in history.resumes)
     resumed = fill("resumed", steps=steps) if steps else ""
     return fill("training", figures=figures, resumed=resumed)
@@ -164,7 +190,8 @@ def _gates(found: list[Saturation], count: int) -> Markup | None:
 
 def _cells(read: TextStates) -> Markup:
     findings = read.find_units()
-    if not findings:
+    distinct = read.distinct(findings)
+    if not distinct:
         return fill("no cells")
     found = {finding.property for finding in findings}
     absent = ", ".join(name for name in read.properties if name not in found)
@@ -172,7 +199,7 @@ def _cells(read: TextStates) -> Markup:
         "cells",
         selection=selection(read),
         absent=f" Too rare here to be measured: {absent}." if absent else "",
-        units=gallery(read, findings),
+        units=gallery(read, distinct),
     )
 
 

@@ -81,7 +81,7 @@ def text_statistics(ids: Ids, data: DataConfig, vocabulary: Vocabulary) -> TextS
     codes = training[:_PAIRS].astype(np.int64)
     pairs = np.unique(codes[:-1] * V + codes[1:], return_counts=True)[1]
     # Few counts make an entropy too low (Miller 1955).
-    bias = (pairs.size - np.count_nonzero(counts)) / (2 * codes.size)
+    bias = (pairs.size - np.count_nonzero(counts)) / max(1, 2 * codes.size)
     return TextStatistics(
         validated=validation.size,
         entropy=entropy,
