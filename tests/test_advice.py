@@ -171,6 +171,8 @@ def test_only_validations_count():
     assert advise(early, PROSE).startswith("validation stopped falling at step 0")
     for few in ([], between, history([2.0, 1.9, 1.8], [2.0, 1.9, 1.8])):
         assert advise(few, PROSE) is None
+    late = history(training, validation, range(993, 1001))
+    assert advise(late, PROSE) is None, "no quarter of the steps is in it"
 
 
 def statistics(text, **data):

@@ -41,9 +41,9 @@ _HARDLY = 0.1
 # Closer losses are taken for equal: to 0, and to what frequencies alone give.
 _NEAR = 0.05
 # Measured divergences, of characters and of those that begin a line: up to 0.1 and 0.35 in prose,
-# verse and source code, up to 0.4 and 0.9 in 15,000 characters of Japanese; 0.67 and 1.3 where
-# Russian follows English, 0.14 and 7.1 in a sorted list of words.
-_UNLIKE, _UNLIKE_STARTS = 0.4, 1.0
+# verse and source code, 0.40 and 0.87 in 15,000 characters of Japanese; 0.67 and 1.28 where text in
+# Cyrillic letters follows English, 0.15 and 7.1 in a sorted list of words.
+_UNLIKE, _UNLIKE_STARTS = 0.5, 1.0
 # A text is counted in so many blocks of so many characters, evenly spread, and pairs in the first.
 _BLOCKS, _BLOCK, _PAIRS = 100, 100_000, 1_000_000
 
@@ -134,6 +134,8 @@ def advise(readings: Sequence[Reading], text: TextStatistics) -> str | None:
         return None
     last, training = curve[-1], _training(curve, step)
     before = min(curve[:-1], key=lambda reading: abs(reading.step - 0.75 * step))
+    if step - before.step < step / 8:
+        return None  # a history that lacks its beginning
     best = min(curve, key=lambda reading: reading.validation)
     losses = f"training at {training:.2f} and validation at {last.validation:.2f}"
     if max(training, last.validation) < _NEAR:
