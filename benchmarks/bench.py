@@ -32,7 +32,8 @@ def main() -> None:
 
 
 def add_speed(names: argparse._SubParsersAction) -> None:
-    """Add what compares speeds with PyTorch's, turn by turn."""
+    """Add what compares speeds, with PyTorch's where there is something to compare."""
+    import busy
     import growth
     import large
     import memory
@@ -51,6 +52,7 @@ def add_speed(names: argparse._SubParsersAction) -> None:
         "large": large.run,
         "vocabulary": vocabulary.run,
         "growth": growth.run,
+        "busy": busy.run,
     }
     for name, run in benchmarks.items():
         speed = names.add_parser(name, help="speed, against PyTorch's where it is installed")

@@ -73,7 +73,9 @@ class TrainingPlan(NamedTuple):
     streams: int  # B, streams in a step
     time_steps: int  # T, time steps in a step
     epochs: float  # passes over the training part
-    expected_s: float | None  # seconds that the training takes; None where it was not timed
+    threads: int  # of the BLAS
+    step_s: float | None  # seconds that a step takes; None where it was not timed
+    expected_s: float | None  # the same of the whole training
 
 
 class Training:
@@ -187,7 +189,9 @@ def start(
         preset: short, tiny, small, medium or large; `auto` or None chooses by the text's size.
         overrides: settings by their dotted keys, each with the source that an error names; a later
             one replaces an earlier one, all those of the file, and `settings` theirs.
-        threads: of the BLAS; as they are where None.
+        threads: of the BLAS while it trains; where None, the number that `set_threads` or a
+            variable such as OPENBLAS_NUM_THREADS says, else one, or as many as there are usable
+            CPUs if that is faster in a few timed steps; fewer than 50 steps use one.
         reading: called with the text's bytes read so far, and all of them.
         began: when `minutes` began, by `time.perf_counter`; now where None.
         **settings: the keys of config.yaml without their section.
@@ -234,7 +238,7 @@ def resume(
         checkpoints: the folder of all runs.
         text: where its text is now, if it moved.
         steps: a new goal.
-        threads: of the BLAS; as many as the run had where None.
+        threads: of the BLAS while it trains; as many as the run had where None.
 
     Raises:
         ConfigError: the goal is no whole number of at least 1.
@@ -423,6 +427,8 @@ def _plan(prepared: PreparedRun) -> TrainingPlan:
         streams=streams.B,
         time_steps=streams.T,
         epochs=trainer.steps / streams.chunks,
+        threads=trainer.threads,
+        step_s=None if pace is None else pace.step_s,
         expected_s=None if pace is None else pace.total_s(trainer.steps, trainer.validate_every),
     )
 

@@ -1,19 +1,20 @@
-"""The machine: versions, the BLAS's threads, free memory.
+"""The machine: versions, CPUs and the BLAS's threads, free memory.
 
 NumPy and threadpoolctl are imported in functions, so that `charlm --help` does without.
 """
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from charlm._version import __version__
 from charlm.errors import CharlmError
 
-_THREAD_VARIABLES: Final = (
+THREAD_VARIABLES: Final = (
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
@@ -21,16 +22,24 @@ _THREAD_VARIABLES: Final = (
 )
 _MEMINFO: Final = Path("/proc/meminfo")
 _GROUP: Final = Path("/sys/fs/cgroup")
+_MEMBERSHIP: Final = Path("/proc/self/cgroup")
+# A group's limit, what it uses, and how much of that is the page cache; v2, then v1.
+_MEMORY: Final = (("max", "current", "file"), ("limit_in_bytes", "usage_in_bytes", "total_cache"))
 
 
 def set_threads(count: int) -> None:
-    """Let the BLAS use this many threads from now on."""
+    """Let the BLAS use this many threads from now on, in child processes too."""
+    # Every BLAS reads one of these when it is loaded, Apple's Accelerate then only.
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = str(count)
     if "numpy" in sys.modules:
         _blas().limit(limits=count)
-        return
-    # Every BLAS reads one of these when it is loaded, Apple's Accelerate then only.
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = str(count)
+
+
+def limited(count: int | None) -> AbstractContextManager[Any]:
+    """Let the BLAS use this many threads in a `with` block; None changes nothing."""
+    limiter: AbstractContextManager[Any] = _blas().limit(limits=count)
+    return limiter
 
 
 def threads() -> int:
@@ -39,15 +48,64 @@ def threads() -> int:
         return int(max(counts))
     if chosen := chosen_threads():
         return chosen
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _affinity()
 
 
 def chosen_threads() -> int | None:
-    """Return the number of threads that an environment variable asks for; None without one."""
-    for variable in _THREAD_VARIABLES:
+    """Return the number of threads that a variable or `set_threads` chose; None without one."""
+    for variable in THREAD_VARIABLES:
         value = os.environ.get(variable, "")
         if value.isdigit() and int(value) > 0:
             return int(value)
+    return None
+
+
+def thread_counts() -> list[int]:
+    """Return the numbers of threads to choose from, the least first.
+
+    Without a chosen one these are one thread, and as many as there are usable CPUs.
+    """
+    if chosen := chosen_threads():
+        return [chosen]
+    # A BLAS that cannot be told has one number; a caller's own limit is kept.
+    least = 1 if _blas().info() else threads()
+    return sorted({least, max(least, min(usable_cpus(), threads()))})
+
+
+def usable_cpus() -> int:
+    """Return the CPUs that this process may use: by its affinity, and by its groups' quotas.
+
+    A quota is rounded to the nearest number: with 1.5 CPUs two threads run three quarters of the
+    time, which is usually quicker than one thread, and training compares the two.
+    """
+    quotas = [quota for folder in _groups("cpu") if (quota := _quota(folder)) is not None]
+    return min([_affinity(), *(max(1, int(quota + 0.5)) for quota in quotas)])
+
+
+def _affinity() -> int:
+    """Return the number of CPUs that the system may run this process on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Yield the folders of this process's control groups, and of those above them; v2 and v1."""
+    with suppress(OSError, ValueError):
+        for line in _MEMBERSHIP.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers or controller in controllers.split(","):
+                group = PurePosixPath(path[1:])
+                root = _GROUP / controller if controllers else _GROUP
+                yield from (root / folder for folder in (group, *group.parents))
+
+
+def _quota(group: Path) -> float | None:
+    """Return the CPUs that a group may use; None without a limit."""
+    for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        # "max" and -1 are no limits.
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            if quota > 0:
+                return quota / period
     return None
 
 
@@ -63,16 +121,18 @@ def _blas() -> Any:
 def free_memory() -> int | None:
     """Return the bytes of memory that can be used without swapping; None where unknown.
 
-    On Linux, the kernel's MemAvailable or what is left of the container's limit, if that is less;
+    On Linux, the kernel's MemAvailable or what is left of a control group's limit, if that is less;
     on other POSIX systems, all physical memory.
     """
     found = []
     with suppress(OSError, ValueError, KeyError):
         found.append(1024 * _table(_MEMINFO)["MemAvailable:"])
-    with suppress(OSError, ValueError, KeyError):
-        limit, used = (int((_GROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        # The page cache is freed when memory is needed.
-        found.append(limit - used + _table(_GROUP / "memory.stat")["file"])
+    for group in _groups("memory"):
+        for *names, cached in _MEMORY:
+            with suppress(OSError, ValueError, KeyError):
+                limit, used = (int((group / f"memory.{name}").read_text()) for name in names)
+                # The page cache is freed when memory is needed.
+                found.append(limit - used + _table(group / "memory.stat")[cached])
     if not found:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))

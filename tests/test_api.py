@@ -11,6 +11,7 @@ from helpers import OPTIONS, ROOT, VERSE, finish, of_kind
 from helpers import SETTINGS as SMALL
 
 import charlm
+from charlm import environment
 
 
 @pytest.fixture
@@ -69,13 +70,16 @@ def test_a_training_gives_advice(here):
     assert training.advice().startswith("a validation of 400 characters is too short")
 
 
-def test_documentation_is_run(here, capsys):
+def test_documentation_is_run(here, capsys, monkeypatch):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
     assert len(blocks) == 14
     names = {}
-    for block in blocks:
-        exec(block, names)
+    for variable in environment.THREAD_VARIABLES:
+        monkeypatch.setenv(variable, "1")
+    with environment.limited(None):
+        for block in blocks:
+            exec(block, names)
     assert "charlm: unknown key 'hiden'; did you mean 'hidden'?" in capsys.readouterr().out
     assert len(names["losses"]) == 40
 

@@ -5,13 +5,11 @@ import math
 
 import numpy as np
 import pytest
-from helpers import open_ids, overrides, refused, settings, stop_at, train
+from helpers import open_ids, overrides, refused, settings, train
 
-import charlm
 from charlm import environment
 from charlm.errors import ConfigError, RunError, TextError
 from charlm.settings.schema import Config, Overrides
-from charlm.storage.checkpoint import load
 from charlm.text import corpus, source
 from charlm.text.corpus import TextInfo
 from charlm.training import planning, prepare
@@ -96,7 +94,7 @@ def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause
 
     def pace(**changes):
         text = TextInfo("", ids.size, "", "")
-        return measure(settings(text_file, **changes), vocabulary, text, ids)
+        return measure(settings(text_file, **changes), vocabulary, text, ids, [1])
 
     timed = pace(train__steps=1000, train__sample_length=400)
     assert timed.step_s / 0.1 == pytest.approx(busy, abs=0.04)
@@ -159,40 +157,3 @@ def test_ids_are_encoded_again_into_a_new_file(tmp_path, text_file):
     run.ids.mkdir()
     with pytest.raises(RunError, match="cannot be saved"):
         resume_run(run)
-
-
-@pytest.fixture
-def blas():
-    """Put the number of threads back after a test."""
-    count = environment.threads()
-    yield
-    environment.set_threads(count)
-
-
-@pytest.mark.usefixtures("blas")
-def test_threads_are_set_after_numpy_is_loaded():
-    from threadpoolctl import threadpool_info
-
-    for count in (2, 1):
-        environment.set_threads(count)
-        np.dot(np.ones((64, 64)), np.ones((64, 64)))
-        info = [library for library in threadpool_info() if library["user_api"] == "blas"]
-        if not info:
-            pytest.skip("threadpoolctl does not know this BLAS")
-        assert {library["num_threads"] for library in info} == {count} == {environment.threads()}
-
-
-@pytest.mark.usefixtures("blas")
-def test_a_resume_uses_the_recorded_number_of_threads(tmp_path, text_file, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    prepared = start_run(overrides(text_file), tmp_path / "checkpoints", "a", threads=2)
-    run, _ = prepared.trainer.run, stop_at(prepared.trainer, 1)
-    assert load(run.last).meta["threads"] == 2
-    environment.set_threads(1)
-    resumed = charlm.resume("a")
-    assert environment.threads() == 2
-    assert not resumed.notes
-    resumed._trainer.run.release()
-    prepared = resume_run(run, threads=1)
-    assert environment.threads() == 1
-    assert any("threads 2 -> 1" in note for note in prepared.notes)

@@ -15,6 +15,7 @@ from charlm.commands.options import (
     Page,
     RunOption,
     TextArgument,
+    Threads,
     whole,
 )
 
@@ -43,6 +44,7 @@ def cells(
     out: Page = None,
     on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
+    threads: Threads = None,
 ) -> None:
     """Colour a text by the state of single units, blue for -1 and orange for 1.
 

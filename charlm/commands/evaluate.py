@@ -17,6 +17,7 @@ from charlm.commands.options import (
     Page,
     RunOption,
     TextArgument,
+    Threads,
     real,
     renamed,
 )
@@ -65,6 +66,7 @@ def evaluate(
     out: Page = None,
     on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
+    threads: Threads = None,
 ) -> None:
     """Report how well a model predicts a text, in nats and bits per character.
 

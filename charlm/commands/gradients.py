@@ -11,7 +11,7 @@ import typer
 import charlm
 from charlm.commands.console import say_unknown, show, to_json
 from charlm.commands.drawing import table
-from charlm.commands.options import CHECKPOINTS, Checkpoints, Json, OnUnknownOption, real, whole
+from charlm.commands.options import CHECKPOINTS, Checkpoints, Json, OnUnknownOption, Threads, real, whole
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def gradients(
     json: Json = False,
     on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
+    threads: Threads = None,
 ) -> None:
     """Measure the gradient back in time, and see where it vanishes or explodes.
 

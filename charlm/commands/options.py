@@ -67,6 +67,16 @@ def threads(default: str, **more: Any) -> Any:
     return typer.Option(**whole(1), help="Threads of the BLAS.", show_default=default, **more)
 
 
+def _set_threads(count: int | None) -> int | None:
+    charlm.set_threads(count or charlm.chosen_threads() or 1)
+    return count
+
+
+# Set where it is parsed, before NumPy is loaded. A second thread shortens these commands by a half
+# at best; where other programs run, each of their many short products may have to wait for it.
+Threads = Annotated[int | None, threads("1", callback=_set_threads)]
+
+
 def setting(name: str, panel: str, *names: str, help: str = "", default: str = "") -> Any:  # noqa: A002
     """Return the option for a setting; its help is the setting's meaning.
 

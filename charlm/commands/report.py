@@ -7,7 +7,7 @@ import typer
 
 import charlm
 from charlm.commands.console import say
-from charlm.commands.options import CHECKPOINTS, Checkpoints, OnUnknownOption, RunArgument
+from charlm.commands.options import CHECKPOINTS, Checkpoints, OnUnknownOption, RunArgument, Threads
 
 
 def report(
@@ -21,6 +21,7 @@ def report(
     ] = None,
     on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,
+    threads: Threads = None,
 ) -> None:
     """Write one page of how a run learned, what it wrote and what is inside.
 

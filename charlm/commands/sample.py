@@ -20,9 +20,9 @@ from charlm.commands.options import (
     Checkpoints,
     OnUnknown,
     RunArgument,
+    Threads,
     real,
     renamed,
-    threads,
     whole,
 )
 from charlm.errors import CharlmError, ConfigError, UnknownCharacter
@@ -121,7 +121,7 @@ def sample(
         _written("--check-copy", help="Report on stderr what was copied from the training text."),
     ] = False,
     checkpoints: Checkpoints = CHECKPOINTS,
-    threads: Annotated[int | None, threads("1")] = None,
+    threads: Threads = None,
 ) -> None:
     """Write text, each character as it is drawn.
 
@@ -133,8 +133,6 @@ def sample(
     """
     if color and (json or count > 1 or best_of > 1):
         raise typer.BadParameter("--color is for one text that is shown while it is drawn")
-    # One step's products are too small to gain from a second thread.
-    charlm.set_threads(threads or charlm.chosen_threads() or 1)
     out = _stdout()
     colours = colour_system(out) if color else None
     if color and not colours:

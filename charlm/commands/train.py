@@ -83,7 +83,10 @@ def train(
         Path | None, _run(help="Settings file.", show_default="./config.yaml")
     ] = None,
     checkpoints: Annotated[Path, _run(help="Folder of all runs.")] = CHECKPOINTS,
-    threads: Annotated[int | None, threads("its own", rich_help_panel="Run")] = None,
+    threads: Annotated[
+        int | None,
+        threads("1 or all CPUs, timed; with --resume as before", rich_help_panel="Run"),
+    ] = None,
     quiet: Annotated[bool, _run("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Learn a text, or continue a run with --resume.

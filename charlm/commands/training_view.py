@@ -1,7 +1,10 @@
 """How charlm train shows a training: announcements, a bar or lines, and signals."""
 
+import math
 import os
+import statistics
 import sys
+import time
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 
 # Of samples.
 _INDENT = "    "
+# Steps are slow where the median of at least so many, in at least so many seconds, is above the
+# usual time by this factor.
+_SLOW, _SLOW_STEPS, _SLOW_S = 3, 5, 10.0
 
 
 class Stop:
@@ -43,6 +49,27 @@ class Stop:
         if self.caught:
             # The SystemExit got lost, as one that is raised inside a destructor does.
             training.stop()
+
+
+class Slowdown:
+    """Detection of steps that take several times as long as timed, or as the fastest so far."""
+
+    def __init__(self, step_s: float | None) -> None:
+        self._usual_s = math.inf if step_s is None else step_s
+        self._recent: list[float] = []
+        self._recent_s = 0.0
+
+    def add(self, seconds: float) -> float:
+        """Count a step; return the factor by which the recent ones are slow, 0 if they are not."""
+        self._recent.append(seconds)
+        self._recent_s += seconds
+        if len(self._recent) < _SLOW_STEPS or self._recent_s < _SLOW_S:
+            return 0.0
+        # A coarse clock may not have moved.
+        median_s = max(statistics.median(self._recent), 1e-6)
+        self._recent, self._recent_s = [], 0.0
+        factor, self._usual_s = median_s / self._usual_s, min(median_s, self._usual_s)
+        return factor if factor > _SLOW else 0.0
 
 
 def announce(training: "Training") -> None:
@@ -85,6 +112,7 @@ def show(training: "Training", quiet: bool) -> None:
         for _ in training:
             pass
         return
+    slowdown, slow, before = Slowdown(training.plan.step_s), 0.0, time.monotonic()
     progress = bar(
         total=training.plan.steps,
         initial=training.step,
@@ -94,6 +122,9 @@ def show(training: "Training", quiet: bool) -> None:
     )
     for event in training.events(progress):
         match event:
+            case charlm.Updated():
+                if not slow and (slow := slowdown.add(time.monotonic() - before)):
+                    progress.write(_slow(training, slow), file=stderr)
             case charlm.Validated():
                 mark = " (best)" if event.best else ""
                 progress.write(
@@ -116,6 +147,15 @@ def show(training: "Training", quiet: bool) -> None:
                 _close(training, event)
             case _:
                 pass
+        before = time.monotonic()
+
+
+def _slow(training: "Training", factor: float) -> str:
+    """Return what slow steps suggest."""
+    line = f"steps take {factor:.0f} times as long as before: other programs may use the CPUs"
+    if training.plan.threads > 1:
+        line += f"; Ctrl-C and {training.resume_command} --threads 1 may be faster"
+    return line
 
 
 def _close(training: "Training", event: "Done") -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from charlm import environment
 from charlm.errors import Diverged
 from charlm.storage.history import Reading, Rollback
 from charlm.training import snapshot
@@ -33,7 +34,8 @@ def events(trainer: Trainer) -> Iterator[Event]:
     if run is not None:
         run.take()
     try:
-        yield from _Loop(trainer).events()
+        with environment.limited(trainer.threads):
+            yield from _Loop(trainer).events()
     finally:
         if run is not None and run.checkpoints:
             run.release()

@@ -1,4 +1,4 @@
-"""Duration of a training, from timing a few steps on a copy that is thrown away.
+"""Duration and threads of a training, from timing a few steps on a copy that is thrown away.
 
 total = steps x step + validations x validation
 """
@@ -7,11 +7,12 @@ import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from charlm import environment
 from charlm.evaluation.score import layout
 from charlm.nn.functions import cross_entropy
 from charlm.nn.stepper import Stepper
@@ -21,7 +22,8 @@ from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATIONS, Trainer
 from charlm.types import Ids
 
-# A shorter run is over before its duration could be estimated.
+# A shorter run is over before its duration could be estimated. It uses one thread: two would save
+# seconds, and on a busy machine cost minutes.
 WORTH_TIMING = 50
 # The share of a training in minutes that timing may take; the longer it takes, the better it
 # averages over a shared machine's busy and quiet times.
@@ -37,6 +39,9 @@ _LEAVING_S = 1.0
 # So small that the loss cannot diverge while steps are timed.
 _RATE = 1e-6
 _ENDLESS = 10**6
+# More threads are worth it where a step takes less than this share of one thread's time: steps of
+# equal work differ by up to a tenth, and one thread waits for no other when programs come and go.
+_WORTH = 0.9
 
 
 @dataclass(frozen=True)
@@ -45,35 +50,47 @@ class Pace:
 
     step_s: float
     validation_s: float
+    threads: int | None = None  # that these were measured with
+    note: str = ""  # how long a step takes with other numbers of threads, where these were tried
 
     def total_s(self, steps: int, validate_every: int) -> float:
         """Return the seconds that a training of so many steps takes."""
         return steps * self.step_s + math.ceil(steps / validate_every) * self.validation_s
 
 
-def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids) -> Pace:
-    """Time steps, time steps of a validation, and samples, on a copy that is thrown away."""
+def measure(
+    config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids, counts: Sequence[int]
+) -> Pace:
+    """Time steps, time steps of a validation, and samples, on a copy that is thrown away.
+
+    Steps are timed with each of some numbers of BLAS threads in turns, so that what else the
+    machine does slows them alike; the rest with the number that is chosen.
+    """
     minutes, goal = config.train.minutes, config.train.steps or _ENDLESS
     seconds = min(minutes * 60 * _TIMING_SHARE, _LONGEST_S) if minutes else _LONGEST_GLANCE_S
     calm = config.replace(train__steps=goal, train__learning_rate=_RATE)
     trainer = Trainer(calm, vocabulary, text, ids, run=None)
     # The first step meets cold caches and fresh memory.
-    trainer.update()
-    steps: list[float] = []
-    enough = goal * _TIMING_SHARE
-    while sum(steps) < seconds and (
-        len(steps) < _STEPS or (sum(steps) < seconds * 3 / 4 and len(steps) < enough)
-    ):
-        steps += _seconds(trainer.update, 1)
+    with environment.limited(max(counts)):
+        trainer.update()
+    times: dict[int, list[float]] = {threads: [] for threads in counts}
+    enough, made, spent = goal * _TIMING_SHARE, 0, 0.0
+    while spent < seconds and (made < _STEPS or (spent < seconds * 3 / 4 and made < enough)):
+        for threads in counts:
+            with environment.limited(threads):
+                times[threads] += _seconds(trainer.update, 1)
+            made, spent = made + 1, spent + times[threads][-1]
+    threads = choose_threads(times)
+    steps = times[threads]
     pieces, count = layout(trainer.validation.size)
     length = config.train.sample_length if count else 0
-    time_steps, samples = [0.0], [0.0]
-    if count:
-        stepper, read = Stepper(trainer.ema_model, pieces), np.zeros(pieces, np.intp)
-        time_steps = _seconds(lambda: cross_entropy(stepper.step(read), read), _TIME_STEPS)
-    few = min(length, _TIME_STEPS)
-    if few:
-        samples = _seconds(lambda: trainer.sample(few), _SAMPLES)
+    few, time_steps, samples = min(length, _TIME_STEPS), [0.0], [0.0]
+    with environment.limited(threads):
+        if count:
+            stepper, read = Stepper(trainer.ema_model, pieces), np.zeros(pieces, np.intp)
+            time_steps = _seconds(lambda: cross_entropy(stepper.step(read), read), _TIME_STEPS)
+        if few:
+            samples = _seconds(lambda: trainer.sample(few), _SAMPLES)
 
     # On a busy machine one pause can be longer than all else that was timed. The medians give the
     # ratio of the three times; what pauses add is estimated over all of them together.
@@ -81,7 +98,30 @@ def measure(config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids) ->
     step_s, time_step_s, sample_s = map(statistics.median, timed)
     busy = sum(map(sum, timed)) / sum(len(each) * statistics.median(each) for each in timed)
     validation_s = count * time_step_s + length / max(1, few) * sample_s
-    return Pace(step_s * busy, validation_s * busy)
+    return Pace(step_s * busy, validation_s * busy, threads, _compared(times, threads))
+
+
+def choose_threads(times: Mapping[int, Sequence[float]]) -> int:
+    """Return the number of threads to train with, given the seconds of some steps with each.
+
+    It is the fastest, or the least where the fastest saves less than a tenth.
+    """
+    mean_s, least = {threads: _mean(seconds) for threads, seconds in times.items()}, min(times)
+    fastest = min(mean_s, key=mean_s.__getitem__)
+    return fastest if mean_s[fastest] < _WORTH * mean_s[least] else least
+
+
+def _mean(seconds: Sequence[float]) -> float:
+    """Return the mean, of five or more without the longest, which may be one pause."""
+    return statistics.fmean(sorted(seconds)[: len(seconds) - (len(seconds) > 4)])
+
+
+def _compared(times: Mapping[int, Sequence[float]], chosen: int) -> str:
+    """Return how the numbers of threads compare, the chosen one first; nothing of one alone."""
+    ms = {threads: f"{1000 * _mean(seconds):,.1f} ms" for threads, seconds in times.items()}
+    others = [f"{count} thread{'s' * (count > 1)}: {ms[count]}" for count in ms if count != chosen]
+    head = f"{chosen} thread{'s' * (chosen > 1)}: {ms[chosen]} a step"
+    return ", ".join([head, *others]) if others else ""
 
 
 def _seconds(work: Callable[[], object], times: int) -> list[float]:

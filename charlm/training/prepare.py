@@ -66,8 +66,6 @@ def start_run(
         CheckpointError: the one that `train.init_from` names is missing or damaged.
     """
     began = time.perf_counter() if began is None else began
-    if threads is not None:
-        environment.set_threads(threads)
     pending, pretrained = resolve(overrides), None
     paths = [Path(path) for path in pending.config.data.path]
     stem = Path(os.path.abspath(paths[0])).stem or "run"
@@ -101,16 +99,20 @@ def start_run(
             raise TextError(source.name, "changed while it was being read", "start again")
         ids = open_ids(run.ids, vocabulary.dtype)
         pace, minutes, steps = None, config.train.minutes, config.train.steps
+        tried = environment.thread_counts() if threads is None else [threads]
         if steps is None or steps >= WORTH_TIMING:
-            pace = measure(config, vocabulary, text, ids)
+            pace = measure(config, vocabulary, text, ids, tried)
+            if pace.note:
+                notes.append(pace.note)
             if minutes is not None:
                 left = minutes * 60 - (time.perf_counter() - began)
                 config, note = set_steps(config, pace, left)
                 notes.append(note)
         run.save_config(to_yaml(config))
-        trainer = Trainer(config, vocabulary, text, ids, run)
-        if pretrained is not None:
-            trainer.begin_with(pretrained)
+        with environment.limited(pace.threads if pace else min(tried)):
+            trainer = Trainer(config, vocabulary, text, ids, run)
+            if pretrained is not None:
+                trainer.begin_with(pretrained)
         return PreparedRun(trainer, needed, pace, notes)
     except BaseException as error:
         run.discard()
@@ -151,26 +153,26 @@ def resume_run(
     """
     run.take()
     try:
-        return _resume(run, moved_to, steps, threads)
+        description = read_description(run.last)
+        # Another number may change the last bits of the result.
+        threads = description.threads if threads is None else threads
+        is_known = threads is not None and 0 < threads <= _MOST_THREADS
+        with environment.limited(threads if is_known else None):
+            return _resume(run, description, moved_to, steps)
     except BaseException:
         run.release()
         raise
 
 
 def _resume(
-    run: Run, moved_to: Sequence[Path], steps: int | None, threads: int | None
+    run: Run, description: Description, moved_to: Sequence[Path], steps: int | None
 ) -> PreparedRun:
-    description = read_description(run.last)
     config, vocabulary = description.config, description.vocabulary
     if description.damage:
         raise description.damage
     if description.progress is None:
         raise CheckpointError(run.last, "lacks its progress", "it is no last.npz")
     made = description.progress.step
-    # Another number may change the last bits of the result.
-    threads = description.threads if threads is None else threads
-    if threads is not None and 0 < threads <= _MOST_THREADS:
-        environment.set_threads(threads)
     notes = _version_notes(description)
     text, text_notes = _same_text(run, description, moved_to)
     notes += text_notes

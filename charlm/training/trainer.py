@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from charlm import randomness
+from charlm import environment, randomness
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
@@ -52,6 +52,7 @@ class Trainer:
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids = train.steps, ids
+        self.threads = environment.threads()  # of the BLAS, for the whole training
         training, validation, _ = split(ids, config.data)
         self.streams = Streams(training, train.batch_size, train.seq_len, train.seed)
         self.validation = validation[:VALIDATION_CHARACTERS]
