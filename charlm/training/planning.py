@@ -71,7 +71,7 @@ def measure(
     calm = config.replace(train__steps=goal, train__learning_rate=_RATE)
     trainer = Trainer(calm, vocabulary, text, ids, run=None)
     # The first step meets cold caches and fresh memory.
-    with environment.limited(max(counts)):
+    with environment.limited(min(counts)):
         trainer.update()
     times: dict[int, list[float]] = {threads: [] for threads in counts}
     enough, made, spent = goal * _TIMING_SHARE, 0, 0.0
