@@ -11,7 +11,15 @@ import typer
 import charlm
 from charlm.commands.console import say_unknown, show, to_json
 from charlm.commands.drawing import table
-from charlm.commands.options import CHECKPOINTS, Checkpoints, Json, OnUnknownOption, Threads, real, whole
+from charlm.commands.options import (
+    CHECKPOINTS,
+    Checkpoints,
+    Json,
+    OnUnknownOption,
+    Threads,
+    real,
+    whole,
+)
 from charlm.terminal import printable
 
 if TYPE_CHECKING:
