@@ -78,10 +78,16 @@ def add_quality(names: argparse._SubParsersAction) -> None:
 
         return filters.run(**arguments)
 
+    def encodings(**arguments: int) -> dict:
+        import decoding
+
+        return decoding.run(**arguments)
+
     about = {
         "presets": ("a row of the presets' table: train, then score the best weights", row),
         "equal-cells": ("RNN, GRU and LSTM at equal parameters and minutes", equal),
         "filters": ("what temperature, top-k, top-p and min-p do to a run's text", drawing),
+        "decoding": ("which encoding the advice on a text names: right, none or wrong", encodings),
     }
     made = {}
     for name, (help_, run) in about.items():
@@ -99,6 +105,7 @@ def add_quality(names: argparse._SubParsersAction) -> None:
     made["equal-cells"].add_argument("--preset", default="tiny")
     made["equal-cells"].add_argument("--minutes", type=float, default=1, help="of each cell")
     made["equal-cells"].add_argument("--plot", default=str(HERE / "results" / "equal-cells.svg"))
+    made["decoding"].add_argument("--count", type=int, default=6, help="texts of each kind")
     filters = made["filters"]
     filters.add_argument("checkpoint", nargs="?", help="the newest run's where it is not given")
     filters.add_argument("--checkpoints", default="checkpoints")

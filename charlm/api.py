@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
-from charlm.errors import ConfigError
+from charlm.errors import ConfigError, TextError
 from charlm.language_model import CHECKPOINTS, LanguageModel, PathLike, load
 from charlm.runs import summary
 from charlm.runs.check import Finding, check_run
@@ -438,7 +438,11 @@ def _several(text: PathLike | Sequence[PathLike] | None) -> Sequence[PathLike]:
         return []
     if isinstance(text, bytes):
         raise TypeError("text: must be a path or several, got bytes; os.fsdecode makes it one")
-    return [text] if isinstance(text, str | Path) else text
+    paths = [text] if isinstance(text, str | Path) else text
+    if "" in paths:
+        # Path("") is the current folder.
+        raise TextError("text", "is an empty name", "name a file or folder")
+    return paths
 
 
 def _plain(value: Any) -> Any:

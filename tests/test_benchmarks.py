@@ -65,6 +65,16 @@ def test_cells_of_equal_size(benchmark):
     assert cells.units("lstm", target) == 32
 
 
+def test_advice_names_no_wrong_encoding(benchmark, monkeypatch):
+    """Texts in 24 languages: whole, cut within a character, and damaged."""
+    decoding = benchmark("decoding")
+    monkeypatch.setattr(decoding, "LENGTHS", (60, 250))
+    found = decoding.run(1)
+    assert found["wrong"] == []
+    right = {tuple(key): n for *key, n in found["table"] if key[1:] == ["whole", "right"]}
+    assert right[250, "whole", "right"] > right[60, "whole", "right"] > 50
+
+
 def test_what_is_held_out_is_what_was_validated_on(benchmark, tmp_path):
     presets = benchmark("presets")
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + b"0123456789\r\n" * 10)

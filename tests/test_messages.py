@@ -20,7 +20,7 @@ FOREIGN = "is no checkpoint of charlm's (it has no meta.json)"
 TOO_SHORT = "characters is too short, batch_size=1 x seq_len=1 needs at least 3; name a longer text"
 TOO_HOT = "must be at most 1000, where all characters are about equally likely"
 ERRORS = [
-    (["train", "nope.txt"], "nope.txt: no such file; name a text to learn from"),
+    (["train", "nope.txt"], "nope.txt: no such file; check its name"),
     (["train", "folder"], "folder: is a folder without any file *.txt; name another pattern with --glob"),
     (["train", "empty.txt"], "empty.txt: is empty; name a text to learn from"),
     (["train", "latin.txt"],
@@ -66,6 +66,11 @@ ERRORS = [
     (["sample", "model.npz", "--top-k", "0"], "--top-k: must be at least 1, got 0"),
     (["sample", "model.npz", "--top-p", "0"], "--top-p: must be above 0 and at most 1, got 0.0"),
     (["sample", "model.npz", "--min-p", "2"], "--min-p: must be from 0 to 1, got 2.0"),
+    (["train", ""], "text: is an empty name; name a file or folder"),
+    (["train", "verse.txt", ""], "text: is an empty name; name a file or folder"),
+    (["train", "folder", "--glob", ""], "--glob: data.glob must be a text, got ''"),
+    (["train", "verse.txt", "--encoding", ""], "--encoding: data.encoding must be a text, got ''"),
+    (["eval", "nope.txt", "--run", "model.npz"], "nope.txt: no such file; check its name"),
     (["eval", "verse.txt"], f"checkpoints: {NO_RUN}"),
     (["eval", "empty.txt", "--run", "model.npz"], "empty.txt: is empty; name a text to read"),
     (["info"], f"checkpoints: {NO_RUN}"),
@@ -112,6 +117,10 @@ USAGE = [
     (["gradients", "--lags", "1"], "Invalid value for '--lags': must be a whole number of at least 2 and at most 1000, got '1'"),
     (["train", "--steps", "3", "--epochs", "2"], "--steps and --epochs exclude each other"),
     (["eval"], "Missing argument 'TEXT'"),
+    (["eval", ""], "Invalid value for 'TEXT': must be a file or a folder, got an empty name"),
+    (["cells", "", "--find"], "Invalid value for 'TEXT': must be a file or a folder, got an empty name"),
+    (["gradients", ""], "Invalid value for '[TEXT]': must be a file or a folder, got an empty name"),
+    (["report", "model.npz", "--text", ""], "Invalid value for '--text': must be a file or a folder, got an empty name"),
     (["eval", "a", "b", "c"], "unexpected extra argument"),
     (["eval", "a.txt", "--lr", "0.1"], "--lr goes with --dynamic; the other scores learn nothing"),
     (["eval", "a.txt", "--json", "--heat"], "--json excludes --heat"),

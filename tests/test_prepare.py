@@ -34,6 +34,15 @@ def test_a_short_text_has_fewer_streams(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_notes_say_what_is_read(tmp_path):
+    for name in ("2.txt", "10.txt"):
+        (tmp_path / name).write_bytes(b"A tale of two files.\n" * 99 + b"lone\r")
+    given = {"preset": "small", "model.hidden": 8, "train.steps": 1, "data.path": str(tmp_path)}
+    notes = start_run([Overrides("test", given)], tmp_path, "a").notes
+    assert notes[0] == "2 files: 2.txt, 10.txt"
+    assert notes[1].startswith(r"the text holds 2 carriage returns outside \r\n")
+
+
 @pytest.mark.parametrize(
     ("length", "steps", "T"),
     [({"train__seq_len": "full", "train__steps": 2}, 2, 3600 // 4),

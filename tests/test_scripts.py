@@ -85,4 +85,4 @@ def test_what_lies_in_the_folder_is_not_imported(checkout, tmp_path):
     for name in ("yaml", "random", "charlm"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')\n")
     _, process = run(checkout / "scripts/charlm", "train", "nope.txt", cwd=tmp_path)
-    assert process.stderr == "charlm: nope.txt: no such file; name a text to learn from\n"
+    assert process.stderr == "charlm: nope.txt: no such file; check its name\n"

@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from helpers import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm import api
 from charlm.errors import ConfigError, TextError, UnknownCharacter
 from charlm.settings.schema import DataConfig
 from charlm.text import source
 from charlm.text.batches import Streams
-from charlm.text.corpus import encode_source, encode_to_file, open_ids, scan, split
+from charlm.text.corpus import encode_source, encode_to_file, open_ids, scan, split, text_notes
 from charlm.text.source import Source
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary, code_points
 
@@ -94,31 +96,51 @@ def test_other_encodings(path, encoding, piece):
     assert read(path, content, piece, encoding=encoding) == text
 
 
+KOREAN = "그날 아침 강가에는 안개가 짙게 끼어 있었다. 늙은 뱃사공은 밧줄을 풀다가 물 위를 보았다."
+LATE = "plain words\n" * 20_000
 UNDECODABLE = [
     ("aé".encode("utf-16"), "utf-8", "is not UTF-8, got byte 0xFF at offset 0 (invalid start "
      "byte); it looks like utf-16, try --encoding utf-16"),
     ("naïveté".encode("utf-16-le"), "utf-8", "it looks like utf-16-le, try --encoding utf-16-le"),
     ("naïveté".encode("utf-16-be"), "utf-8", "it looks like utf-16-be, try --encoding utf-16-be"),
+    (KOREAN.encode("utf-16-be"), "utf-8", "it looks like utf-16-be, try --encoding utf-16-be"),
     ("aé".encode("utf-32"), "utf-8", "it looks like utf-32, try --encoding utf-32"),
-    ("café".encode("latin-1"), "utf-8", "it looks like latin-1, try --encoding latin-1, or"),
+    ("café au lait".encode("latin-1"), "utf-8", "it looks like latin-1, try --encoding latin-1, or"),
     ("“café”".encode("cp1252"), "utf-8", "it looks like cp1252, try --encoding cp1252, or"),
-    ("가나다 라마".encode("cp949"), "utf-8", "it looks like cp949, try --encoding cp949"),
+    (KOREAN.encode("cp949"), "utf-8", "it looks like cp949, try --encoding cp949"),
+    (LATE.encode() + KOREAN.encode("cp949"), "utf-8", "it looks like cp949, try --encoding cp949"),
     (bytes(range(256)), "utf-8", "it looks like no text at all; name another file, or learn its"),
-    ("ab€".encode()[:-1], "utf-8", "got byte 0xE2 at offset 2 (unexpected end of data)"),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\1\0\x08\6\0\0\0\\r\xa8f", "utf-8", "it looks like no text at"),
+    # A letter or two are the end of nothing certain.
+    ("café".encode("latin-1"), "utf-8", "its encoding cannot be told from its bytes; name its --encoding"),
+    ("ab€".encode()[:-1], "utf-8", "got byte 0xE2 at offset 2 (unexpected end of data); its encoding cannot be told"),
     (b"abc", "utf-16-le", "is not UTF-16-LE, got byte 0x63 at offset 2 (truncated data)"),
-    (b"a\xe9", "ascii", "is not ASCII, got byte 0xE9 at offset 1"),
+    (b"a\xe9 la", "ascii", "is not ASCII, got byte 0xE9 at offset 1"),
+    ("naïveté, où".encode(), "ascii", "it looks like utf-8, leave --encoding out"),
+    # Damaged or cut, in the encoding that was tried.
+    ("café caf".encode() + b"\xc3", "utf-8", "got byte 0xC3 at offset 9 (unexpected end of data); the "
+     "rest looks like utf-8, so it is damaged or cut at byte 9; cut it there, save it again, or"),
+    (b"caf\xd0\xb0 \xd0", "utf-8", "the rest looks like utf-8, so it is damaged or cut at byte 6"),
+    ("Größe, Tür, Fluß\n".encode() + b"\xfc" + LATE.encode(), "utf-8", "damaged or cut at byte 21;"),
+    ("Größe, Tür, Fluß\n".encode() + LATE.encode() + b"\xfc", "utf-8", "damaged or cut at byte 240,021;"),
+    (KOREAN.encode("cp949")[:-2], "cp949", "the rest looks like cp949, so it is damaged or cut at byte"),
+    (b"smile \xed\xa0\xbd\xed\xb8\x80 or \xed\xa0\xbd", "utf-8", "it holds surrogates, as CESU-8 does beyond "
+     "U+FFFF; save it again as UTF-8"),
 ]  # fmt: skip
 REFUSED = [
-    ("plain text".encode("utf-16-le"), "utf-8", "is full of NUL characters, like UTF-16"),
-    (b"GIF89a" + bytes(range(1, 9)) * 9, "utf-8", "looks binary, it is 92.3% control characters"),
-    ("words\n".encode("utf-16-be"), "utf-16-le", "looks as if its bytes were swapped"),
+    ("plain text".encode("utf-16-le"), "utf-8", "looks binary, it is 50.0% control characters; it looks "
+     "like utf-16-le, try --encoding utf-16-le"),
+    ("и так далее, и прочее и другое".encode("utf-16-be"), "utf-8", "it looks like utf-16-be, try --enco"),
+    (b"GIF89a" + bytes(range(1, 9)) * 9, "utf-8", "looks binary, it is 92.3% control characters; name ano"),
+    ("words\n".encode("utf-16-be"), "utf-16-le", "looks as if its bytes were swapped; try --encoding utf-16-be"),
     ("it’s “here”".encode(), "latin-1", "is valid UTF-8 and was read as something else; leave"),
     (b"\xef\xbb\xbfplain", "latin-1", "is valid UTF-8 and was read as something else; leave"),
-    ("it’s “here” – so".encode("cp1252"), "latin-1", "looks wrongly decoded, it holds 4 characters"),
-    (("a\ufffd" * 9).encode(), "utf-8", "looks wrongly decoded, it holds 9 characters"),
+    ("it’s “here” – so".encode("cp1252"), "latin-1", "looks wrongly decoded, it holds 4 characters of "
+     "U+0080 to U+009F; it looks like cp1252, try --encoding cp1252"),
+    (b"one\x85two\x85\x81\x81", "latin-1", "4 characters of U+0080 to U+009F; name its --encoding, or learn"),
     (b"+2AA-abc\n" * 100, "utf-7", "holds lone surrogates, which are not characters; name its --e"),
     ("".join(map(chr, range(0x4E00, 0x4E00 + 20_500))).encode(), "utf-8",
-     "has 20,500 different characters, more than any script; name its --encoding, fold the rare"),
+     "has 20,500 different characters, more than any script; fold the rare"),
 ]  # fmt: skip
 
 
@@ -128,17 +150,50 @@ def test_what_is_no_text_is_refused_with_advice(path, content, encoding, message
     with pytest.raises(TextError, match=re.escape(message)) as error:
         scan(Source((path,), encoding))
     assert error.value.where == str(path)
+    assert f"--encoding {encoding}" not in error.value.advice, "it was tried"
     assert scan(Source((path,), level="byte"))[0].size == 256, "its bytes can be learned"
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["\tindented\n\f\x1b[1mbold\x1b[0m\n", "naïve café – “yes”\n", "한국어 문장입니다.\n", "中文，也行。\n",
-     "e\u0301 ☃ 👩‍🚀 🇰🇷\n", "one \x85 mark\n"],
-)  # fmt: skip
-def test_what_is_a_text_is_not_refused(path, text):
-    path.write_text(text * 3, encoding="utf-8")
-    assert scan(Source((path,)))[0].symbols == "".join(sorted(set(text)))
+    ("text", "note"),
+    [
+        ("\tindented\n\f\x1b[1mbold\x1b[0m\n", ""),
+        ("naïve café – “yes”\n", ""),
+        ("한국어 문장입니다.\n", ""),
+        ("中文，也行。\n", ""),
+        ("e\u0301 ☃ 👩‍🚀 🇰🇷\n", ""),
+        ("о\u0301чень, нет и да: é\n", ""),
+        ("one \x85 mark\n", "3 U+0080 to U+009F"),
+        ("a \ufffd b\n", "3 U+FFFD, which stands for what could not be decoded"),
+        ("\x0304red\x03 and \x02bold\x0f words\n", "12 control characters"),
+        ("field\x1ffield\x1e\n", "6 control characters"),
+        ("lone\r and\r\r\n", "6 carriage returns outside \\r\\n"),
+        ("a \ufeff b\n", "3 byte order marks within"),
+        (
+            "café cafe\u0301\n",
+            "mixes NFC and NFD, at least 3 marks or jamo stand apart from letters",
+        ),
+        ("가 \u1100\u1161\n", "mixes NFC and NFD, at least 3 marks"),
+    ],
+)
+def test_what_is_a_text_is_not_refused(path, text, note):
+    path.write_bytes((text * 3).encode())
+    source = Source((path,))
+    vocabulary, counts, _ = scan(source)
+    assert vocabulary.symbols == "".join(sorted(set(text.replace("\r\n", "\n"))))
+    notes = text_notes(source, counts)
+    assert [note in line for line in notes] == [True] * bool(note), notes
+    assert scan(Source((path,), "utf-8-sig"))[0].symbols == vocabulary.symbols
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be", "gb18030"]
+)
+def test_a_mark_begins_no_file(tmp_path, encoding):
+    files = tuple(tmp_path / name for name in "ab")
+    for file in files:
+        file.write_bytes("\ufeff하나\n".encode(encoding))
+    assert "".join(Source(files, encoding).pieces()) == "하나\n" * 2
 
 
 def test_several_files_are_one_text(tmp_path):
@@ -146,27 +201,85 @@ def test_several_files_are_one_text(tmp_path):
     for name, content in {"z.txt": "z", "b/2.txt": "two\n", "b/deep/1.txt": "\ufeffone", "b/x.py": "x",
                           "a.txt": "", "b/10.txt": "ten"}.items():  # fmt: skip
         (tmp_path / name).write_text(content, encoding="utf-8")
-    text = Source.find(
-        [tmp_path / name for name in ("z.txt", "b", "b/2.txt", "a.txt")], DataConfig()
-    )
-    names = [str(file.relative_to(tmp_path)) for file in text.files]
-    assert names == ["a.txt", "b/10.txt", "b/2.txt", "b/deep/1.txt", "z.txt"], "sorted, each once"
-    assert "".join(text.pieces()) == "ten\ntwo\none\nz"
-    raw = Source(text.files, level="byte")
-    assert b"".join(raw.pieces()) == "tentwo\n\ufeffonez".encode()
-    assert text.nbytes == 3 + 4 + 6 + 1
-    assert text.name == f"{tmp_path / 'a.txt'} and 4 more"
-    assert [file.name for file in Source.find([tmp_path], DataConfig(glob="*.py")).files] == [
-        "x.py"
+    paths = [tmp_path / name for name in ("z.txt", "b", "a.txt", "b/2.txt")]
+    text = Source.find(paths, DataConfig())
+    names = ["z.txt", "b/2.txt", "b/10.txt", "b/deep/1.txt", "a.txt", "b/2.txt"]
+    assert [str(file.relative_to(tmp_path)) for file in text.files] == names
+    assert text.notes == [
+        "6 files: z.txt, 2.txt, 10.txt, 1.txt, a.txt, 2.txt",
+        "named more than once, and read as often: 2.txt",
     ]
-    with pytest.raises(TextError, match=r"b: is a folder without any file \*\.md; name another"):
-        Source.find([tmp_path / "b"], DataConfig(glob="*.md"))
-    with pytest.raises(TextError, match="nope: no such file"):
-        Source.find([tmp_path / "nope"], DataConfig())
-    (tmp_path / "z.txt").write_bytes(b"\xe9t\xe9 \xe0")
+    assert "".join(text.pieces()) == "z\ntwo\nten\none\ntwo\n"
+    raw = Source(text.files, level="byte")
+    assert b"".join(raw.pieces()) == "ztwo\nten\ufeffonetwo\n".encode()
+    assert text.nbytes == 1 + 4 + 3 + 6 + 4
+    assert text.name == f"{tmp_path / 'z.txt'} and 5 more"
+    before = Source.find_by_path(paths, DataConfig())
+    names = ["a.txt", "b/10.txt", "b/2.txt", "b/deep/1.txt", "z.txt"]
+    assert [str(file.relative_to(tmp_path)) for file in before.files] == names
+    assert Source.find([tmp_path], DataConfig(glob="*.py")).files == (tmp_path / "b" / "x.py",)
+    (tmp_path / "z.txt").write_bytes("Größe, Tür\n".encode("latin-1"))
     advice = "leave it out where the 4 others can be read, or: it looks like latin-1, try --encod"
-    with refused(TextError, tmp_path / "z.txt", "is not UTF-8, got byte 0xE9 at offset 0", advice):
+    with refused(TextError, tmp_path / "z.txt", "is not UTF-8, got byte 0xF6 at offset 2", advice):
         list(text.pieces())
+
+
+def test_files_of_a_folder(tmp_path):
+    """Hidden ones are left out, links to folders are not followed, a file is read once."""
+    for name in (
+        "chapter10.txt",
+        "chapter2.txt",
+        "sub/a.txt",
+        ".git/b.txt",
+        "sub/.venv/c.txt",
+        ".d.txt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "x.txt").symlink_to("chapter2.txt")
+
+    def found(*paths, find=Source.find, **data):
+        files = find([tmp_path / path for path in paths], DataConfig(**data)).files
+        return [str(file.relative_to(tmp_path)) for file in files]
+
+    assert found(".") == ["chapter2.txt", "chapter10.txt", "sub/a.txt"]
+    assert found(".", glob="**/*.txt") == found(".")
+    assert found(".git") == [".git/b.txt"]
+    assert found(".d.txt", ".git/b.txt") == [".d.txt", ".git/b.txt"]
+    assert found(".", glob=".*.txt") == [".d.txt"]
+    assert found(".", find=Source.find_by_path) == [
+        ".d.txt", ".git/b.txt", "chapter10.txt", "chapter2.txt", "sub/.venv/c.txt", "sub/a.txt", "x.txt",
+    ]  # fmt: skip
+
+
+def test_many_files_are_listed_in_short():
+    files = tuple(Path(f"{k}.txt") for k in range(12))
+    assert Source(files).notes == ["12 files: 0.txt, 1.txt, 2.txt, 3.txt, ..., 10.txt, 11.txt"]
+    assert Source(files[:1]).notes == []
+    assert Source((Path("a/1.txt"), Path("b/1.txt"))).notes == ["2 files: a/1.txt, b/1.txt"]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem", "advice"),
+    [
+        ("nope", "no such file", "check its name"),
+        ("", "is an empty name", "name a file or folder"),
+        ("one\ntwo", "is no path to a file", "it looks like a text, save it to a file, or call"),
+        (
+            "word " * 10_000,
+            "is no path to a file",
+            "it looks like a text, save it to a file, or call",
+        ),
+        ("word " * 60, "is no path to a file", "it looks like a text"),
+    ],
+)
+def test_what_names_no_text(tmp_path, given, problem, advice):
+    with pytest.raises(TextError) as error:
+        api.start(given, checkpoints=tmp_path)
+    assert error.value.problem == problem
+    assert error.value.advice.startswith(advice)
+    assert len(str(error.value)) < 300
 
 
 def test_what_becomes_of_unknown_characters():

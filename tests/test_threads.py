@@ -286,7 +286,7 @@ def test_a_slow_training_says_so_once(capsys, monkeypatch, threads, advice):
             yield Validated(n, 1.0, 1.0, False, 10.0)
 
     class Training(SimpleNamespace):
-        def __iter__(self):
+        def events(self, bar):
             return made()
 
     monkeypatch.setattr(training_view.time, "monotonic", lambda: clock[0])

@@ -18,6 +18,7 @@ from charlm.commands.options import (
     OnUnknownOption,
     Threads,
     real,
+    text_path,
     whole,
 )
 from charlm.terminal import printable
@@ -37,6 +38,7 @@ def gradients(
         Path | None,
         typer.Argument(
             metavar="TEXT",
+            parser=text_path,
             help="What the runs read: a file, or a folder, with the run's glob.",
             show_default="their validation text",
         ),
@@ -78,7 +80,7 @@ def gradients(
     """
     if run and (scale or forget_bias):
         raise typer.BadParameter("--scale and --forget-bias are for fresh cells; name no run")
-    if text and not run:
+    if text is not None and not run:
         raise typer.BadParameter("TEXT is for runs, name one; fresh cells read random symbols")
     if out:
         charlm.check_figure(out)

@@ -40,6 +40,13 @@ def _numeric(kind: type, expected: str, least: float, most: float) -> dict[str, 
     return {"parser": parse, "metavar": f"<{kind.__name__}>"}
 
 
+def text_path(text: str) -> Path:
+    """Return the path of a text; an empty one, as of an unset variable, is no current folder."""
+    if not text:
+        raise typer.BadParameter("must be a file or a folder, got an empty name")
+    return Path(text)
+
+
 _RUN: dict[str, Any] = {
     "metavar": "RUN",
     "help": "A run's name or folder, or an .npz file.",
@@ -50,7 +57,10 @@ Checkpoints = Annotated[Path, typer.Option(help="Folder of all runs.")]
 RunArgument = Annotated[str | None, typer.Argument(**_RUN)]
 RunOption = Annotated[str | None, typer.Option("--run", **_RUN)]
 TextArgument = Annotated[
-    Path, typer.Argument(metavar="TEXT", help="A file, or a folder: read with the run's glob.")
+    Path,
+    typer.Argument(
+        metavar="TEXT", parser=text_path, help="A file, or a folder: read with the run's glob."
+    ),
 ]
 OnUnknown: TypeAlias = Literal["error", "skip", "replace"]
 OnUnknownOption = Annotated[

@@ -7,7 +7,14 @@ import typer
 
 import charlm
 from charlm.commands.console import say
-from charlm.commands.options import CHECKPOINTS, Checkpoints, OnUnknownOption, RunArgument, Threads
+from charlm.commands.options import (
+    CHECKPOINTS,
+    Checkpoints,
+    OnUnknownOption,
+    RunArgument,
+    Threads,
+    text_path,
+)
 
 
 def report(
@@ -17,7 +24,12 @@ def report(
     ] = None,
     text: Annotated[
         Path | None,
-        typer.Option(help="What it reads.", show_default="the run's own validation text"),
+        typer.Option(
+            parser=text_path,
+            metavar="<path>",
+            help="What it reads.",
+            show_default="the run's own validation text",
+        ),
     ] = None,
     on_unknown: OnUnknownOption = "error",
     checkpoints: Checkpoints = CHECKPOINTS,

@@ -25,7 +25,7 @@ _LENGTHS = ("steps", "epochs", "minutes")
 def train(
     context: typer.Context,
     text: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
             metavar="TEXT",
             help="The text to learn: a file, several, or a folder.",

@@ -28,7 +28,9 @@ class DataConfig:
     path: tuple[str, ...] = _setting(
         ("data/shakespeare.txt",), "the text to learn; several files or folders are one text"
     )
-    glob: str = _setting("*.txt", "pattern of a folder's files, at any depth, in sorted order")
+    glob: str = _setting(
+        "*.txt", "pattern of a folder's files, at any depth; hidden ones are left out"
+    )
     level: Literal["char", "byte"] = _setting("char", "what a symbol is: char or byte")
     encoding: str = _setting("utf-8", "encoding of the files; not used at byte level")
     min_count: int = _setting(1, "rarer characters are mapped to one unknown symbol", "[1, inf)")

@@ -8,8 +8,8 @@ The text is split by position: training first, then validation, then test. Only 
 holds a whole text in memory.
 """
 
-import codecs
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -61,9 +61,13 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
         TextError: it cannot be read, is empty, looks binary or wrongly decoded.
         ConfigError: no character occurs `min_count` times.
     """
-    digest = hashlib.sha256()
+    digest, beginning = hashlib.sha256(), bytearray()
     counts = np.zeros(256 if source.level == "byte" else _CODE_POINTS, np.int64)
-    for piece in source.pieces(digest.update, *watches):
+
+    def begin(piece: bytes) -> None:
+        beginning.extend(piece[: encodings.PART_BYTES - len(beginning)])
+
+    for piece in source.pieces(digest.update, begin, *watches):
         codes = np.frombuffer(piece, np.uint8) if isinstance(piece, bytes) else code_points(piece)
         found = np.bincount(codes)
         counts[: found.size] += found
@@ -72,13 +76,44 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
     if source.level == "byte":
         return ByteVocabulary(), counts, digest.hexdigest()
     vocabulary = Vocabulary.of_counts(counts, min_count)
-    encodings.check(counts, source.name, vocabulary.size, valid_utf8=_was_utf8(source))
+    encodings.check(
+        counts,
+        source.name,
+        vocabulary.size,
+        source.encoding,
+        bytes(beginning),
+        valid_utf8=_was_utf8(source),
+    )
     return vocabulary, counts, digest.hexdigest()
+
+
+def text_notes(source: Source, counts: Ids) -> list[str]:
+    """Return what is unusual about a text's files and characters, one line each.
+
+    Args:
+        source: the text; it is read once more where it may mix NFC and NFD.
+        counts: of each code point, as `scan` returns them.
+    """
+    if source.level == "byte":
+        return source.notes
+    notes = source.notes + encodings.unusual(counts)
+    if encodings.has_both_forms(counts):
+        joined = 0
+        for piece in map(str, source.pieces()):
+            whole = unicodedata.normalize("NFC", piece)
+            marks, left = (len(encodings.COMBINING.findall(form)) for form in (piece, whole))
+            joined += marks - left
+        if joined:
+            notes.append(
+                f"the text mixes NFC and NFD, at least {joined:,} marks or jamo stand apart from "
+                'letters that exist whole; make it one by unicodedata.normalize("NFC", text)'
+            )
+    return notes
 
 
 def _was_utf8(source: Source) -> bool:
     """Return whether a text that was read in another encoding is valid UTF-8 beyond ASCII."""
-    if codecs.lookup(source.encoding).name == "utf-8":
+    if encodings.same(source.encoding, "utf-8"):
         return False
     ascii_pieces: list[bool] = []
     try:

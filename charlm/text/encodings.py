@@ -1,109 +1,142 @@
-"""Advice for a text that cannot be decoded, or was decoded wrongly.
+r"""Advice for a text that cannot be decoded, or was decoded wrongly, and notes on what it holds.
 
-    undecodable    byte order marks and byte statistics of UTF-16, UTF-32, cp949, cp1252, Latin-1
-    decoded        characters that are rare in any text: controls, U+FFFD, too many different ones
+    undecodable    it is damaged or cut, in the encoding asked for; another encoding; or neither
+    decoded        refused where it is full of controls, or of C1 controls, or its bytes are swapped
+                   noted where it holds U+FFFD, controls, lone \r, byte order marks within
 
-Nothing is decoded by guessing: the advice names an `--encoding`, and the user decides.
+Nothing is decoded by guessing: the advice names an `--encoding`, never the one that was tried, and
+the user decides. What is valid UTF-8, and was read as such, is a text in no other encoding.
 """
 
 import codecs
+import re
+import unicodedata
 
 import numpy as np
 
 from charlm.errors import TextError
+from charlm.text.guessing import UTF16, almost_utf8, recognize
 from charlm.text.vocabulary import UNKNOWN
 from charlm.types import Ids
 
 # Chinese novels have 3,000 to 5,000 different characters, and all of Korean 11,172.
 _MOST_CHARACTERS = 20_000
-_MOST_CONTROLS = 0.005
+# A log of a chat has some per cent of them, an executable or random bytes a tenth and more.
+_MOST_CONTROLS = 0.05
+_MOST_CONTROLS_UTF8 = 0.2
 _MOST_LATE = 0.001
-# In this order, since UTF-32's first mark begins with UTF-16's.
-_MARKS = {
-    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
-}
+_CONTROLS = [k for k in range(32) if chr(k) not in "\t\n\v\f\r\x1b"] + [127]
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+# Combining marks that letters are composed with: of western scripts, of kana, and vowels and
+# final consonants of Hangul.
+COMBINING = re.compile("[\u0300-\u036f\u3099\u309a\u1161-\u1175\u11a8-\u11c2]")
 _BYTES = "or learn its bytes as they are with --level byte"
+_TRY = f"it looks like {{0}}, try --encoding {{0}}, {_BYTES}"
+_UNKNOWN = f"name its --encoding, {_BYTES}"
+# How much of a file is looked at.
+PART_BYTES = 1 << 15
 
 
-def guess(content: bytes) -> str:
-    """Return advice for the beginning of a file that is not in the encoding asked for."""
-    for name, marks in _MARKS.items():
-        if content.startswith(marks):
-            return f"it looks like {name}, try --encoding {name}"
-    found = np.frombuffer(content, np.uint8)
-    if wide := _wide(found):
-        return f"it looks like {wide}, try --encoding {wide}"
-    if _controls(np.bincount(found, minlength=256)) > _MOST_CONTROLS:
-        return f"it looks like no text at all; name another file, {_BYTES}"
-    if _korean(content):
-        return "it looks like cp949, try --encoding cp949"
-    # 0x80 to 0x9F are controls in Latin-1, and quotes and dashes in code page 1252.
-    name = "cp1252" if ((found >= 0x80) & (found < 0xA0)).any() else "latin-1"
-    return f"it looks like {name}, try --encoding {name}, {_BYTES}"
+def same(name: str, other: str) -> bool:
+    """Return whether two names are those of one encoding, with a byte order mark or without."""
+    one, two = (codecs.lookup(each).name.removesuffix("-sig") for each in (name, other))
+    return one == two
 
 
-def _wide(found: Ids) -> str | None:
-    """Recognise UTF-16 without a mark: every other byte of western text is zero."""
-    if found.size < 2:
-        return None
-    even, odd = ((found[k::2] == 0).mean() for k in (0, 1))
-    if min(even, odd) < 0.05 and max(even, odd) > 0.4:
-        return "utf-16-le" if odd > even else "utf-16-be"
-    return None
+def advise(content: bytes, tried: str, offset: int) -> str:
+    """Return advice for a file that is not in the encoding `tried`.
 
-
-def _korean(content: bytes) -> bool:
-    """Recognise code page 949: it decodes, and mostly to Hangul."""
-    # The last character may be incomplete.
-    text = codecs.getincrementaldecoder("cp949")("replace").decode(content)
-    wide = [c for c in text if c >= "\x80"]
-    hangul = sum("가" <= c <= "힣" for c in wide)
-    return UNKNOWN not in wide and hangul > 0.5 * len(wide)
+    Args:
+        content: a part of it, around the first byte that cannot be decoded.
+        tried: the encoding.
+        offset: the byte's.
+    """
+    if _SURROGATE.search(content) and almost_utf8(_SURROGATE.sub("€".encode(), content)):
+        return "it holds surrogates, as CESU-8 does beyond U+FFFF; save it again as UTF-8"
+    found = recognize(content)
+    if found is None:
+        counts = np.bincount(np.frombuffer(content, np.uint8), minlength=256)
+        if _controls(counts) > _MOST_CONTROLS:
+            return f"it looks like no text at all; name another file, {_BYTES}"
+        return f"its encoding cannot be told from its bytes; {_UNKNOWN}"
+    if same(found, tried):
+        return (
+            f"the rest looks like {tried}, so it is damaged or cut at byte {offset:,}; cut it "
+            f"there, save it again, {_BYTES}"
+        )
+    if found == "utf-8":
+        return "it looks like utf-8, leave --encoding out"
+    return _TRY.format(found)
 
 
 def _controls(counts: Ids) -> float:
-    r"""Return the fraction of control characters that are not usual in texts."""
-    strange = [k for k in range(32) if chr(k) not in "\t\n\v\f\r\x1b"] + [127]
-    return float(counts[strange].sum() / max(1, counts.sum()))
+    """Return the fraction of control characters that are not usual in texts."""
+    return float(counts[_CONTROLS].sum() / max(1, counts.sum()))
 
 
-def check(counts: Ids, name: str, V: int, *, valid_utf8: bool = False) -> None:
+def check(counts: Ids, name: str, V: int, tried: str, content: bytes, *, valid_utf8: bool) -> None:
     """Refuse a text that looks binary, or wrongly decoded.
 
     Args:
         counts: of each code point.
         name: the text's.
         V: size of its vocabulary, rare characters folded.
+        tried: the encoding that it was read in.
+        content: its first bytes.
         valid_utf8: it was read in another encoding, and is valid UTF-8 beyond ASCII.
 
     Raises:
         TextError: it does.
     """
-    total, codes = int(counts.sum()), np.flatnonzero(counts)
+    total, codes, is_utf8 = int(counts.sum()), np.flatnonzero(counts), same(tried, "utf-8")
     swapped = int(counts[codes[(codes >= 256) & (codes % 256 == 0)]].sum())
-    controls = _controls(counts[:256])
-    late = int(counts[0x80:0xA0].sum() + counts[ord(UNKNOWN)])
-    advice = f"name its --encoding, {_BYTES}"
+    controls, late = _controls(counts[:256]), int(counts[0x80:0xA0].sum())
+    advice = ""
     if counts[0xD800:0xE000].any():
         problem = "holds lone surrogates, which are not characters"
     elif valid_utf8:
         problem, advice = "is valid UTF-8 and was read as something else", "leave --encoding out"
-    elif counts[0] > 0.1 * total:
-        problem = "is full of NUL characters, like UTF-16 that was read as something else"
-        advice = "try --encoding utf-16-le or utf-16-be"
-    elif controls > _MOST_CONTROLS:
+    elif controls > (_MOST_CONTROLS_UTF8 if is_utf8 else _MOST_CONTROLS):
         problem = f"looks binary, it is {controls:.1%} control characters"
-        advice = f"name another file, {_BYTES}"
-    elif swapped > 0.9 * total:
+    elif swapped > 0.9 * total and not is_utf8:
         problem = "looks as if its bytes were swapped"
-        advice = "try --encoding utf-16-be instead of utf-16-le, or the reverse"
-    elif late > max(3, _MOST_LATE * total):
-        problem = f"looks wrongly decoded, it holds {late:,} characters of U+0080 to U+009F, U+FFFD"
-        advice = f"name its --encoding, such as cp1252, {_BYTES}"
+        advice = f"try --encoding utf-16-{'le' if same(tried, 'utf-16-be') else 'be'}"
+    elif late > max(3, _MOST_LATE * total) and not is_utf8:
+        problem = f"looks wrongly decoded, it holds {late:,} characters of U+0080 to U+009F"
     elif V > _MOST_CHARACTERS:
         problem = f"has {V:,} different characters, more than any script"
-        advice = f"name its --encoding, fold the rare ones with --set data.min_count=5, {_BYTES}"
+        advice = f"fold the rare ones with --set data.min_count=5, {_BYTES}"
+        advice = advice if is_utf8 else f"name its --encoding, {advice}"
     else:
         return
+    if not advice:
+        found = recognize(content)
+        advice = f"name another file, {_BYTES}" if problem.startswith("looks binary") else _UNKNOWN
+        # Of what was decoded as UTF-8, only UTF-16 can be another encoding.
+        if found and not same(found, tried) and (found in UTF16 or not is_utf8):
+            advice = _TRY.format(found)
     raise TextError(name, problem, advice)
+
+
+def unusual(counts: Ids) -> list[str]:
+    r"""Return a note where a text, \r\n replaced, holds what is rarely meant, with how many."""
+    kinds = {
+        "U+FFFD, which stands for what could not be decoded": [ord(UNKNOWN)],
+        r"carriage returns outside \r\n": [ord("\r")],
+        "byte order marks within": [0xFEFF],
+        "control characters": _CONTROLS,
+        "U+0080 to U+009F": range(0x80, 0xA0),
+    }
+    numbers = {kind: int(counts[np.array(codes)].sum()) for kind, codes in kinds.items()}
+    held = [f"{number:,} {kind}" for kind, number in numbers.items() if number]
+    if not held:
+        return []
+    return [f"the text holds {', '.join(held)}; they are learned as they are, unless removed"]
+
+
+def has_both_forms(counts: Ids) -> bool:
+    """Return whether a text has combining marks, and letters that are composed with such marks."""
+    characters = [*map(chr, np.flatnonzero(counts))]
+    marks = [c for c in characters if COMBINING.match(c)]
+    decomposed = (unicodedata.normalize("NFD", c)[1:] for c in characters) if marks else ()
+    return any(COMBINING.search(rest) for rest in decomposed)

@@ -1,13 +1,19 @@
 r"""One file, several, or a folder of them -> the pieces of one text, in a fixed order.
 
-    paths --folders through `glob`, sorted--> files --decoder--> pieces of text, or of bytes
+    paths --folders through `glob`--> files --decoder--> pieces of text, or of bytes
+
+What is named keeps its order, and a folder's files are sorted as people count, chapter2 before
+chapter10; hidden ones are left out.
 
 A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays; a file whose last line is
 not ended gets a newline before the next file. At byte level nothing is changed.
 """
 
 import codecs
+import errno
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,9 +23,13 @@ from typing import Literal, TypeAlias
 from charlm.errors import TextError
 from charlm.settings.schema import DataConfig
 from charlm.terminal import brief
-from charlm.text.encodings import guess
+from charlm.text.encodings import PART_BYTES, advise
 
 PIECE_BYTES = 1 << 20
+# Of files that are listed.
+_MOST_NAMES = 8
+# Of file systems on Linux, macOS and Windows.
+_LONGEST_NAME = 255
 
 Level: TypeAlias = Literal["char", "byte"]
 Watch: TypeAlias = Callable[[bytes], object]
@@ -35,16 +45,36 @@ class Source:
 
     @classmethod
     def find(cls, paths: Sequence[Path], data: DataConfig) -> "Source":
-        """Find the files at paths, and those of folders that match the glob: each once, sorted.
+        """Find the files at paths, in their order, and those of folders that match the glob.
 
         Raises:
             TextError: a path does not exist, or a folder holds no such file.
         """
-        try:
-            files = {file for path in paths for file in _files(path, data.glob)}
-        except OSError as error:
-            raise TextError(str(error.filename), f"cannot be read ({error.strerror})") from None
+        files = [file for path in paths for file in _files(path, data.glob)]
+        return cls(tuple(files), data.encoding, data.level)
+
+    @classmethod
+    def find_by_path(cls, paths: Sequence[Path], data: DataConfig) -> "Source":
+        """Find files as it was done before `find` kept an order, for runs that were saved then.
+
+        Each is read once, sorted by its whole path, hidden ones too; raises as `find`.
+        """
+        files = {file for path in paths for file in _files(path, data.glob, as_before=True)}
         return cls(tuple(sorted(files)), data.encoding, data.level)
+
+    @property
+    def notes(self) -> list[str]:
+        """Return which files are read, and which of them more than once; nothing for one file."""
+        if len(self.files) == 1:
+            return []
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(set(self.files)):
+            names = [*map(str, self.files)]
+        listed = names if len(names) <= _MOST_NAMES else [*names[:4], "...", *names[-2:]]
+        notes = [f"{len(names):,} files: {', '.join(listed)}"]
+        if twice := [name for name, number in Counter(names).items() if number > 1]:
+            notes.append(f"named more than once, and read as often: {', '.join(twice[:4])}")
+        return notes
 
     @property
     def name(self) -> str:
@@ -110,29 +140,69 @@ class Source:
         if isinstance(error, UnicodeDecodeError):
             byte = f"byte 0x{error.object[error.start]:02X} at offset {offset + error.start}"
             problem = f"is not {self.encoding.upper()}, got {byte} ({error.reason})"
-        others = len(self.files) - 1
+            offset += error.start
+        others = len(set(self.files)) - 1
         apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
         with path.open("rb") as file:
-            return TextError(path, problem, apart + guess(file.read(PIECE_BYTES)))
+            content = file.read(PART_BYTES)
+            if offset > PART_BYTES // 2:
+                # The first lines say which encoding it is, those around the byte what is wrong.
+                file.seek(max(PART_BYTES, offset - PART_BYTES // 2))
+                content += file.read(PART_BYTES).partition(b"\n")[2]
+        return TextError(path, problem, apart + advise(content, self.encoding, offset))
 
 
-def _files(path: Path, glob: str) -> set[Path]:
+def _files(path: Path, glob: str, *, as_before: bool = False) -> list[Path]:
     """Return the file, or the matching files of the folder, that a path names."""
-    if path.is_dir():
-        try:
-            inside = {file for file in path.rglob(glob) if file.is_file()}
-        except (ValueError, NotImplementedError) as error:
-            problem = f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})"
-            raise TextError("--glob", problem) from None
-        if not inside:
-            problem = f"is a folder without any file {glob}"
-            raise TextError(path, problem, "name another pattern with --glob")
-        return inside
-    if not path.exists():
-        raise TextError(path, "no such file", "name a text to learn from")
-    if not path.is_file():
+    try:
+        if path.is_dir():
+            return _inside(path, glob, as_before)
+        if path.is_file():
+            return [path]
+        there = path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise TextError(str(error.filename), f"cannot be read ({error.strerror})") from None
+        there = False
+    if there:
         raise TextError(path, "is no ordinary file", "copy its text into one first")
-    return {path}
+    if "\n" in str(path) or any(len(part) > _LONGEST_NAME for part in path.parts):
+        advice = "it looks like a text, save it to a file, or call charlm.train(string=...)"
+        raise TextError(brief(str(path)), "is no path to a file", advice)
+    raise TextError(path, "no such file", "check its name")
+
+
+def _inside(folder: Path, glob: str, as_before: bool) -> list[Path]:
+    """Return a folder's matching files; links to folders are not followed."""
+    try:
+        files = [file for file in folder.rglob(glob) if file.is_file()]
+    except (ValueError, NotImplementedError) as error:
+        problem = f"must be a pattern of file names such as *.txt, got {brief(glob)} ({error})"
+        raise TextError("--glob", problem) from None
+    if not as_before:
+        if not _is_hidden(Path(glob)):
+            files = [file for file in files if not _is_hidden(file.relative_to(folder))]
+        files.sort(key=lambda file: _natural(file.relative_to(folder)))
+        # A link and what it leads to are one file.
+        once: dict[tuple[int, int], Path] = {}
+        for file in files:
+            found = file.stat()
+            once.setdefault((found.st_dev, found.st_ino), file)
+        files = list(once.values())
+    if not files:
+        problem = f"is a folder without any file {glob}"
+        raise TextError(folder, problem, "name another pattern with --glob")
+    return files
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _natural(path: Path) -> list[list[str | int]]:
+    """Return a key that sorts paths as people count: runs of digits as numbers."""
+    parts = (re.split(r"(\d+)", part) for part in path.parts)
+    return [[int(piece) if k % 2 else piece for k, piece in enumerate(part)] for part in parts]
 
 
 def _read(path: Path, *watches: Watch) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import LENGTHS, Config, Overrides
 from charlm.storage.checkpoint import OpenCheckpoint, opened
-from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split
+from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split, text_notes
 from charlm.text.source import Source, Watch
 from charlm.training import snapshot
 from charlm.training.finetuning import extend, model_settings
@@ -82,6 +82,7 @@ def start_run(
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     config, notes = pending.finalize(int(counts.sum()))
+    notes = text_notes(source, counts) + notes
     if pretrained is not None:
         vocabulary, note = extend(vocabulary, pretrained.vocabulary)
         notes.append(f"starts from the weights of {config.train.init_from}: {note}")
