@@ -12,6 +12,7 @@ import dataclasses
 import gc
 import os
 import random
+import re
 import shutil
 import signal
 import statistics
@@ -191,7 +192,7 @@ def where(run: Path) -> Iterator[str]:
     elif not (run / "last.npz").exists():
         yield "... before the first checkpoint was there"
     for name in ("last.npz", "best.npz", "config.yaml"):
-        if (run / f"{name}.tmp").exists():
+        if any(run.glob(f"{name}.*.tmp")):
             yield f"... while {name} was written"
     if (run / "last.npz").exists() and "good" in load(run / "last.npz").meta:
         yield "... with the good state beside a newer one"
@@ -480,9 +481,9 @@ def be_victim(run: str, at: str, delay_s: str, *arguments: str) -> None:
 
     def watch(event: str, given: tuple) -> None:
         nonlocal seen
-        if event in ("open", "os.mkdir", "os.link", "os.rename", "os.remove") and str(
-            given[0]
-        ).endswith(_OF_A_RUN):
+        if event in ("open", "os.mkdir", "os.link", "os.rename", "os.remove") and of_a_run.search(
+            str(given[0])
+        ):
             seen += 1
             if seen == int(at):
                 threading.Thread(target=kill, daemon=True).start()
@@ -493,10 +494,8 @@ def be_victim(run: str, at: str, delay_s: str, *arguments: str) -> None:
 
     from charlm.__main__ import main
 
-    name = Path(run).name
-    _OF_A_RUN = (name, *(f"{name}/{file}" for file in (
-        "last.npz", "last.npz.tmp", "good.npz", "good.npz.tmp", "best.npz", "best.npz.tmp",
-        "config.yaml.tmp", "ids.bin", "history.jsonl", "lock")))  # fmt: skip
+    files = r"((last|good|best)\.npz|ids\.bin|config\.yaml|history\.jsonl|lock)(\.\w+\.tmp)?"
+    of_a_run = re.compile(f"{re.escape(Path(run).name)}(/{files})?$")
     sys.addaudithook(watch)
     sys.argv = ["charlm", *arguments]
     main()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from charlm.api import Training as Training, TrainingPlan as TrainingPlan, check as check
     from charlm.api import compare as compare, describe as describe, export as export
     from charlm.api import gradients as gradients, import_ as import_, list_runs as list_runs
-    from charlm.api import report as report, resume as resume, save_page as save_page
-    from charlm.api import start as start, train as train
+    from charlm.api import page_path as page_path, report as report, resume as resume
+    from charlm.api import save_page as save_page, start as start, train as train
     from charlm.environment import chosen_threads as chosen_threads, set_threads as set_threads
     from charlm.errors import CharlmError as CharlmError, CheckpointError as CheckpointError
     from charlm.errors import ConfigError as ConfigError, Diverged as Diverged
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "charlm.api": (
         "Training TrainingPlan check compare describe export gradients import_ list_runs "
-        "report resume save_page start train"
+        "page_path report resume save_page start train"
     ),
     "charlm.environment": "chosen_threads set_threads",
     "charlm.errors": (

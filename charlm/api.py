@@ -30,6 +30,7 @@ from charlm.settings.resolve import resolve
 from charlm.settings.schema import FIELDS, KEYS, Config, Overrides, Settings, coerce, unknown_key
 from charlm.storage.history import read_history
 from charlm.text.corpus import split
+from charlm.text.source import STRING
 from charlm.text.vocabulary import OnUnknown
 from charlm.training import loop
 from charlm.training.advice import advise, text_statistics
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 class StartOptions(Settings, total=False):
     """The keyword arguments of `start`."""
 
+    string: str | None
     name: str | None
     resume: bool
     checkpoints: PathLike
@@ -102,7 +104,7 @@ class Training:
     @property
     def resume_command(self) -> str:
         """Return the shell command that resumes this run."""
-        return self._run.resuming
+        return self._run.resuming()
 
     def __iter__(self) -> Iterator[Event]:
         """Train to the goal and yield the events.
@@ -166,6 +168,7 @@ def train(
 def start(
     text: PathLike | Sequence[PathLike] | None = None,
     *,
+    string: str | None = None,
     name: str | None = None,
     resume: bool = False,
     checkpoints: PathLike = CHECKPOINTS,
@@ -181,6 +184,7 @@ def start(
 
     Args:
         text: a file, a folder, or several, read as one text.
+        string: the text itself, in place of a file's name.
         name: the run's; the text's stem where None, with a number where that is taken.
         resume: continue the run of this name where there is one, with the settings that it began
             with; `steps` is its goal.
@@ -207,6 +211,10 @@ def start(
     given = {KEYS.get(key, key): _plain(value) for key, value in settings.items()}
     if preset is not None:
         given["preset"] = preset
+    if text is not None and string is not None:
+        raise ConfigError("text and string", "exclude each other", "give one of them")
+    if string is not None:
+        given["data.path"] = (STRING,)
     if text is not None:
         given["data.path"] = tuple(map(str, _several(text)))
     layers = [] if config is None else [read_yaml(Path(config))]
@@ -215,6 +223,7 @@ def start(
         layers,
         Path(checkpoints),
         name,
+        string=string,
         resume=resume,
         threads=threads,
         reading=reading,
@@ -318,9 +327,8 @@ def export(
     if not isinstance(model, LanguageModel):
         model = load(model, checkpoints=checkpoints)
     if out is None:
-        run, path = Run(model.path.resolve().parent), model.path
-        of_run = path.name in (run.best.name, run.last.name)
-        out = (run.folder.name if of_run else path.stem) + format_.suffix
+        run = Run.of(model.path.absolute())
+        out = (run.folder.name if run else model.path.stem) + format_.suffix
     export_model(model._trained, format_, Path(out), force=force)
     return Path(out)
 
@@ -399,6 +407,13 @@ def report(
     model = load(where, checkpoints=checkpoints, on_unknown=on_unknown)
     read = None if text is None else (str(text), model._ids(Path(text), CHARACTERS))
     return report_page(model._trained, model.path, read)
+
+
+def page_path(checkpoint: PathLike) -> Path:
+    """Return where the page of a checkpoint belongs: in its run's folder, or beside the file."""
+    path = Path(checkpoint)
+    run = Run.of(path)
+    return run.page if run else path.with_suffix(".html")
 
 
 def save_page(path: PathLike, page: str) -> None:

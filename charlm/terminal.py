@@ -6,6 +6,7 @@ r"""Text for a terminal: names, values and model output, with control characters
     whole_words a part of a text, not cut inside a line or word     a sample
     brief       a value as Python writes it, shortened              an invalid setting
     argument    quoted for the shell                                a path in a command to copy
+    option      an option and its value, quoted likewise            a name in a command to copy
     setting     a value as config.yaml has it                       a table of settings
     duration    a number and a unit                                 seconds of training
 
@@ -95,6 +96,11 @@ def argument(path: object) -> str:
         for c in text
     )
     return f"$'{''.join(pieces)}'"
+
+
+def option(name: str, value: object) -> str:
+    """Return `--name value`, or `--name=value` where the value begins as an option does."""
+    return f"{name}{'=' if str(value).startswith('-') else ' '}{argument(value)}"
 
 
 def setting(value: object) -> str:

@@ -12,6 +12,7 @@ from helpers import SETTINGS as SMALL
 
 import charlm
 from charlm import environment
+from charlm.text import source
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ PUBLIC_NAMES = """
     Saturation Saved Score Settings Started Surprise TextError TextInfo TextStates Training
     TrainingPlan UnitFinding UnknownCharacter Updated Validated Vocabulary __version__ check
     check_figure chosen_threads compare compare_cells describe draw_gradients export fetch
-    find_checkpoint format_of gradients import_ list_runs load rate report resume save_page
-    set_threads start train
+    find_checkpoint format_of gradients import_ list_runs load page_path rate report resume
+    save_page set_threads start train
 """
 
 
@@ -355,6 +356,57 @@ def test_a_start_that_resumes_where_it_can(here):
     ):
         charlm.start("my-text.txt", **SMALL, name="job")
     assert charlm.start("my-text.txt", **SMALL).folder.name == "my-text"
+
+
+def test_a_string_is_learned_as_a_file_is(here):
+    text = (here / "my-text.txt").read_text()
+    of_file = charlm.train("my-text.txt", **SMALL)
+    of_string = charlm.train(string=text, **SMALL)
+    assert_equal_parameters(of_file, of_string)
+    assert of_string.path.parent.name == "string"
+    assert charlm.describe("string").description.text.path == "<string>"
+    assert of_string.copies(text[:50])[0].length == 50
+    training = charlm.resume("string", steps=14)
+    assert not any("gone" in note for note in training.notes)
+    training.run()
+    assert charlm.check("string")[-1].state == "ok"
+    again = charlm.start(string=text, resume=True)
+    assert again.step == 14
+    again.run()
+    with pytest.raises(charlm.TextError, match=r"<string>: is not the text that .*string learns"):
+        charlm.start(string=text + "x", resume=True)
+    Path("checkpoints/string/ids.bin").unlink()
+    charlm.resume("string", text="my-text.txt", steps=15).run()
+    for level in ("char", "byte"):
+        (here / "crlf.txt").write_bytes("\ufeffé\r\n".encode() * 200)
+        one = charlm.start("crlf.txt", **SMALL, level=level)
+        other = charlm.start(string="\ufeffé\r\n" * 200, **SMALL, level=level)
+        assert one.plan._replace(text="") == other.plan._replace(text="")
+    with pytest.raises(charlm.ConfigError, match="text and string: exclude each other"):
+        charlm.start("my-text.txt", string=text)
+    with pytest.raises(charlm.TextError, match="<string>: holds lone surrogates"):
+        charlm.start(string="\ud800" * 500)
+    with pytest.raises(charlm.TextError, match="<string>: is empty"):
+        charlm.start(string="")
+    with pytest.raises(
+        charlm.TextError,
+        match=r"it looks like a text, save it to a file, or call charlm.train\(str",
+    ):
+        charlm.train(text[:2000])
+
+
+def test_runs_of_several_files_in_the_former_order_resume(here, monkeypatch):
+    (here / "more").mkdir()
+    for name in ("2.txt", "10.txt", ".hidden.txt"):
+        (here / "more" / name).write_text(name + VERSE * 8)
+    with monkeypatch.context() as former:
+        former.setattr(source.Source, "find", source.Source.find_by_path)
+        charlm.train(["my-text.txt", "more"], **SMALL, name="old")
+    assert charlm.check("old")[-1].state == "ok"
+    charlm.resume("old", steps=14).run()
+    (here / "more" / "2.txt").write_text("changed")
+    with pytest.raises(charlm.TextError, match="is not the text"):
+        charlm.resume("old", steps=15)
 
 
 def test_a_text_without_a_name_of_its_own(here, monkeypatch):

@@ -11,7 +11,7 @@ from helpers import ROOT
 PACKAGE = ROOT / "charlm"
 # In the order of imports; docs/architecture.md has the same.
 ORDER = (  # noqa: SIM905
-    "_version types terminal errors randomness environment settings text nn optim storage runs "
+    "_version types terminal errors randomness environment storage settings text nn optim runs "
     "generation evaluation training insight pages exchange language_model api commands cli __main__"
 ).split()
 # What the commands may use besides charlm's public names and each other.
@@ -90,6 +90,44 @@ def test_only_the_commands_print():
             calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
             names = {function.id for function in calls if isinstance(function, ast.Name)}
             assert "print" not in names, path
+
+
+OPENS = re.compile(
+    r"(.+\.)?(open|memmap|open_memmap|FileIO|fdopen|fromfile|tofile|safe_open|touch|mkfifo)"
+    r"|.+\.((read|write)_(text|bytes)|(symlink|hardlink)_to|loadtxt|savetxt)"
+    r"|(np|numpy|torch)\.(load|save)z?|shutil\.(copy.*|move)"
+)
+# Who may, beside storage/files.py, and what.
+MAY_OPEN = {
+    "text/source.py": {"path.open"},  # the user's texts
+    "settings/files.py": {"path.read_bytes"},  # the user's settings
+    "storage/atomic.py": {"os.open", "shutil.copyfileobj"},  # a folder, for fsync; open files
+    "storage/checkpoint.py": {"archive.open", "self._archive.open"},  # members
+    "storage/fetch.py": {"opener.open"},  # an address
+    "text/corpus.py": {"np.memmap"},  # of an open file
+    "exchange/pytorch_file.py": {"torch.load", "torch.save"},  # what was opened; to memory
+    "exchange/safetensors_file.py": {"safetensors.safe_open"},  # likewise
+    "pages/page.py": {"(_HERE / 'templates.html').read_text", "(_HERE / name).read_text"},
+    "environment.py": {  # the kernel's
+        "(group / f'memory.{name}').read_text",
+        "(group / name).read_text",
+        "_MEMBERSHIP.read_text",
+        "path.read_text",
+    },
+    "cli.py": {"open"},  # os.devnull
+    "commands/console.py": {"os.open"},  # likewise
+}
+
+
+def test_files_are_opened_in_one_place():
+    """storage/files.py refuses what does harm; storage/atomic.py writes over nothing."""
+    opened = {}
+    for path, tree in TREES.items():
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        if found := set(filter(OPENS.fullmatch, calls)):
+            opened[path.relative_to(PACKAGE).as_posix()] = found
+    assert opened.pop("storage/files.py") == {"open", "os.open"}
+    assert opened == MAY_OPEN
 
 
 def test_nothing_is_called_q():

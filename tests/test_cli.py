@@ -241,7 +241,7 @@ def test_a_run_is_trained_by_one_process(charlm, text_file, tmp_path):
     process.communicate()
     run = tmp_path / "checkpoints/verse"
     assert (run / "lock").exists()
-    (run / "best.npz.tmp").touch()
+    (run / "best.npz.0123abcd.tmp").touch()
     goal = load(run / "last.npz").meta["progress"]["step"] + 1
     code, _, err = charlm("train", "--resume", "--steps", goal)
     assert code == 0, err

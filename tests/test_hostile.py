@@ -3,16 +3,22 @@
 The long form is `python tests/fuzz.py 100000`; docs/reliability.md counts it.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import pickle
 import re
+import resource
+import shutil
+import signal
+import socket
 import struct
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import fuzz
@@ -22,13 +28,21 @@ import pytest
 from helpers import VOCABULARY, environment, finish, refused, write_checkpoint
 
 import charlm as library
-from charlm.errors import CharlmError, CheckpointError, ConfigError, ExchangeError, RunError
+from charlm.errors import (
+    CharlmError,
+    CheckpointError,
+    ConfigError,
+    DrawingError,
+    ExchangeError,
+    RunError,
+)
 from charlm.exchange.transfer import import_run
 from charlm.nn.model import shapes
-from charlm.runs.folder import Run
+from charlm.runs.folder import Run, create
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import MOST_META_BYTES, load, read_meta, save
+from charlm.storage.history import read_history
 from charlm.terminal import argument, brief, printable, visible
 from charlm.training.prepare import resume_run
 
@@ -214,8 +228,9 @@ def test_what_never_ends_is_not_read(charlm, kind, tmp_path):
     ):  # fmt: skip
         code, out, err = charlm(*arguments)
         assert (code, out, err.count("\n")) == (1, "", 1), (arguments, err)
-        assert re.search("not a regular file|no ordinary file|no such file", err), (arguments, err)
-    assert "not a regular file" in charlm("info")[1]
+        refused = "not a regular file|is a link|no ordinary file|no such file"
+        assert re.search(refused, err), (arguments, err)
+    assert re.search("not a regular file|is a link", charlm("info")[1])
     # Ids that are not a file are made again.
     library.train(tmp_path / "v.txt", name="c", **TINY)
     before = ids.read_bytes()
@@ -391,6 +406,186 @@ def test_runs_of_unknown_ids_are_not_resumed(tmp_path, stored):
     not_resumed(tmp_path, arrays, meta, ids, "its text has symbols that it does not know")
 
 
+# A run's folder
+
+
+def make_socket(path: Path) -> None:
+    """A path of a socket ends after some hundred bytes."""
+    with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(path.parent):
+        made.bind(path.name)
+
+
+def make_sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        try:
+            file.truncate(2 * 10**12)
+        except OSError:
+            pytest.skip("there are no sparse files of this size here")
+
+
+# What may stand in a run's folder, beside which the file "victim" lies.
+ENTRIES = {
+    "link": lambda path: path.symlink_to("../../victim"),
+    "dangling link": lambda path: path.symlink_to("../../nowhere"),
+    "loop": lambda path: path.symlink_to(path.name),
+    "device": lambda path: path.symlink_to("/dev/zero"),
+    "hard link": lambda path: path.hardlink_to(path.parent.parent.parent / "victim"),
+    "pipe": os.mkfifo,
+    "socket": make_socket,
+    "folder": lambda path: (path.mkdir(), (path / "notes").touch()),
+    "giant": make_sparse,
+    "unreadable": lambda path: (path.write_bytes(b"x"), path.chmod(0)),
+}
+_RARE = {"dangling link", "loop", "socket", "device", "unreadable"}
+NAMES = [
+    "last.npz", "good.npz", "best.npz", "ids.bin", "history.jsonl", "config.yaml", "lock", "report.html",
+    "last.npz.0123abcd.tmp", "ids.bin.0123abcd.tmp", "report.html.tmp",
+]  # fmt: skip
+
+
+ON_A_RUN = [
+    ["info"], ["info", "a"], ["sample", "a", "--length", 5], ["eval", "v.txt", "--run", "a"],
+    ["report", "a"],
+]  # fmt: skip
+TINY_OPTIONS = [
+    "--hidden", 4, "--layers", 1, "--batch-size", 2, "--seq-len", 4, "--steps", 2, "-q",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def a_run(tmp_path_factory):
+    """A run of three steps, whose text is elsewhere."""
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "v.txt").write_text("abc\n" * 900)
+    library.train(folder / "v.txt", name="a", checkpoints=folder / "checkpoints", **TINY)
+    return folder
+
+
+@contextlib.contextmanager
+def bounded(megabytes: int = 700, seconds: int = 60) -> Iterator[None]:
+    """End what takes more memory, or never ends."""
+
+    def end(*_):
+        raise AssertionError("it does not end")
+
+    with Path("/proc/self/statm").open() as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    handler = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    resource.setrlimit(resource.RLIMIT_AS, (now + megabytes * 10**6, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, and links without privilege")
+@pytest.mark.usefixtures("no_fsync")
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in _RARE)) for kind in ENTRIES]
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_stands_in_a_runs_folder(charlm, a_run, tmp_path, kind, name):
+    """Every command ends, with one line; what lies elsewhere is as it was."""
+    if kind == "unreadable" and not os.geteuid():
+        pytest.skip("root reads everything")
+    shutil.copytree(a_run, tmp_path, dirs_exist_ok=True)
+    victim, entry = tmp_path / "victim", tmp_path / "checkpoints" / "a" / name
+    victim.write_bytes(b"x" * 5)
+    (tmp_path / "checkpoints" / "b").mkdir()
+    (tmp_path / "checkpoints" / "b" / "lock").touch()
+    for path in (entry, tmp_path / "checkpoints" / "b" / name):
+        path.unlink(missing_ok=True)
+        ENTRIES[kind](path)
+    with bounded():
+        found = json.loads(charlm("info", "--check", "a", "--json")[1])["a"]
+        for command, *arguments in ON_A_RUN:
+            code, out, err = charlm(command, *arguments)
+            assert code in (0, 1), err
+            assert not code or (out, err.count("\n")) == ("", 1), (command, out, err)
+        resumed, _, err = charlm("train", "--resume", "--name", "a", "--steps", 4, "-q")
+        assert resumed == (found[-1]["state"] == "wrong"), (found, err)
+        texts = [one["text"].removeprefix("cannot be resumed: ") for one in found]
+        assert not resumed or any(err.endswith(f": {text}\n") for text in texts), (found, err)
+        began, _, err = charlm("train", "v.txt", "--name", "b", *TINY_OPTIONS)
+        assert not began or re.match("charlm: checkpoints/b(: is there already|/lock: cannot)", err)
+        (tmp_path / "v.txt").rename(tmp_path / "b.txt")
+        began, _, err = charlm("train", "b.txt", *TINY_OPTIONS)
+        assert (began, err) == (0, ""), "another run can always begin"
+    assert victim.read_bytes() == b"x" * 5
+    assert victim.stat().st_nlink <= 3
+    assert not (tmp_path / "nowhere").exists()
+    if kind == "folder":
+        assert (entry / "notes").exists() or entry.is_file()
+
+
+@pytest.mark.parametrize("linked", ["checkpoints/a", "checkpoints"])
+def test_folders_of_runs_may_be_links(charlm, a_run, tmp_path, linked):
+    """People keep them on another disk; a checkpoint that they name may be a link as well."""
+    shutil.copytree(a_run, tmp_path, dirs_exist_ok=True)
+    (tmp_path / linked).rename(tmp_path / "elsewhere")
+    (tmp_path / linked).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "m.npz").symlink_to(tmp_path / "checkpoints" / "a" / "best.npz")
+    assert charlm("train", "--resume", "--name", "a", "--steps", 4, "-q") == (0, "", "")
+    assert charlm("info", "--check", "a")[0] == 0
+    assert charlm("sample", "m.npz", "--length", 3)[0] == charlm("info", "m.npz")[0] == 0
+
+
+def test_a_text_larger_than_it_can_be_is_not_read(charlm, a_run, tmp_path):
+    shutil.copytree(a_run, tmp_path, dirs_exist_ok=True)
+    run, text = Run(tmp_path / "checkpoints" / "a"), tmp_path / "v.txt"
+    whole = load(run.last)
+    described = {**whole.meta, "text": {**whole.meta["text"], "paths": [str(text)]}}
+    save(run.last, whole.arrays, described)
+    make_sparse(text)
+    line = f"is not the text that {Path('checkpoints/a')} learns (its SHA-256 differs)"
+    with bounded():
+        assert line in charlm("info", "--check")[1]
+        assert line in charlm("train", "--resume")[2]
+
+
+def test_who_writes_destroys_nothing_beside(tmp_path):
+    page, beside = tmp_path / "page.html", tmp_path / "page.html.tmp"
+    beside.write_text("mine")
+    for content in ("<!doctype html>\n<!-- a page of charlm -->\n", "b"):
+        library.save_page(page, content)
+        assert (page.read_text(), beside.read_text()) == (content, "mine")
+        with contextlib.suppress(DrawingError):
+            library.save_page(beside, "theirs")
+    page.unlink()
+    page.symlink_to(beside)
+    with refused(DrawingError, page, "cannot be written (it is a link"):
+        library.save_page(page, "theirs")
+    assert beside.read_text() == "mine"
+    # What begins as a killed start does, and holds a folder, is somebody's.
+    (tmp_path / "a" / "ids.bin").mkdir(parents=True)
+    (tmp_path / "a" / "lock").touch()
+    assert create(tmp_path, "a").folder.name == "a-2"
+
+
+def test_a_last_checkpoint_that_is_none_is_not_resumed(charlm, tmp_path):
+    write_checkpoint(tmp_path / "checkpoints" / "a" / "last.npz")
+    code, out, err = charlm("info", "--check")
+    assert (code, err) == (1, "")
+    assert "cannot be resumed: checkpoints/a/last.npz: lacks its progress; it is no last.npz" in out
+
+
+def test_of_a_large_history_the_end_is_read(tmp_path):
+    path = tmp_path / "history.jsonl"
+    with path.open("wb") as file, bounded():
+        file.write(b'{"step": 1}\n')
+        file.truncate(3 * 10**9)
+        file.seek(0, 2)
+        file.write(b'\n{"step": 2}\n')
+        file.flush()
+        history = read_history(path)
+    assert [reading.step for reading in history.readings] == [2]
+    assert history.torn
+
+
 # Imports
 
 
@@ -550,6 +745,10 @@ LONG = "9" * 300  # more than file systems take; a damaged checkpoint may name s
         lambda: library.start("a.txt", config=LONG), lambda: library.resume(LONG),
         lambda: library.load(LONG), lambda: library.describe(LONG), lambda: library.check(LONG),
         lambda: library.import_(f"{LONG}.pt"), lambda: library.export("a.npz", out=f"{LONG}.onnx"),
+        lambda: library.list_runs(LONG), lambda: library.load(checkpoints=LONG),
+        lambda: library.load("a", checkpoints=LONG), lambda: library.resume(checkpoints=LONG),
+        lambda: library.start("a.txt", checkpoints=LONG), lambda: library.save_page(LONG, ""),
+        lambda: library.report(LONG), lambda: library.fetch("tinyshakespeare", LONG, "file:"),
     ],
 )  # fmt: skip
 def test_names_too_long_for_the_file_system(call, text_file, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 from helpers import environment, refused
 
 from charlm.errors import RunError
+from charlm.runs.folder import create
 from charlm.storage import lock
 from charlm.storage.lock import Lock, holder
 
@@ -117,11 +118,22 @@ def test_a_forked_child_leaves_the_lock_alone(path):
     held.release()
 
 
+def test_where_nothing_can_be_locked_a_start_is_refused(tmp_path, monkeypatch):
+    """As on some network file systems."""
+
+    def none(_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(lock, "_lock", none)
+    with refused(RunError, tmp_path / "a" / "lock", "cannot be locked (No locks available)"):
+        create(tmp_path, "a")
+
+
 def test_what_cannot_be_made(tmp_path, path, monkeypatch):
-    with pytest.raises(RunError, match=r"lock: cannot be made \(No such file or directory\)"):
+    with pytest.raises(RunError, match=r"lock: cannot be locked \(No such file or directory\)"):
         Lock(tmp_path / "nowhere" / "lock")
     path.mkdir()
-    with pytest.raises(RunError, match=r"lock: cannot be made \(Is a directory\)"):
+    with pytest.raises(RunError, match=r"lock: cannot be locked \(Is a directory\)"):
         Lock(path)
     path.rmdir()
 

@@ -119,7 +119,7 @@ USAGE = [
     (["eval"], "Missing argument 'TEXT'"),
     (["eval", ""], "Invalid value for 'TEXT': must be a file or a folder, got an empty name"),
     (["cells", "", "--find"], "Invalid value for 'TEXT': must be a file or a folder, got an empty name"),
-    (["gradients", ""], "Invalid value for '[TEXT]': must be a file or a folder, got an empty name"),
+    (["gradients", ""], "Invalid value for 'TEXT': must be a file or a folder, got an empty name"),
     (["report", "model.npz", "--text", ""], "Invalid value for '--text': must be a file or a folder, got an empty name"),
     (["eval", "a", "b", "c"], "unexpected extra argument"),
     (["eval", "a.txt", "--lr", "0.1"], "--lr goes with --dynamic; the other scores learn nothing"),

@@ -164,5 +164,5 @@ def test_ids_are_encoded_again_into_a_new_file(tmp_path, text_file):
     assert not mapped.any()
     run.ids.unlink()
     run.ids.mkdir()
-    with pytest.raises(RunError, match="cannot be saved"):
+    with refused(RunError, run.ids, "is a folder"):
         resume_run(run)

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,20 +15,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import VERSE, change, environment, faults, of_kind, started, stop_at, train
+from helpers import VERSE, change, environment, faults, of_kind, refused, started, stop_at, train
 
-from charlm.errors import CharlmError, CheckpointError, Diverged, RunError
+from charlm.errors import CharlmError, CheckpointError, Diverged, RunError, TextError
+from charlm.runs.check import check_run
 from charlm.runs.description import Recovery
-from charlm.runs.folder import Run
-from charlm.storage import atomic, files
-from charlm.storage.checkpoint import load
+from charlm.runs.folder import Run, find_checkpoint, find_run
+from charlm.runs.resumable import training_arrays
+from charlm.storage import files
+from charlm.storage.checkpoint import load, save
 from charlm.storage.history import read_history
-from charlm.training import recovery
+from charlm.training import recovery, snapshot
 from charlm.training.events import RolledBack, Saved, Updated
 from charlm.training.loop import events
 from charlm.training.prepare import resume_run
 from charlm.training.recovery import FAR, LONG, MOST, threshold, watch
 
+LEFT = "last.npz.0123abcd.tmp"
 FILES = ["best.npz", "config.yaml", "history.jsonl", "ids.bin", "last.npz"]
 
 # Of every kind of save at least one: first, between validations, at a validation, with a new best.
@@ -70,8 +74,8 @@ def test_killed_at_random_instants(tmp_path):
 
 @pytest.mark.parametrize(
     ("names", "is_free"),
-    [([], True), (["lock"], True), (["ids.bin", "lock"], True), (["ids.bin", "last.npz.tmp", "lock"], True),
-     (["notes.txt"], False), (["lock", "notes.txt"], False), (["ids.bin"], False), (["last.npz", "lock"], False)],
+    [([], True), (["lock"], True), (["ids.bin", "lock"], True), (["ids.bin", "last.npz.0123abcd.tmp", "lock"], True),
+     (["last.npz.tmp", "lock"], False), (["notes.txt"], False), (["lock", "notes.txt"], False), (["ids.bin"], False), (["last.npz", "lock"], False)],
 )  # fmt: skip
 def test_a_start_that_was_killed_leaves_its_name_free(text_file, tmp_path, names, is_free):
     """What was made before the first checkpoint is taken over; what else lies there is not."""
@@ -269,7 +273,7 @@ def test_a_disk_that_turns_read_only(text_file, tmp_path, disk):
     with pytest.raises(RunError, match=r"cannot be saved \(Read-only file system\); .* is whole"):
         list(running)
     assert trainer.run.last.read_bytes() == before
-    with pytest.raises(RunError, match=r"lock: cannot be made \(Read-only file system\)"):
+    with pytest.raises(RunError, match=r"lock: cannot be locked \(Read-only file system\)"):
         resume_run(Run(disk / "a"))
     with pytest.raises(RunError, match=r"b: cannot be made \(Read-only file system\)"):
         started(text_file, disk, "b", **EVERY_SAVE)
@@ -486,7 +490,7 @@ def kill_at(patch, moment):
     moments = itertools.count(1)
 
     def pass_moment(given):
-        decides = any(word in str(given) for word in ("good.npz", "last.npz.tmp", "'rollback'"))
+        decides = re.search(r"good\.npz|last\.npz\.\w+\.tmp|'rollback'", str(given))
         if decides and next(moments) == moment:
             raise Killed
 
@@ -663,7 +667,7 @@ def test_check_of_what_is_whole(charlm, checked):
     _, found = findings(charlm, "a")
     assert found[""] == ("ok", "finished; more steps: charlm train --resume --steps 8")
     code, _, err = charlm("info", "--check", "nowhere")
-    assert (code, err) == (1, "charlm: nowhere: no such run; name one, or its folder\n")
+    assert (code, err) == (1, "charlm: nowhere: no such run; there are a\n")
 
 
 def flip(path):
@@ -685,7 +689,7 @@ def flip(path):
         (lambda run: run.history.write_text("{}\n"), "history.jsonl", "note", "1 lines cannot be read", "ok"),
         (lambda run: run.config.write_text("a: ["), "config.yaml", "note", "a resume uses", "ok"),
         (lambda run: run.lock.write_text("{}"), "lock", "note", "left by a process that has ended", "ok"),
-        (lambda run: atomic.temporary_of(run.last).touch(), "last.npz.tmp", "note", "left by a", "ok"),
+        (lambda run: (run.folder / LEFT).touch(), LEFT, "note", "left by a", "ok"),
     ],
     ids=range(10),
 )  # fmt: skip
@@ -706,7 +710,7 @@ def test_check_of_what_is_not(charlm, checked, spoil, file, state, text, verdict
 def test_check_of_a_text_that_changed(charlm, checked, text_file):
     text_file.write_text(VERSE)
     code, found = findings(charlm, "a")
-    assert (code, found["verse.txt"][0], found[""][0]) == (1, "wrong", "ok")
+    assert (code, found["verse.txt"][0], found[""][0]) == (1, "wrong", "wrong")
     text_file.unlink()
     code, found = findings(charlm, "a")
     assert (code, found["verse.txt"][0], found[""][0]) == (0, "note", "ok")
@@ -722,17 +726,72 @@ def test_check_of_a_text_that_changed(charlm, checked, text_file):
         ("lstm.0.b", np.full(16, np.nan, np.float32), "not finite"),
         ("optimizer.m/lstm.0.b", np.zeros(3, np.float32), "(3,) on disk, float32 (16,) expected"),
         ("progress", None, "lacks its progress or its text"),
+        ("optimizer.v/lstm.0.b", None, "lacks 'optimizer.v/lstm.0.b'"),
     ],
 )
 def test_check_finds_what_no_checksum_does(charlm, checked, name, value, text):
     """Written well, and wrong all the same."""
-    if value is None:
+    if value is None and "/" in name:
+        whole = load(checked.last)
+        save(
+            checked.last,
+            {key: whole.arrays[key] for key in whole.arrays if key != name},
+            whole.meta,
+        )
+    elif value is None:
         change(checked.last, **{name: None})
     else:
         change(checked.last, {name: value})
     code, found = findings(charlm, "a")
     assert (code, found["last.npz"][0]) == (1, "wrong")
     assert text in found["last.npz"][1]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_the_arrays_of_a_checkpoint_are_known_beforehand(
+    text_file, tmp_path, cell, optimizer, average
+):
+    trainer = started(text_file, tmp_path, model__cell=cell, train__optimizer=optimizer,
+                      train__average=average)  # fmt: skip
+    arrays = snapshot._arrays(trainer)
+    expected = training_arrays(trainer.config, trainer.vocabulary.size)
+    assert {name: array.shape for name, array in arrays.items()} == expected
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_no_checkpoint_is_called_whole_that_is_none(text_file, tmp_path, make):
+    trainer = started(text_file, tmp_path, **EVERY_SAVE)
+    running, last = saved(trainer), trainer.run.last
+    last.unlink()
+    make(last)
+    trainer.run.history.unlink(missing_ok=True)
+    trainer.run.history.mkdir()
+    with refused(RunError, trainer.run.history, "cannot be saved", "last.npz is no file any more"):
+        list(running)
+
+
+def test_commands_name_the_run(text_file, tmp_path):
+    """Also one whose name begins as an option does; a name of none is told the nearest."""
+    runs = tmp_path / "checkpoints"
+    for name in ("-y", "verse"):
+        trainer, _ = train(text_file, runs, name, **FEW_ARRAYS)
+        trainer.run.ids.unlink()
+    text_file.unlink()
+    command = (
+        f"name where the text is now: charlm train TEXT --resume --name=-y --checkpoints {runs}"
+    )
+    with refused(TextError, text_file, "no such file", command):
+        resume_run(Run(runs / "-y"))
+    for where, nearest in (("vers", "did you mean 'verse'? "), ("nosuch", "")):
+        advice = f"{nearest}there are -y, verse"
+        with refused(CheckpointError, where, "no such checkpoint", advice):
+            find_checkpoint(where, runs)
+        with refused(RunError, where, "no such run", advice):
+            check_run(where, runs)
+        with refused(RunError, runs / where, "holds no run", advice):
+            find_run(runs, where)
 
 
 # Long runs

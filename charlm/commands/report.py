@@ -41,9 +41,8 @@ def report(
 
     Example: charlm report shakespeare --out shakespeare.html
     """
-    page = charlm.report(run, text=text, checkpoints=checkpoints, on_unknown=on_unknown)
-    path = charlm.find_checkpoint(run, checkpoints)
-    of_run = path.name in ("best.npz", "last.npz")
-    out = out or (path.parent / "report.html" if of_run else path.with_suffix(".html"))
+    checkpoint = charlm.find_checkpoint(run, checkpoints)
+    page = charlm.report(checkpoint, text=text, on_unknown=on_unknown)
+    out = out or charlm.page_path(checkpoint)
     charlm.save_page(out, page)
     say(f"{out}: {len(page) / 1e3:,.0f} kB; open it in a browser")

@@ -14,6 +14,7 @@ from charlm.errors import ExchangeError
 from charlm.exchange.description import KEY
 from charlm.exchange.formats import Format
 from charlm.exchange.tensors import Tensors
+from charlm.storage.files import open_file
 from charlm.types import Array
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -29,12 +30,16 @@ def encode(tensors: Mapping[str, Array], about: str) -> bytes:
 def read(path: Path) -> tuple[Tensors, object]:
     """Return a file's tensors, and its description, if any."""
     safetensors = require("safetensors", Format.SAFETENSORS, path, ExchangeError)
-    content = path.read_bytes()
+    try:
+        with open_file(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise ExchangeError(path, f"cannot be read ({error.strerror or error})") from None
     try:
         # Its NumPy side does not know bfloat16, so the bytes are converted here.
         stored = safetensors.deserialize(content)
-        with safetensors.safe_open(path, framework="numpy") as file:
-            about = (file.metadata() or {}).get(KEY)
+        with safetensors.safe_open(path, framework="numpy") as tensors:
+            about = (tensors.metadata() or {}).get(KEY)
     except safetensors.SafetensorError as error:
         advice = "the file is damaged or no safetensors file"
         raise ExchangeError(path, f"cannot be read ({error})", advice) from None

@@ -21,6 +21,7 @@ from charlm.runs.folder import Run, create
 from charlm.runs.loading import Trained, usable
 from charlm.storage.atomic import replacing
 from charlm.storage.checkpoint import save
+from charlm.storage.files import followed
 
 
 def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
@@ -31,7 +32,7 @@ def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False
     """
     if os.path.isdir(out):
         raise ExchangeError(out, "is a folder", "name a file in it")
-    if os.path.exists(out) and not force:
+    if os.path.lexists(out) and not force:
         raise ExchangeError(out, "exists", "replace it with --force, or name another with --out")
     model = trained.config.model
     tensors = to_state_dict(model, trained.model.parameters.copies())
@@ -81,7 +82,7 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
     if not os.path.isfile(path):
         problem = "is a folder" if os.path.isdir(path) else "no such file"
         raise ExchangeError(where, problem, "name one that was exported")
-    tensors, about = read(path)
+    tensors, about = read(followed(path))
     description = from_text(about, where)
     model = description.config.model
     expected = shapes(model, description.vocabulary.size)

@@ -7,6 +7,7 @@ but the one whose digest it names.
 import base64
 import hashlib
 import json
+import os
 import re
 from functools import cache
 from html import escape
@@ -17,6 +18,7 @@ from typing import Any
 from charlm._version import __version__
 from charlm.errors import DrawingError
 from charlm.storage.atomic import replacing
+from charlm.storage.files import open_file
 from charlm.terminal import printable
 
 # Every page of charlm begins with it; a file that begins otherwise is not replaced.
@@ -76,8 +78,8 @@ def write_page(path: Path, content: str) -> None:
         DrawingError: what is there is not a page of charlm's, or it cannot be written.
     """
     try:
-        if path.exists():
-            with path.open("rb") as file:
+        if os.path.lexists(path):
+            with open_file(path) as file:
                 begin = file.read(len(_MARK))
             if begin != _MARK.encode():
                 problem = "is there already, and not a page of charlm's"

@@ -19,6 +19,7 @@ from charlm.pages.texts import gallery, selection
 from charlm.runs.folder import Run
 from charlm.runs.loading import Trained, whole_text
 from charlm.runs.summary import RunSummary, summarize
+from charlm.storage.files import is_file
 from charlm.storage.history import History
 from charlm.terminal import duration, setting, whole_words
 from charlm.text.vocabulary import Vocabulary
@@ -42,8 +43,7 @@ _GATES = {
 def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) -> str:
     """Return the page of a run, from its checkpoint; its model reads a text, by default its own."""
     require("matplotlib", "plot", "report", DrawingError)
-    is_run = path.name in ("best.npz", "last.npz")
-    run = summarize(str(path.parent if is_run else path), path.parent)
+    run = summarize(str(path.parent if Run.of(path) else path), path.parent)
     history, ids = run.history(), _own_text(trained, path, needed=text is None)
     if text is None and ids is not None:
         text = excerpt(ids, trained.config.data)
@@ -63,7 +63,7 @@ def _own_text(trained: Trained, path: Path, *, needed: bool) -> Ids | None:
     A damaged one is as none, or a CheckpointError where it is needed.
     """
     try:
-        return whole_text(trained, path) if Run(path.parent).ids.is_file() else None
+        return whole_text(trained, path) if is_file(Run(path.parent).ids) else None
     except CheckpointError:
         if needed:
             raise

@@ -11,7 +11,8 @@
         lock            held by the process that trains it
 
 A run that was imported has its best.npz alone. Nothing is ever written over another run: a name
-that is taken gets -2, -3, and so on.
+that is taken gets -2, -3, and so on. The folder itself, and that of all runs, may be a link; what
+stands in a run's folder may not.
 """
 
 import json
@@ -25,12 +26,13 @@ from pathlib import Path
 from typing import Any
 
 from charlm.errors import CheckpointError, RunError
-from charlm.storage.atomic import replacing, temporary_of
-from charlm.storage.files import open_file
-from charlm.storage.lock import Lock
-from charlm.terminal import argument, brief
+from charlm.storage.atomic import replaced_by, replacing
+from charlm.storage.files import followed, is_file, modified, open_file
+from charlm.storage.lock import Held, Lock
+from charlm.terminal import brief, option
 
 GOOD_NAME = "good.npz"
+_MOST_NAMES = 8  # of runs, in an error
 
 
 class Run:
@@ -44,18 +46,33 @@ class Run:
         self.good = folder / GOOD_NAME
         self.best = folder / "best.npz"
         self.history = folder / "history.jsonl"
+        self.page = folder / "report.html"
         self.lock = folder / "lock"
         # These are written to a temporary file first.
-        self.replaced = (self.last, self.good, self.best, self.config)
+        self.replaced = (self.last, self.good, self.best, self.ids, self.config)
         self._held: Lock | None = None
+
+    @classmethod
+    def of(cls, checkpoint: Path) -> "Run | None":
+        """Return the run whose last or best checkpoint a file is; None for one of another name."""
+        run = cls(checkpoint.parent)
+        return run if checkpoint in (run.last, run.best) else None
+
+    @property
+    def temporary(self) -> list[Path]:
+        """Return the files that are being written, or were left by a crash."""
+        names = {path.name for path in (*self.replaced, self.page)}
+        with suppress(OSError):
+            return sorted(path for path in self.folder.iterdir() if replaced_by(path.name) in names)
+        return []
 
     def take(self) -> None:
         """Lock the run to this object; raises RunError where another process trains it."""
         if self._held is None:
             self._held = Lock(self.lock)
-            for path in self.replaced:
+            for path in self.temporary:
                 with suppress(OSError):
-                    temporary_of(path).unlink()
+                    path.unlink()
 
     def release(self) -> None:
         """Let others train the run."""
@@ -100,30 +117,32 @@ class Run:
         except OSError as error:
             problem = f"cannot be saved ({error.strerror or error})"
             advice = "no checkpoint was saved yet, make room and start again"
-            if self.last.exists():
-                advice = f"the checkpoint before is whole, resume from it with: {self.resuming}"
-            elif not self.folder.exists():
+            if is_file(self.last):
+                advice = f"the checkpoint before is whole, resume from it with: {self.resuming()}"
+            elif os.path.lexists(self.last):
+                advice = f"{self.last.name} is no file any more, start again"
+            elif not os.path.exists(self.folder):
                 path, problem, advice = self.folder, "is gone, somebody removed it", "start again"
             raise RunError(path, problem, advice) from None
 
     @property
     def checkpoints(self) -> list[Path]:
         """Return those of its checkpoints that are there, the one to resume from first."""
-        return [path for path in (self.last, self.best) if os.path.exists(path)]
+        return list(filter(os.path.lexists, (self.last, self.best)))
 
     @property
     def saved(self) -> float:
         """Return when it was saved last, in seconds since 1970."""
-        return max(path.stat().st_mtime for path in self.checkpoints)
+        return max(map(modified, self.checkpoints), default=0.0)
 
-    @property
-    def resuming(self) -> str:
-        """Return the command that resumes this run."""
-        command, checkpoints = "charlm train --resume", self.folder.parent
-        if len(list(checkpoints.glob("*/last.npz"))) > 1:
-            command += f" --name {argument(self.folder.name)}"
+    def resuming(self, text: str = "") -> str:
+        """Return the command that resumes this run, with its text where that is to be named."""
+        command = " ".join(filter(None, ("charlm train", text, "--resume")))
+        checkpoints = self.folder.parent
+        if sum(os.path.lexists(run.last) for run in _runs(checkpoints)) > 1:
+            command += f" {option('--name', self.folder.name)}"
         if checkpoints != Path("checkpoints"):
-            command += f" --checkpoints {argument(checkpoints)}"
+            command += f" {option('--checkpoints', checkpoints)}"
         return command
 
 
@@ -141,14 +160,16 @@ def create(checkpoints: Path, name: str, *, exact: bool = False) -> Run:
         try:
             checkpoints.mkdir(parents=True, exist_ok=True)
             run.folder.mkdir()
+            is_new = True
         except FileExistsError:
-            if not checkpoints.is_dir():
+            is_new = False
+            if not os.path.isdir(checkpoints):
                 raise RunError(checkpoints, "is no folder", "name another") from None
             if not _is_left_behind(run):
                 if exact:
                     advice = "choose another --name"
-                    if os.path.exists(run.last):
-                        advice += f", or continue it with: {run.resuming}"
+                    if is_file(run.last):
+                        advice += f", or continue it with: {run.resuming()}"
                     raise RunError(run.folder, "is there already", advice) from None
                 continue
         except (OSError, ValueError) as error:
@@ -156,11 +177,15 @@ def create(checkpoints: Path, name: str, *, exact: bool = False) -> Run:
             raise RunError(run.folder, f"cannot be made ({why})") from None
         try:
             run.take()
-        except RunError:
-            if exact or not run.lock.exists():
-                run.discard()
+        except Held:
+            if exact:
                 raise
             # Another process was faster.
+        except RunError:
+            if exact or is_new or not os.path.lexists(run.lock):
+                run.discard()
+                raise
+            # What stands there is no lock.
         else:
             return run
     raise AssertionError
@@ -168,42 +193,60 @@ def create(checkpoints: Path, name: str, *, exact: bool = False) -> Run:
 
 def _is_left_behind(run: Run) -> bool:
     """Return whether a run holds no more than what is made before its first checkpoint."""
-    files = {run.lock, run.ids, run.config, *map(temporary_of, run.replaced)}
+    files = {run.lock, run.ids, run.config, *run.temporary}
     with suppress(OSError):
         found = set(run.folder.iterdir())
-        return found <= files and (not found or run.lock in found)
+        is_ours = found <= files and not any(map(os.path.isdir, found))
+        return is_ours and (not found or run.lock in found)
     return False
+
+
+def _runs(checkpoints: Path) -> list[Run]:
+    """Return all runs of a folder by name, verse-2 before verse-10; none where it is no folder."""
+    with suppress(OSError, ValueError):
+        folders = sorted(checkpoints.iterdir(), key=_in_order)
+        return [run for run in map(Run, folders) if run.checkpoints]
+    return []
+
+
+def _in_order(folder: Path) -> list[Any]:
+    parts = re.split(r"(\d+)", folder.name)
+    return [int(part) if k % 2 else part for k, part in enumerate(parts)]
+
+
+def name_one(where: str, checkpoints: Path, otherwise: str) -> str:
+    """Return advice for what names no run: the nearest name, and those that there are, if any."""
+    from difflib import get_close_matches
+
+    if not (known := [run.folder.name for run in _runs(checkpoints)]):
+        return otherwise
+    more = len(known) - _MOST_NAMES
+    names = ", ".join(known[:_MOST_NAMES]) + f" and {more:,} more" * (more > 0)
+    nearest = "".join(f"did you mean '{name}'? " for name in get_close_matches(where, known, n=1))
+    return f"{nearest}there are {names}"
 
 
 def saved_runs(checkpoints: Path) -> list[Run]:
     """Return all runs of a folder, the one saved last first; raise RunError without one."""
-    folders = sorted(checkpoints.glob("*"), key=_in_order)
-    if runs := [run for run in map(Run, folders) if run.checkpoints]:
+    if runs := _runs(checkpoints):
         return sorted(runs, key=lambda run: -run.saved)
     raise RunError(checkpoints, "holds no run yet", "start one with: charlm train TEXT")
-
-
-def _in_order(folder: Path) -> list[Any]:
-    """Order runs that were saved at the same time: verse-2 before verse-10."""
-    parts = re.split(r"(\d+)", folder.name)
-    return [int(part) if k % 2 else part for k, part in enumerate(parts)]
 
 
 def find_run(checkpoints: Path, name: str | None = None) -> Run:
     """Find a run to resume, the one that was saved last where None; raise RunError without one."""
     if name is None:
         runs = saved_runs(checkpoints)
-        run = next((run for run in runs if os.path.exists(run.last)), runs[0])
+        run = next((run for run in runs if os.path.lexists(run.last)), runs[0])
     else:
         run = Run(checkpoints / name)
-    if os.path.exists(run.last):
+    if os.path.lexists(run.last):
         return run
-    if os.path.exists(run.best):
+    if os.path.lexists(run.best):
         problem = "holds best.npz alone, there is nothing to resume"
         raise RunError(run.folder, problem, "sample, eval and export take it")
-    names = sorted(last.parent.name for last in checkpoints.glob("*/last.npz"))
-    have = f"there are {', '.join(names)}" if names else "there is none yet"
-    raise RunError(run.folder, "holds no run", have)
+    advice = name_one(run.folder.name, checkpoints, "there is none yet")
+    raise RunError(run.folder, "holds no run", advice)
 
 
 def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
@@ -223,7 +266,7 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
     if where is None:
         return saved_runs(checkpoints)[0].checkpoints[-1]
     if os.path.isfile(where) and not _is_run(where, checkpoints):
-        return Path(where)
+        return followed(Path(where))
     run = find_folder(where, checkpoints)
     if found := run.checkpoints:
         return found[-1]
@@ -236,7 +279,7 @@ def find_folder(where: str, checkpoints: Path) -> Run:
     for path in paths if _is_run(where, checkpoints) else reversed(paths):
         if os.path.isdir(path):
             return Run(path)
-    advice = "name an .npz file, a run's folder or a run"
+    advice = name_one(where, checkpoints, "name an .npz file, a run's folder or a run")
     raise CheckpointError(where, "no such checkpoint", advice)
 
 

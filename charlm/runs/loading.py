@@ -7,6 +7,7 @@ ids.bin                 a run's text as ids, beside its checkpoints
 
 import hashlib
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from charlm.runs.folder import Run
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import opened, read_meta
 from charlm.storage.files import open_file
-from charlm.text.corpus import TextInfo, open_ids, split
+from charlm.text.corpus import open_ids, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Array, Ids
 
@@ -73,13 +74,14 @@ def pack(parameters: Parameters, prefix: str = "") -> dict[str, Array]:
     return {prefix + name: view for name, view in parameters.views.items()}
 
 
-def is_intact(path: Path, text: TextInfo) -> bool:
-    """Return whether a file holds exactly the ids of a text."""
-    try:
-        with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == text.ids_sha256
-    except OSError:
+def has_ids(path: Path, description: Description) -> bool:
+    """Return whether a file holds exactly the ids of a checkpoint's text."""
+    if (text := description.text) is None:
         return False
+    nbytes = text.characters * description.vocabulary.dtype.itemsize
+    with suppress(OSError), open_file(path, most=nbytes) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == text.ids_sha256
+    return False
 
 
 def whole_text(trained: Trained, checkpoint: Path) -> Ids:
@@ -88,8 +90,8 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
     Raises:
         CheckpointError: the text is not there, or not the one that the checkpoint was trained on.
     """
-    path, text = Run(checkpoint.parent).ids, trained.description.text
-    if text is None or not is_intact(path, text):
+    path = Run(checkpoint.parent).ids
+    if not has_ids(path, trained.description):
         problem = f"needs the text that it learned beside it, as {path.name}"
         raise CheckpointError(checkpoint, problem, "name a run that was trained here")
     ids = open_ids(path, trained.vocabulary.dtype)

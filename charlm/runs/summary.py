@@ -14,6 +14,7 @@ from charlm.runs.description import Description, Progress
 from charlm.runs.folder import Run, find_checkpoint, saved_runs
 from charlm.runs.loading import read_description
 from charlm.settings.schema import Config
+from charlm.storage.files import followed, is_file, modified
 from charlm.storage.history import History, read_history
 
 
@@ -68,10 +69,8 @@ class RunSummary:
         Raises:
             RunError: it cannot be read.
         """
-        run = Run(self.folder)
-        if self.checkpoint not in (run.last, run.best):
-            return History([], [], [], 0)
-        return read_history(run.history)
+        run = Run.of(self.checkpoint)
+        return read_history(run.history) if run else History([], [], [], 0)
 
 
 def all_runs(checkpoints: Path) -> list[RunSummary]:
@@ -82,7 +81,7 @@ def all_runs(checkpoints: Path) -> list[RunSummary]:
 def summarize(where: str, checkpoints: Path) -> RunSummary:
     """Summarize a run, by its name or folder, or a checkpoint file; raise CheckpointError."""
     path = find_checkpoint(where, checkpoints)
-    if path == Path(where):
+    if path == followed(Path(where)):
         summary = _summary(where, path.parent, [path], [path])
     else:
         summary = _of_run(Run(path.parent))
@@ -130,7 +129,11 @@ def _flat(config: Config) -> dict[str, Any]:
 
 
 def _of_run(run: Run) -> RunSummary:
-    name, files = os.path.basename(os.path.abspath(run.folder)), sorted(run.folder.iterdir())
+    files: list[Path] = []
+    # It may not be readable, or gone.
+    with suppress(OSError):
+        files = sorted(run.folder.iterdir())
+    name = os.path.basename(os.path.abspath(run.folder))
     return _summary(name, run.folder, run.checkpoints, files)
 
 
@@ -150,8 +153,8 @@ def _summary(
     for path in files:
         # It may have vanished meanwhile.
         with suppress(OSError):
-            if path.is_file():
-                sizes[path.name] = path.stat().st_size
+            if is_file(path):
+                sizes[path.name] = os.lstat(path).st_size
     # The best weights may be newer than the checkpoint to resume from, and know better.
     known = [one.progress for one in found.values() if one.progress]
     best = next((one for one in reversed(known) if one.best_loss is not None), Progress())
@@ -164,6 +167,6 @@ def _summary(
         best_loss=best.best_loss,
         best_step=None if best.best_loss is None else best.best_step,
         files=sizes,
-        saved=max(path.stat().st_mtime for path in checkpoints),
+        saved=max(map(modified, checkpoints), default=0.0),
         problems=tuple(problems),
     )

@@ -1,12 +1,15 @@
 """Replace a file as a whole or not at all.
 
-    write <name>.tmp in the same folder -> flush -> fsync -> rename over <name> -> fsync the folder
+    make <name>.<8 hex digits>.tmp in the same folder -> write -> flush -> fsync
+    -> rename over <name> -> fsync the folder
 
-A reader, and a crash, see the old file or the new one. Source: Pillai et al. 2014, All File
-Systems Are Not Created Equal, on why each of the five is there.
+A reader, and a crash, see the old file or the new one. The temporary file is always a new one, so
+nothing else is overwritten. Source: Pillai et al. 2014, All File Systems Are Not Created Equal, on
+why each of the steps is there.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +18,16 @@ from typing import IO
 
 from charlm.storage.files import open_file
 
+_TEMPORARY = re.compile(r"(.+)\.[0-9a-f]{8}\.tmp", re.DOTALL)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a file that replaces `path` when the block ends well; otherwise `path` is untouched."""
     temporary = temporary_of(path)
+    file = open_file(temporary, "xb")
     try:
-        with temporary.open("wb") as file:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -37,20 +43,27 @@ def link(path: Path, to: Path) -> None:
     """Give a file a second name, or make a copy where links cannot be had."""
     temporary = temporary_of(to)
     try:
-        temporary.unlink(missing_ok=True)
         os.link(path, temporary)
         os.replace(temporary, to)
         # Renaming does nothing where both are names of one file already.
         temporary.unlink(missing_ok=True)
         _sync_folder(to.parent)
     except OSError:
+        with suppress(OSError):
+            temporary.unlink()
         with open_file(path) as source, replacing(to) as copy:
             shutil.copyfileobj(source, copy)
 
 
 def temporary_of(path: Path) -> Path:
-    """Return where the content of `path` is while it is being written; a crash may leave it."""
-    return path.with_name(path.name + ".tmp")
+    """Return a new name for the content of `path` while it is written; a crash may leave it."""
+    return path.with_name(f"{path.name}.{os.urandom(4).hex()}.tmp")
+
+
+def replaced_by(name: str) -> str | None:
+    """Return the name of the file that a temporary file is to replace; None for any other file."""
+    found = _TEMPORARY.fullmatch(name)
+    return found and found[1]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Download a known text, and keep it only if its size and SHA-256 are the right ones."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
@@ -9,6 +10,7 @@ from urllib.request import build_opener
 
 from charlm.errors import TextError
 from charlm.storage.atomic import replacing
+from charlm.storage.files import followed, open_file
 
 _TIMEOUT_S, _ADVICE = 30.0, "try another --url or --to"
 _Progress = Callable[[int], object]
@@ -46,11 +48,12 @@ def fetch(
     if name not in KNOWN_TEXTS:
         raise TextError(name, "is no known text", f"there is {', '.join(KNOWN_TEXTS)}")
     text, path, content = KNOWN_TEXTS[name], Path(to) / f"{name}.txt", b""
-    where = str(path) if (there := path.exists()) else url or text.url
+    where = str(path) if (there := os.path.lexists(path)) else url or text.url
     if not there and not where.lower().startswith(("http://", "https://")):
         raise TextError("url", f"must begin with http:// or https://, got {where!r}", _ADVICE)
     try:
-        with path.open("rb") if there else build_opener().open(where, None, _TIMEOUT_S) as source:
+        opener = build_opener()
+        with open_file(followed(path)) if there else opener.open(where, None, _TIMEOUT_S) as source:
             while piece := source.read(min(1 << 16, text.nbytes + 1 - len(content))):
                 content += piece
                 progress(len(piece))
@@ -61,7 +64,7 @@ def fetch(
             path.parent.mkdir(parents=True, exist_ok=True)
             with replacing(path) as file:
                 file.write(content)
-                if path.exists():
+                if os.path.lexists(path):
                     raise FileExistsError("another file was written there meanwhile")
     except (OSError, ValueError, HTTPException) as error:
         getattr(error, "close", int)()  # an HTTPError holds a socket

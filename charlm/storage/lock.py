@@ -9,7 +9,8 @@ import os
 import sys
 import time
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from charlm.errors import RunError
@@ -26,19 +27,22 @@ _ATTEMPTS, _PAUSE_S = 5, 0.01
 _FAR = 1 << 30
 
 
+class Held(RunError):
+    """Another process has the lock."""
+
+
 class Lock:
     """Exclusive use of a run, until `release` or the end of this object or process.
 
     Raises:
-        RunError: another process holds it, or the file cannot be made.
+        Held: another process has it.
+        RunError: the file cannot be made, opened or locked.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
+        with _raising(path):
             self._handle = _open_locked(path)
-        except OSError as error:
-            raise RunError(path, f"cannot be made ({error.strerror or error})") from None
         self.release = weakref.finalize(self, _release, path, self._handle, os.getpid())
         # Without its number it locks all the same.
         with suppress(OSError):
@@ -49,16 +53,17 @@ class Lock:
     @property
     def lost(self) -> bool:
         """Whether the file was removed, and another stands in its place."""
-        return self._path.exists() and not _is_at(self._handle, self._path)
+        return os.path.lexists(self._path) and not _is_at(self._handle, self._path)
 
 
 def holder(path: Path) -> str | None:
-    """Name the process that holds a lock, or None; raises OSError where it cannot be read."""
-    handle = open_handle(path, os.O_RDWR)
-    try:
-        return None if _lock(handle) else _process(path)
-    finally:
-        os.close(handle)
+    """Name the process that holds a lock, or None; raises RunError where it is no lock."""
+    with _raising(path):
+        handle = open_handle(path, os.O_RDWR)
+        try:
+            return None if _lock(handle) else _process(handle)
+        finally:
+            os.close(handle)
 
 
 def _open_locked(path: Path) -> int:
@@ -68,10 +73,20 @@ def _open_locked(path: Path) -> int:
         # Its holder may have removed the file between the two calls.
         if _lock(handle) and _is_at(handle, path):
             return handle
+        who = _process(handle)
         os.close(handle)
         time.sleep(_PAUSE_S)
     advice = "wait for its end, or stop it first"
-    raise RunError(path.parent, f"is being trained by {_process(path)}", advice)
+    raise Held(path.parent, f"is being trained by {who}", advice)
+
+
+@contextmanager
+def _raising(path: Path) -> Iterator[None]:
+    """Raise RunError for an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(path, f"cannot be locked ({error.strerror or error})") from None
 
 
 def _lock(handle: int) -> bool:
@@ -98,12 +113,13 @@ def _release(path: Path, handle: int, pid: int) -> None:
 
 def _is_at(handle: int, path: Path) -> bool:
     with suppress(OSError):
-        return os.path.samestat(os.fstat(handle), path.stat())
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
     return False
 
 
-def _process(path: Path) -> str:
+def _process(handle: int) -> str:
     with suppress(OSError):
-        if (pid := path.read_bytes()[:20]).isdigit():
+        os.lseek(handle, 0, os.SEEK_SET)
+        if (pid := os.read(handle, 20)).isdigit():
             return f"process {pid.decode()}"
     return "another process"

@@ -9,8 +9,10 @@ holds a whole text in memory.
 """
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ import numpy as np
 
 from charlm.errors import TextError
 from charlm.settings.schema import DataConfig, split_ends
+from charlm.storage.atomic import replacing
+from charlm.storage.files import open_file
 from charlm.text import encodings
 from charlm.text.source import Source, Watch
 from charlm.text.vocabulary import ByteVocabulary, OnUnknown, Vocabulary, code_points
@@ -36,6 +40,11 @@ class TextInfo:
     sha256: str  # of its bytes
     ids_sha256: str  # of its ids
     paths: tuple[str, ...] = ()  # the files and folders it was read from, as they were named
+
+    @property
+    def locations(self) -> list[Path]:
+        """Return the files and folders that it was read from."""
+        return [Path(path) for path in self.paths or (self.path,)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -125,19 +134,24 @@ def _was_utf8(source: Source) -> bool:
 
 
 def encode_to_file(
-    source: Source, vocabulary: Vocabulary, path: Path, paths: Sequence[str] = (), *watches: Watch
+    source: Source,
+    vocabulary: Vocabulary,
+    path: Path | None,
+    paths: Sequence[str] = (),
+    *watches: Watch,
 ) -> TextInfo:
-    """Write a text's ids to a flat file; `paths` are its files and folders as they were named.
+    """Write a text's ids to a flat file, or nowhere; `paths` are its files as they were named.
 
     Raises:
         TextError: it cannot be read.
         UnknownCharacter: it holds a character that the vocabulary lacks.
     """
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
-    with path.open("wb") as file:
+    with replacing(path) if path else nullcontext() as file:
         for ids in _encoded(source, vocabulary, None, "error", digest.update, *watches):
             ids_digest.update(ids.data)
-            file.write(ids.data)
+            if file:
+                file.write(ids.data)
             characters += ids.size
     paths = tuple(paths or map(str, source.files))
     return TextInfo(source.name, characters, digest.hexdigest(), ids_digest.hexdigest(), paths)
@@ -187,8 +201,9 @@ def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
     # The size is read here, once. A file that is cut later, while it is mapped, ends the process
     # with SIGBUS; only charlm writes to a run's folder, and it maps the ids after writing them.
     try:
-        size = path.stat().st_size // dtype.itemsize
-        return np.memmap(path, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size // dtype.itemsize
+            return np.memmap(file, dtype, "r", shape=(size,)) if size else np.empty(0, dtype)
     except OSError as error:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None
 

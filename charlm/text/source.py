@@ -16,6 +16,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -31,6 +32,9 @@ _MOST_NAMES = 8
 # Of file systems on Linux, macOS and Windows.
 _LONGEST_NAME = 255
 
+# The name of a text that is a string.
+STRING = "<string>"
+
 Level: TypeAlias = Literal["char", "byte"]
 Watch: TypeAlias = Callable[[bytes], object]
 
@@ -42,6 +46,7 @@ class Source:
     files: tuple[Path, ...]
     encoding: str = "utf-8"
     level: Level = "char"  # byte takes them as they are
+    string: str | None = None  # the text itself; there are no files then
 
     @classmethod
     def find(cls, paths: Sequence[Path], data: DataConfig) -> "Source":
@@ -62,10 +67,15 @@ class Source:
         files = {file for path in paths for file in _files(path, data.glob, as_before=True)}
         return cls(tuple(sorted(files)), data.encoding, data.level)
 
+    @classmethod
+    def of_string(cls, string: str, data: DataConfig) -> "Source":
+        """Return a string as a source; it is read as a file of UTF-8 is."""
+        return cls((), level=data.level, string=string)
+
     @property
     def notes(self) -> list[str]:
         """Return which files are read, and which of them more than once; nothing for one file."""
-        if len(self.files) == 1:
+        if len(self.files) <= 1:
             return []
         names = [file.name for file in self.files]
         if len(set(names)) < len(set(self.files)):
@@ -79,19 +89,22 @@ class Source:
     @property
     def name(self) -> str:
         """Return the text's name in messages."""
+        if self.string is not None:
+            return STRING
         first, more = self.files[0], len(self.files) - 1
         return f"{first} and {more:,} more" if more else str(first)
 
     @property
     def nbytes(self) -> int:
         """Return the size of all files together."""
-        return sum(path.stat().st_size for path in self.files if path.exists())
+        files = sum(path.stat().st_size for path in self.files if path.exists())
+        return files + len(self._content)
 
     def sha256(self) -> str:
         """Return the digest of all bytes; raises TextError where a file cannot be read."""
         digest = hashlib.sha256()
-        for path in self.files:
-            for piece in _read(path):
+        for pieces in self._bytes():
+            for piece in pieces:
                 digest.update(piece)
         return digest.hexdigest()
 
@@ -102,27 +115,41 @@ class Source:
             TextError: a file cannot be read or decoded; names the byte.
         """
         if self.level == "byte":
-            for path in self.files:
-                yield from _read(path, *watches)
+            yield from chain.from_iterable(self._bytes(*watches))
             return
         open_line = False
-        for path in self.files:
+        for k, read in enumerate(self._bytes(*watches)):
             begins = True
-            for piece in self._decode(path, *watches):
+            for piece in self._decode(k, read):
                 if begins and open_line:
                     yield "\n"
                 yield piece
                 begins, open_line = False, not piece.endswith("\n")
 
-    def _decode(self, path: Path, *watches: Watch) -> Iterator[str]:
+    def _bytes(self, *watches: Watch) -> Iterator[Iterator[bytes]]:
+        """Yield the pieces of each file's bytes, or of the string's."""
+        for path in self.files:
+            yield _watched(_read(path), *watches)
+        if self.string is not None:
+            content = self._content
+            pieces = (content[k : k + PIECE_BYTES] for k in range(0, len(content), PIECE_BYTES))
+            yield _watched(pieces, *watches)
+
+    @cached_property
+    def _content(self) -> bytes:
+        # A lone surrogate is refused where it is decoded.
+        return (self.string or "").encode("utf-8", "surrogatepass")
+
+    def _decode(self, k: int, read: Iterator[bytes]) -> Iterator[str]:
+        """Decode the pieces of the k-th file."""
         decoder = codecs.getincrementaldecoder(self.encoding)()
         held, offset, first = "", 0, True
-        for piece in chain(_read(path, *watches), [b""]):
+        for piece in chain(read, [b""]):
             waiting = decoder.getstate()[0]
             try:
                 text = decoder.decode(piece, final=not piece)
             except UnicodeError as error:
-                raise self._undecodable(path, error, offset - len(waiting)) from None
+                raise self._undecodable(k, error, offset - len(waiting)) from None
             offset += len(piece)
             if first and text:
                 text, first = text.removeprefix("\ufeff"), False
@@ -134,8 +161,11 @@ class Source:
             if text := text.replace("\r\n", "\n") if "\r" in text else text:
                 yield text
 
-    def _undecodable(self, path: Path, error: UnicodeError, offset: int) -> TextError:
-        """Return the error of a file that is not of the encoding, with advice."""
+    def _undecodable(self, k: int, error: UnicodeError, offset: int) -> TextError:
+        """Return the error of the k-th file, which is not of the encoding, with advice."""
+        if self.string is not None:
+            return TextError(STRING, "holds lone surrogates, which are not characters")
+        path = self.files[k]
         problem = f"is not {self.encoding} ({error})"
         if isinstance(error, UnicodeDecodeError):
             byte = f"byte 0x{error.object[error.start]:02X} at offset {offset + error.start}"
@@ -205,12 +235,17 @@ def _natural(path: Path) -> list[list[str | int]]:
     return [[int(piece) if k % 2 else piece for k, piece in enumerate(part)] for part in parts]
 
 
-def _read(path: Path, *watches: Watch) -> Iterator[bytes]:
+def _watched(pieces: Iterator[bytes], *watches: Watch) -> Iterator[bytes]:
+    for piece in pieces:
+        for watch in watches:
+            watch(piece)
+        yield piece
+
+
+def _read(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb", buffering=0) as file:
             while piece := file.read(PIECE_BYTES):
-                for watch in watches:
-                    watch(piece)
                 yield piece
     except OSError as error:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None

@@ -3,6 +3,7 @@
 The loop draws nothing and prints nothing; its caller does.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -134,7 +135,7 @@ class _Loop:
     def _roll_back(self, trouble: Trouble) -> RolledBack:
         """Return to the last good state at half the rate; raise Diverged where that cannot be."""
         trainer, run, recovery = self.trainer, self.run, self.trainer.recovery
-        if run is None or not run.last.exists():
+        if run is None or not os.path.lexists(run.last):
             raise trouble
         if recovery.rollbacks >= MOST:
             problem = f"{trouble.what}, and {MOST} rollbacks at half the learning rate did not help"

@@ -1,36 +1,36 @@
 """Prepare a training: from settings and a text to a trainer.
 
 start     text -> vocabulary -> settings -> memory -> folder -> ids.bin -> pace -> Trainer
-resume    last.npz -> threads -> the same text -> memory -> Trainer, restored
+resume    what runs/resumable.py finds -> threads -> memory -> Trainer, restored
 """
 
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from charlm import environment
-from charlm.errors import CheckpointError, ConfigError, RunError, TextError
-from charlm.nn.model import Memory, memory, shapes
+from charlm.errors import ConfigError, RunError, TextError
+from charlm.nn.model import Memory, memory
 from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
-from charlm.runs.loading import is_intact, load_model, read_description
+from charlm.runs.loading import load_model
+from charlm.runs.resumable import Resumable, find_resumable
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import LENGTHS, Config, Overrides
-from charlm.storage.checkpoint import OpenCheckpoint, opened
-from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, split, text_notes
-from charlm.text.source import Source, Watch
+from charlm.storage.checkpoint import opened
+from charlm.text.corpus import encode_to_file, open_ids, scan, text_notes
+from charlm.text.source import STRING, Source, Watch
 from charlm.training import snapshot
 from charlm.training.finetuning import extend, model_settings
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
 from charlm.training.trainer import Trainer
-from charlm.types import Ids
 
 _MOST_THREADS = 1024
 
@@ -50,6 +50,7 @@ def start_run(
     checkpoints: Path,
     name: str | None = None,
     *,
+    string: str | None = None,
     resume: bool = False,
     threads: int | None = None,
     reading: Callable[[int, int], object] | None = None,
@@ -68,9 +69,9 @@ def start_run(
     began = time.perf_counter() if began is None else began
     pending, pretrained = resolve(overrides), None
     paths = [Path(path) for path in pending.config.data.path]
-    stem = Path(os.path.abspath(paths[0])).stem or "run"
+    stem = "string" if string is not None else Path(os.path.abspath(paths[0])).stem or "run"
     if resume and os.path.exists((run := Run(checkpoints / (name or stem))).last):
-        return _continue(run, overrides, pending.config, threads)
+        return _continue(run, overrides, pending.config, string, threads)
     if (where := pending.config.train.init_from) is not None:
         path = find_checkpoint(where, checkpoints).absolute()
         pretrained = load_model(path)
@@ -78,7 +79,7 @@ def start_run(
         pending = resolve(overrides, model_settings(path, pretrained.config))
 
     data = pending.config.data
-    source = Source.find(paths, data)
+    source = Source.find(paths, data) if string is None else Source.of_string(string, data)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     config, notes = pending.finalize(int(counts.sum()))
@@ -95,7 +96,8 @@ def start_run(
 
     run = create(checkpoints, stem if name is None else name, exact=name is not None)
     try:
-        text = encode_to_file(source, vocabulary, run.ids, _absolute(paths), *watches)
+        named = _absolute(paths) if string is None else ()
+        text = encode_to_file(source, vocabulary, run.ids, named, *watches)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
         ids = open_ids(run.ids, vocabulary.dtype)
@@ -123,13 +125,21 @@ def start_run(
 
 
 def _continue(
-    run: Run, overrides: Sequence[Overrides], asked: Config, threads: int | None
+    run: Run,
+    overrides: Sequence[Overrides],
+    asked: Config,
+    string: str | None,
+    threads: int | None,
 ) -> PreparedRun:
     """Resume a run in place of a start, and note where its settings are not those asked for."""
     given = {key for layer in overrides for key in layer.settings}
-    moved_to = [Path(path) for path in asked.data.path] if "data.path" in given else []
+    paths = [Path(path) for path in asked.data.path] if "data.path" in given else []
     steps = asked.train.steps if "train.steps" in given else None
-    prepared = resume_run(run, moved_to, steps, threads)
+    prepared = resume_run(run, paths if string is None else [], steps, threads)
+    text = prepared.trainer.text
+    if string is not None and Source.of_string(string, asked.data).sha256() != text.sha256:
+        run.release()
+        raise TextError(STRING, f"is not the text that {run.folder} learns")
     now, then = asked.flat(), prepared.trainer.config.flat()
     kept = [
         f"{key} {then[key]}, not {now[key]}"
@@ -154,29 +164,23 @@ def resume_run(
     """
     run.take()
     try:
-        description = read_description(run.last)
+        found = find_resumable(run, moved_to)
         # Another number may change the last bits of the result.
-        threads = description.threads if threads is None else threads
+        threads = found.description.threads if threads is None else threads
         is_known = threads is not None and 0 < threads <= _MOST_THREADS
         with environment.limited(threads if is_known else None):
-            return _resume(run, description, moved_to, steps)
+            return _resume(run, found, steps)
     except BaseException:
         run.release()
         raise
 
 
-def _resume(
-    run: Run, description: Description, moved_to: Sequence[Path], steps: int | None
-) -> PreparedRun:
+def _resume(run: Run, found: Resumable, steps: int | None) -> PreparedRun:
+    description, text = found.description, found.text
     config, vocabulary = description.config, description.vocabulary
-    if description.damage:
-        raise description.damage
-    if description.progress is None:
-        raise CheckpointError(run.last, "lacks its progress", "it is no last.npz")
+    assert description.progress is not None
     made = description.progress.step
     notes = _version_notes(description)
-    text, text_notes = _same_text(run, description, moved_to)
-    notes += text_notes
     if steps is not None and steps < made:
         problem = f"must be at least the {made:,} steps that are made, got {steps:,}"
         raise RunError("--steps", problem, "a run cannot go back")
@@ -187,10 +191,15 @@ def _resume(
             "rate's schedule with it"
         )
         config = config.replace(train__steps=steps)
+    needed = _check_memory(config, vocabulary.size)
+    if found.source and not found.intact:
+        with run.saving(run.ids):
+            encode_to_file(found.source, vocabulary, run.ids)
+        notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
+    elif not found.source and text.path != STRING:
+        notes.append(f"{text.locations[0]} is gone; the run's own copy is used, {run.ids}")
     ids = open_ids(run.ids, vocabulary.dtype)
     with opened(run.last) as checkpoint:
-        _check_fit(checkpoint, config, vocabulary.size, ids)
-        needed = _check_memory(config, vocabulary.size)
         trainer = Trainer(config, vocabulary, text, ids, run)
         snapshot.resume(trainer, checkpoint)
     if moved:
@@ -199,20 +208,6 @@ def _resume(
         snapshot.save_last(trainer)
         run.save_config(to_yaml(config))
     return PreparedRun(trainer, needed, None, notes)
-
-
-def _check_fit(checkpoint: OpenCheckpoint, config: Config, V: int, ids: Ids) -> None:
-    """Raise CheckpointError where settings, text and arrays do not fit; allocates nothing."""
-    train, path = config.train, checkpoint.path
-    N = split(ids, config.data)[0].size
-    T, B = train.seq_len, train.batch_size
-    if train.steps is None or not isinstance(T, int) or N // B < T:
-        raise CheckpointError(path, "its settings do not fit its text", "the file is damaged")
-    for name, shape in shapes(config.model, V).items():
-        checkpoint.expect(name, shape)
-    checkpoint.expect("state/0.h", (config.model.hidden, B))
-    if ids.max(initial=0) >= V:
-        raise CheckpointError(path, "its text has symbols that it does not know", "it is damaged")
 
 
 def training_memory(config: Config, V: int) -> Memory:
@@ -255,36 +250,6 @@ def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
         reading(done // 2, total)
 
     return watch
-
-
-def _same_text(
-    run: Run, description: Description, moved_to: Sequence[Path]
-) -> tuple[TextInfo, list[str]]:
-    """Return the run's text, after a check of its ids; encode it again if they are damaged."""
-    if (text := description.text) is None:
-        raise CheckpointError(run.last, "names no text", "the file is damaged")
-    paths = list(moved_to) or [Path(path) for path in text.paths or (text.path,)]
-    path, there, notes = paths[0], all(map(os.path.exists, paths)), []
-    if there or moved_to:
-        source = Source.find(paths, description.config.data)
-        if source.sha256() != text.sha256:
-            problem = f"is not the text that {run.folder} learns (its SHA-256 differs)"
-            advice = "name the right one, or another run with --name, or start one without --resume"
-            raise TextError(path, problem, advice)
-        text = replace(text, path=source.name, paths=_absolute(paths))
-    if not is_intact(run.ids, text):
-        if not there:
-            problem = f"no such file, and {run.ids} is damaged or missing"
-            advice = "name where the text is now: charlm train TEXT --resume"
-            raise TextError(path, problem, advice)
-        with run.saving(run.ids):
-            # A process that has the old file mapped keeps it; what is no file goes as well.
-            run.ids.unlink(missing_ok=True)
-            encode_to_file(source, description.vocabulary, run.ids)
-        notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
-    elif not there:
-        notes.append(f"{path} is gone; the run's own copy is used, {run.ids}")
-    return text, notes
 
 
 def _version_notes(description: Description) -> list[str]:

@@ -14,6 +14,7 @@ which of the two a rollback returns to, so that changes at the instant of its re
 """
 
 import math
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -39,9 +40,9 @@ def save_last(trainer: Trainer) -> None:
     run, arrays = trainer.run, _arrays(trainer)
     assert run is not None
     _check(trainer, arrays)
-    is_good = (trainer.is_due and not trainer.recovery.steps_above) or not run.last.exists()
+    is_good = (trainer.is_due and not trainer.recovery.steps_above) or not os.path.lexists(run.last)
     with run.saving(run.last):
-        if not is_good and (trainer.last_is_good or not run.good.exists()):
+        if not is_good and (trainer.last_is_good or not os.path.lexists(run.good)):
             atomic.link(run.last, run.good)
         save(run.last, arrays, _description(trainer, "last", is_good=is_good))
         trainer.last_is_good = is_good
@@ -65,7 +66,7 @@ def resume(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
         CheckpointError: it, or the good.npz beside it, does not hold what this model needs.
     """
     description, run = parse_description(checkpoint.path, checkpoint.meta), trainer.run
-    if run and run.good.exists():
+    if run and os.path.lexists(run.good):
         if description.is_good:
             with suppress(OSError):
                 run.good.unlink()
@@ -84,7 +85,7 @@ def roll_back(trainer: Trainer) -> None:
     """Return to the last good state, but for the counters of the recovery; raises as `resume`."""
     run = trainer.run
     assert run is not None
-    is_last = trainer.last_is_good or not run.good.exists()
+    is_last = trainer.last_is_good or not os.path.lexists(run.good)
     with opened(run.last if is_last else run.good) as checkpoint:
         restore(trainer, checkpoint)
 
