@@ -40,7 +40,7 @@ def test_notes_say_what_is_read(tmp_path):
     given = {"preset": "small", "model.hidden": 8, "train.steps": 1, "data.path": str(tmp_path)}
     notes = start_run([Overrides("test", given)], tmp_path, "a").notes
     assert notes[0] == "2 files: 2.txt, 10.txt"
-    assert notes[1].startswith(r"the text holds 2 carriage returns outside \r\n")
+    assert notes[1].startswith(r"the text holds 2 carriage returns without a newline")
 
 
 @pytest.mark.parametrize(

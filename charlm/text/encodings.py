@@ -121,11 +121,11 @@ def check(counts: Ids, name: str, V: int, tried: str, content: bytes, *, valid_u
 def unusual(counts: Ids) -> list[str]:
     r"""Return a note where a text, \r\n replaced, holds what is rarely meant, with how many."""
     kinds = {
-        "U+FFFD, which stands for what could not be decoded": [ord(UNKNOWN)],
-        r"carriage returns outside \r\n": [ord("\r")],
-        "byte order marks within": [0xFEFF],
+        "U+FFFD (what could not be decoded)": [ord(UNKNOWN)],
+        "carriage returns without a newline": [ord("\r")],
+        "byte order marks inside": [0xFEFF],
         "control characters": _CONTROLS,
-        "U+0080 to U+009F": range(0x80, 0xA0),
+        "of U+0080 to U+009F": range(0x80, 0xA0),
     }
     numbers = {kind: int(counts[np.array(codes)].sum()) for kind, codes in kinds.items()}
     held = [f"{number:,} {kind}" for kind, number in numbers.items() if number]
