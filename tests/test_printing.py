@@ -259,7 +259,7 @@ def test_narrow_consoles_are_no_error(learned, console):
         ["sample", "漢", "--check-copy", "--temp", "0"],
         ["info"], ["info", "漢"], ["eval", TEXT, "--run", "漢"], ["sample", "漢", "--seed", "1", "--temp", "9"],
         ["sample", "漢", "--seed", "1", "--count", "2", "--json"],
-        ["train", TEXT, *SMALL, "--name", "漢é"],
+        ["train", TEXT, *SMALL, "--name", "漢é", "--resume-or-start"],
     ]  # fmt: skip
     bad = [["eval", "한.txt", "--run", "漢"], ["sample", "한"], ["sample", "漢", "--start", "한"]]
     commands = good + bad
