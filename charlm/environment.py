@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from charlm._version import __version__
 from charlm.errors import CharlmError
+from charlm.terminal import argument
 
 THREAD_VARIABLES: Final = (
     "OPENBLAS_NUM_THREADS",
@@ -180,5 +181,5 @@ def require(module: str, extra: str, where: object, error: type[CharlmError]) ->
         raise error(
             where,
             f"needs {library}, which {state}",
-            f"pip install {library}, or '.[{extra}]' in a checkout of charlm",
+            f"{argument(sys.executable)} -m pip install {library}, or '.[{extra}]' in a checkout",
         ) from None

@@ -11,6 +11,7 @@ folders; they are read with the run's own encoding, level and glob.
 What only looking inside needs is imported there: a model that writes is loaded sooner without it.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +48,7 @@ Text: TypeAlias = str | Path | Sequence[Path]
 CHECKPOINTS = Path("checkpoints")
 # Streams drawn side by side; more are drawn in several groups, since memory grows with them.
 _STREAMS = 64
+_LONGEST_NAME = 255
 
 
 class Evaluation(NamedTuple):
@@ -402,6 +404,9 @@ class LanguageModel:
     def _ids(self, text: Text, most: int | None = None) -> Ids:
         """Return a text's ids, or the first `most` of them."""
         if isinstance(text, str):
+            if 0 < len(text) < _LONGEST_NAME and os.path.isfile(text):
+                problem = f"{brief(text)} is the name of a file"
+                raise TextError("text", problem, "a pathlib.Path of it reads the file")
             unknown = self.vocabulary.unknown_id is not None and self.on_unknown == "error"
             ids = self.vocabulary.encode(
                 self.vocabulary.normal_form(text),
@@ -417,7 +422,7 @@ class LanguageModel:
         paths = [text] if isinstance(text, Path) else text
         if not (isinstance(paths, list | tuple) and paths and isinstance(paths[0], Path)):
             raise TypeError(f"text: must be a str, a Path or Paths, got {brief(text)}")
-        return Source.find(paths, self.config.data)
+        return replace(Source.find(paths, self.config.data), is_fixed=True)
 
 
 def load(

@@ -94,7 +94,7 @@ def test_quiet_and_version(charlm, text_file):
 
 def test_resume(trained):
     err = trained("train", "--resume")[2]
-    assert "finished: all 30 steps are made; --steps 60 would continue" in err
+    assert "finished: all 30 steps are made; continue with: charlm train --resume --steps 60" in err
     err = trained("train", "--resume", "--steps", 40)[2]
     assert "resume  after step 30" in err
     assert "note    the goal moved from 30 to 40 steps, and the learning rate's schedule" in err
@@ -103,6 +103,9 @@ def test_resume(trained):
     assert (code, err) == (
         1, "charlm: --steps: must be at least the 40 steps that are made, got 39; a run cannot go back\n"
     )  # fmt: skip
+    code, _, err = trained("train", "--resume", "verse")
+    assert code == 2
+    assert "verse is a run: --resume --name verse" in err
     code, _, err = trained("train", "--resume", "--hidden", 24)
     assert code == 2
     assert "--hidden cannot change with --resume" in " ".join(err.replace("│", "").split())
@@ -373,7 +376,7 @@ def test_resume_or_start_is_one_command(charlm, text_file):
     code, _, err = charlm(*command)
     assert (code, err.splitlines()[-1]) == (
         0,
-        "finished: all 30 steps are made; --steps 60 would continue",
+        "finished: all 30 steps are made; continue with: charlm train --resume --steps 60",
     )
     code, _, err = charlm("train", text_file, *SMALL, "--name", "job")
     assert (code, err) == (
@@ -400,7 +403,7 @@ def test_unknown_characters_are_counted(trained, text_file, tmp_path, command):
     assert code == 1
     assert "choose on_unknown (--on-unknown): skip or replace" in err
     code, _, err = trained(*command, "--on-unknown", "replace")
-    said = f"{other}: replaced 2 'é' (U+00E9) by 'e', 2 'ô' (U+00F4) by 'o', which the model does not know"
+    said = f"{other}: replaced what the model does not know: 2 'é' (U+00E9) by 'e', 2 'ô' (U+00F4) by 'o'"
     assert (code, err.splitlines()[0]) == (0, said)
     if command[0] == "eval" and len(command) == 2:
         report = json.loads(trained(*command, "--on-unknown", "skip", "--json")[1])

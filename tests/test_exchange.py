@@ -39,7 +39,7 @@ both_formats = pytest.mark.parametrize("to", [Format.PYTORCH, Format.SAFETENSORS
 
 def need(name):
     """Return a library, or skip the test visibly."""
-    return pytest.importorskip(name, reason=f"{name} is not installed: see .ci/run")
+    return pytest.importorskip(name, reason=f"{name} is not installed: CONTRIBUTING.md tells how")
 
 
 def saved(path, state, text):
@@ -335,7 +335,7 @@ def test_a_missing_library_is_named(to, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, LIBRARIES[to], None)
     path = tmp_path / f"a{to.suffix}"
     problem = f"needs {LIBRARIES[to]}, which is not installed"
-    advice = f"pip install {LIBRARIES[to]}, or '.[{to}]' in a checkout of charlm"
+    advice = f"{sys.executable} -m pip install {LIBRARIES[to]}, or '.[{to}]' in a checkout"
     with refused(ExchangeError, f"--to {to}", problem, advice):
         transfer.export_model(network("rnn", 4, 1), to, path)
     assert not path.exists()

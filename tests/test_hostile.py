@@ -51,7 +51,7 @@ from charlm.training.prepare import resume_run
 @pytest.mark.parametrize("kind", list(fuzz.KINDS))
 def test_fuzzed(kind):
     if kind == "import" and not fuzz.exports():
-        pytest.skip("neither PyTorch nor safetensors is installed: see .ci/run")
+        pytest.skip("neither PyTorch nor safetensors is installed: CONTRIBUTING.md tells how")
     assert fuzz.fuzz(kind, 40).total() >= 40
 
 

@@ -226,7 +226,7 @@ def test_needs_matplotlib_only_to_draw(charlm, monkeypatch):
     assert charlm("gradients", "--lags", 4)[0] == 0
     code, _, err = charlm("gradients", "--lags", 4, "--out", "a.svg")
     assert code == 1
-    assert err.startswith("charlm: a.svg: needs matplotlib, which is not installed; pip install")
+    assert err.startswith("charlm: a.svg: needs matplotlib, which is not installed; /")
 
 
 def test_fresh_cells_are_shown(charlm, monkeypatch):

@@ -28,7 +28,9 @@ HOSTILE = "</script><script>window.taken=1</script><img src=x onerror=window.tak
 
 
 def need_matplotlib():
-    pytest.importorskip("matplotlib", reason="matplotlib is not installed: see .ci/run")
+    pytest.importorskip(
+        "matplotlib", reason="matplotlib is not installed: CONTRIBUTING.md tells how"
+    )
 
 
 def elements(content):
@@ -136,7 +138,7 @@ def test_report_without_matplotlib(here, charlm, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = charlm("report")
     assert (code, out) == (1, "")
-    assert err.startswith("charlm: report: needs matplotlib, which is not installed; pip install")
+    assert err.startswith("charlm: report: needs matplotlib, which is not installed; /")
     assert not (here / "checkpoints" / "verse" / "report.html").exists()
 
 
@@ -323,7 +325,7 @@ def test_minutes_stand_above_the_steps_they_belong_to():
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
     if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: see .ci/run")
+        pytest.skip("Chromium is not installed: CONTRIBUTING.md tells how")
     running = Browser(tmp_path_factory.mktemp("browser"))
     yield running
     running.close()

@@ -219,7 +219,7 @@ def test_several_files_are_one_text(tmp_path):
     assert [str(file.relative_to(tmp_path)) for file in before.files] == names
     assert Source.find([tmp_path], DataConfig(glob="*.py")).files == (tmp_path / "b" / "x.py",)
     (tmp_path / "z.txt").write_bytes("Größe, Tür\n".encode("latin-1"))
-    advice = "leave it out where the 4 others can be read, or: it looks like latin-1, try --encod"
+    advice = "it looks like latin-1, try --encoding latin-1, or learn its bytes as they are with --level byte; or leave it out, where the 4 others can be read"
     with refused(TextError, tmp_path / "z.txt", "is not UTF-8, got byte 0xF6 at offset 2", advice):
         list(text.pieces())
 
@@ -320,7 +320,10 @@ def test_what_no_normal_form_knows():
     vocabulary = Vocabulary(" acef", "c")
     assert vocabulary.normal_form(NFD[:5]) == NFC[:4], "an accent is replaced with its letter"
     assert vocabulary.unknown(NFD[:5] + "xx") == {"x": 2, "\u0301": 1}
-    with pytest.raises(UnknownCharacter, match="vocabulary, neither in NFC nor in NFD; leave it"):
+    with pytest.raises(
+        UnknownCharacter,
+        match=r"vocabulary, neither composed \(NFC\) nor decomposed \(NFD\); leave it",
+    ):
         vocabulary.encode(NFC)
     with pytest.raises(UnknownCharacter, match="vocabulary; leave it out"):
         vocabulary.encode("x")

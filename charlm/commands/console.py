@@ -82,7 +82,7 @@ def say_unknown(model: "LanguageModel", text: "str | Path", where: object) -> No
     if more := len(found) - len(named):
         named.append(f"and {more:,} more")
     done = "replaced" if replaced else "skipped"
-    say(f"{where}: {done} {', '.join(named)}, which the model does not know")
+    say(f"{where}: {done} what the model does not know: {', '.join(named)}")
 
 
 @contextmanager

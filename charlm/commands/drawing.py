@@ -24,7 +24,7 @@ _FROM, _DEEPEST = 3, 8
 _FAINT = 0.15
 # A column is not shortened to less.
 _NARROWEST = 8
-NO_COLOURS = "stdout shows no colours; --out names a page that does, FORCE_COLOR=1 insists"
+NO_COLOURS = "stdout shows no colours; --out makes a page, FORCE_COLOR=1 writes them all the same"
 
 
 def colour_system(stream: TextIO | None) -> "ColorSystem | None":

@@ -7,13 +7,16 @@ import typer
 
 import charlm
 from charlm.commands.console import say
-from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument
+from charlm.commands.options import CHECKPOINTS, Checkpoints, RunArgument, one_of
 
 
 def export(
     checkpoint: RunArgument = None,
     to: Annotated[
-        charlm.Format | None, typer.Option(help="The format.", show_default="what --out ends in")
+        charlm.Format | None,
+        typer.Option(
+            **one_of(*charlm.Format), help="The format.", show_default="what --out ends in"
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The file.", show_default="the run's name, here")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
@@ -40,6 +41,18 @@ def _numeric(kind: type, expected: str, least: float, most: float) -> dict[str, 
     return {"parser": parse, "metavar": f"<{kind.__name__}>"}
 
 
+def one_of(*words: str) -> dict[str, Any]:
+    """Return what makes an option take one of some words."""
+
+    def parse(text: str) -> str:
+        if text in words:
+            return text
+        nearest = "".join(f"; did you mean {word}?" for word in get_close_matches(text, words, n=1))
+        raise typer.BadParameter(f"must be {', '.join(words)}, got {brief(text)}{nearest}")
+
+    return {"parser": parse, "metavar": f"<{'|'.join(words)}>"}
+
+
 def text_path(text: str) -> Path:
     """Return the path of a text; an empty one, as of an unset variable, is no current folder."""
     if not text:
@@ -63,8 +76,10 @@ TextArgument = Annotated[
     ),
 ]
 OnUnknown: TypeAlias = Literal["error", "skip", "replace"]
+ON_UNKNOWN = one_of(*get_args(OnUnknown))
 OnUnknownOption = Annotated[
-    OnUnknown, typer.Option(help="What becomes of characters that the model does not know.")
+    OnUnknown,
+    typer.Option(**ON_UNKNOWN, help="What becomes of characters that the model does not know."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Page = Annotated[

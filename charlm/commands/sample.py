@@ -17,6 +17,7 @@ from charlm.commands.console import closable, reading_bar, say, say_unknown, to_
 from charlm.commands.drawing import by_surprise, colour_system, shorten
 from charlm.commands.options import (
     CHECKPOINTS,
+    ON_UNKNOWN,
     Checkpoints,
     OnUnknown,
     RunArgument,
@@ -26,7 +27,7 @@ from charlm.commands.options import (
     whole,
 )
 from charlm.errors import CharlmError, ConfigError, UnknownCharacter
-from charlm.terminal import visible
+from charlm.terminal import argument, visible
 
 if TYPE_CHECKING:
     from rich.color import ColorSystem
@@ -96,7 +97,10 @@ def sample(
     ] = "",
     on_unknown: Annotated[
         OnUnknown,
-        _written(help="What becomes of the start's characters that the model does not know."),
+        _written(
+            **ON_UNKNOWN,
+            help="What becomes of the start's characters that the model does not know.",
+        ),
     ] = "error",
     length: Annotated[
         int, _written("--length", "-n", **whole(0), help="Characters to write, at most, or bytes.")
@@ -136,7 +140,7 @@ def sample(
     out = _stdout()
     colours = colour_system(out) if color else None
     if color and not colours:
-        say("stdout shows no colours; FORCE_COLOR=1 insists")
+        say("stdout shows no colours; FORCE_COLOR=1 writes them all the same")
     model = charlm.load(checkpoint, checkpoints=checkpoints, on_unknown=on_unknown)
     start = _read_start(model, start)
     if check_copy:
@@ -186,7 +190,8 @@ def _say_what_was_asked(model: "LanguageModel", sampler: "Sampler", start: str, 
     say_unknown(model, sampler.start, "--start")
     for text in sampler.stop:
         if unknown := model.vocabulary.unknown(text):
-            line = f"--stop {text!r} has no effect: the model does not know {''.join(unknown)!r}"
+            line = f"--stop {argument(text)} has no effect"
+            line += f": the model does not know {' '.join(unknown)}"
             say(line + ", a newline is $'\\n' in the shell" * ("\\n" in text))
     greedy = sampler.filters.temperature == 0 or sampler.filters.top_k == 1
     if count > 1 and greedy:

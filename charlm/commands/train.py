@@ -11,8 +11,8 @@ import typer
 import charlm
 from charlm.commands import training_view
 from charlm.commands.console import reading_bar, say
-from charlm.commands.options import CHECKPOINTS, setting, threads
-from charlm.errors import ConfigError
+from charlm.commands.options import CHECKPOINTS, renamed, setting, threads
+from charlm.errors import ConfigError, TextError
 
 _TEXT, _NETWORK, _TRAINING = "Text", "Network", "Training"
 _run = partial(typer.Option, rich_help_panel="Run")
@@ -105,6 +105,13 @@ def train(
     if resume and resume_or_start:
         raise typer.BadParameter("--resume and --resume-or-start exclude each other")
     if resume:
+        if (
+            text
+            and len(text) == 1
+            and not Path(text[0]).exists()
+            and (checkpoints / text[0]).is_dir()
+        ):
+            raise typer.BadParameter(f"{text[0]} is a run: --resume --name {text[0]}")
         fixed = [*options, *(name for name in ("preset", "set_", "config") if context.params[name])]
         for option in fixed:
             if option != "steps":
@@ -120,17 +127,21 @@ def train(
         if len(given) > 1:
             raise typer.BadParameter(f"{' and '.join(given)} exclude each other; give one of them")
         with reading_bar(hidden=quiet) as reading:
-            training = charlm.start(
-                text or None,
-                name=name,
-                resume=resume_or_start,
-                checkpoints=checkpoints,
-                config=config or (Path("config.yaml") if Path("config.yaml").exists() else None),
-                overrides=_overrides(options, set_ or [], preset),
-                threads=threads,
-                reading=reading,
-                began=began,
-            )
+            try:
+                training = charlm.start(
+                    text or None,
+                    name=name,
+                    resume=resume_or_start,
+                    checkpoints=checkpoints,
+                    config=config
+                    or (Path("config.yaml") if Path("config.yaml").exists() else None),
+                    overrides=_overrides(options, set_ or [], preset),
+                    threads=threads,
+                    reading=reading,
+                    began=began,
+                )
+            except TextError as error:
+                raise renamed(error, {}, "" if text else "name a text: charlm train TEXT") from None
     stop.save(training)
     if not quiet:
         if not (text or resume):
@@ -140,7 +151,8 @@ def train(
     if training.step >= training.plan.steps:
         if not quiet:
             done = training.plan.steps
-            say(f"finished: all {done:,} steps are made; --steps {2 * done} would continue")
+            more = f"{training.resume_command} --steps {2 * done}"
+            say(f"finished: all {done:,} steps are made; continue with: {more}")
         return
     training_view.show(training, quiet)
     if stop.caught and training.step < training.plan.steps:

@@ -152,9 +152,7 @@ def create(checkpoints: Path, name: str, *, exact: bool = False) -> Run:
     A name is free as well where a process was killed before it saved anything. Raises RunError
     where it is no file name, the folder cannot be made, or `exact` is set and the name is taken.
     """
-    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
-        problem = f"must be a folder's name, got {brief(name)}"
-        raise RunError("--name", problem, "leave out / and \\")
+    _check_name(name)
     for number in count(1):
         run = Run(checkpoints / (name if number == 1 else f"{name}-{number}"))
         try:
@@ -189,6 +187,12 @@ def create(checkpoints: Path, name: str, *, exact: bool = False) -> Run:
         else:
             return run
     raise AssertionError
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str) or name in ("", ".", "..") or set(name) & set("/\\\0"):
+        problem = f"must be a folder's name, got {brief(name)}"
+        raise RunError("--name", problem, "leave out / and \\" if name else "name one")
 
 
 def _is_left_behind(run: Run) -> bool:
@@ -239,6 +243,7 @@ def find_run(checkpoints: Path, name: str | None = None) -> Run:
         runs = saved_runs(checkpoints)
         run = next((run for run in runs if os.path.lexists(run.last)), runs[0])
     else:
+        _check_name(name)
         run = Run(checkpoints / name)
     if os.path.lexists(run.last):
         return run
@@ -265,6 +270,8 @@ def find_checkpoint(where: str | None, checkpoints: Path) -> Path:
     """
     if where is None:
         return saved_runs(checkpoints)[0].checkpoints[-1]
+    if not where:
+        raise CheckpointError("", "a run's name is empty", name_one(where, checkpoints, "name one"))
     if os.path.isfile(where) and not _is_run(where, checkpoints):
         return followed(Path(where))
     run = find_folder(where, checkpoints)

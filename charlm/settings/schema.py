@@ -271,7 +271,9 @@ def coerce(source: str, key: str, value: Any) -> Any:
     words = [word for kind in literals for word in typing.get_args(kind)]
     if value in words and isinstance(value, str):
         return value
-    if types.NoneType in kinds and (value is None or value in ("null", "none", "")):
+    if types.NoneType in kinds and (value is None or value in ("null", "none")):
+        return None
+    if value == "" and types.NoneType in kinds and str not in kinds:
         return None
     if str in kinds and isinstance(value, str) and value:
         return value

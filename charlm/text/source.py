@@ -47,6 +47,7 @@ class Source:
     encoding: str = "utf-8"
     level: Level = "char"  # byte takes them as they are
     string: str | None = None  # the text itself; there are no files then
+    is_fixed: bool = False  # a model reads it, in the encoding of the text that it was trained on
 
     @classmethod
     def find(cls, paths: Sequence[Path], data: DataConfig) -> "Source":
@@ -70,6 +71,8 @@ class Source:
     @classmethod
     def of_string(cls, string: str, data: DataConfig) -> "Source":
         """Return a string as a source; it is read as a file of UTF-8 is."""
+        if not isinstance(string, str):
+            raise TypeError(f"string: must be a str, got {type(string).__name__}")
         return cls((), level=data.level, string=string)
 
     @property
@@ -171,15 +174,18 @@ class Source:
             byte = f"byte 0x{error.object[error.start]:02X} at offset {offset + error.start}"
             problem = f"is not {self.encoding.upper()}, got {byte} ({error.reason})"
             offset += error.start
+        if self.is_fixed:
+            name = self.encoding.upper()
+            return TextError(path, problem, f"convert it to {name}, as the model's own text")
         others = len(set(self.files)) - 1
-        apart = f"leave it out where the {others:,} others can be read, or: " if others else ""
+        apart = f"; or leave it out, where the {others:,} others can be read" if others else ""
         with path.open("rb") as file:
             content = file.read(PART_BYTES)
             if offset > PART_BYTES // 2:
                 # The first lines say which encoding it is, those around the byte what is wrong.
                 file.seek(max(PART_BYTES, offset - PART_BYTES // 2))
                 content += file.read(PART_BYTES).partition(b"\n")[2]
-        return TextError(path, problem, apart + advise(content, self.encoding, offset))
+        return TextError(path, problem, advise(content, self.encoding, offset) + apart)
 
 
 def _files(path: Path, glob: str, *, as_before: bool = False) -> list[Path]:

@@ -117,7 +117,7 @@ class Vocabulary:
             form = "NFC" if unicodedata.is_normalized("NFC", better) else "NFD"
             advice = f"convert the text to Unicode's {form}, of which the model knows more"
         elif unicodedata.combining(character) or not unicodedata.is_normalized("NFD", character):
-            problem += ", neither in NFC nor in NFD"
+            problem += ", neither composed (NFC) nor decomposed (NFD)"
         return UnknownCharacter(where, problem, advice)
 
     def unknown(self, text: str) -> dict[str, int]:
