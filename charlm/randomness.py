@@ -12,6 +12,8 @@ INITIAL_WEIGHTS: Final = 0
 STREAM_OFFSETS: Final = 1  # n is the epoch
 DROPOUT_MASKS: Final = 2  # n is the step
 SAMPLES: Final = 3  # n is the step, or 0 outside training
+ITEM_ORDER: Final = 4  # n is the epoch
+HELD_OUT: Final = 5
 
 
 def generator(seed: int, purpose: int, n: int = 0) -> np.random.Generator:

@@ -58,6 +58,7 @@ class GRUCache(Cache[StepCache]):
         x1, h1, a, ah_n, ah = (arrays[name] for name in ("x1", "h1", "a", "ah_n", "ah"))
         x1[:, -1] = h1[:, -1] = 1
         self.x, self.h = x1[:, :X], h1[:, :H]
+        self.h_out, self.states = self.h[1:], [(h,) for h in self.h[:T]]
         last = 0 if rolling else T
         self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         dx = [x1[0, :0]] * T

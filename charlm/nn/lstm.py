@@ -60,6 +60,7 @@ class LSTMCache(Cache[StepCache]):
         xh, a, c, tanh_c = (arrays[name] for name in ("xh", "a", "c", "tanh_c"))
         xh[:, -1] = 1
         self.x, self.h = xh[:T, :X], xh[:, X:-1]
+        self.h_out, self.states = self.h[1:], [(self.h[t], c[t]) for t in range(T)]
         last = 0 if rolling else T
         self.state_in, self.state_out = (self.h[0], c[0]), (self.h[last], c[last])
         dxh = [xh[0, :0]] * T

@@ -27,7 +27,7 @@ from charlm.nn.parameters import Parameters
 from charlm.nn.recurrent import RecurrentLayer
 from charlm.nn.rnn import RNN
 from charlm.settings.schema import ModelConfig
-from charlm.types import Ids, States
+from charlm.types import Array, Ids, States
 
 Recurrent: TypeAlias = RecurrentLayer[Any, Any]
 
@@ -119,23 +119,31 @@ class Model:
         """Return the state at the beginning of a text, a tuple per layer."""
         return [layer.zero_state(B) for layer in self.layers]
 
-    def forward(self, ids: Ids, state: States, cache: ModelCache) -> States:
+    def forward(
+        self, ids: Ids, state: States, cache: ModelCache, keep: Array | None = None
+    ) -> States:
         """Run (T, B) ids up to the output layer's input, in a cache of that T and B.
 
-        `state` enters, from the chunk before or `zero_state`. Return the state that leaves, as
-        views valid until the next forward with this cache.
+        `state` enters, from the chunk before or `zero_state`; `keep` is (T, B), 0 where a stream's
+        state is zero before a time step. Return the state that leaves, as views valid until the
+        next forward with this cache.
         """
         x = cache.inputs[0]
         self.input.forward(ids, x)
         apply_mask(cache.masks[0], x, x)
         state_out = []
         for k, layer in enumerate(self.layers):
-            state_out.append(layer.forward(state[k], cache.layers[k]))
-            apply_mask(cache.masks[k + 1], cache.layers[k].h[1:], cache.inputs[k + 1])
+            state_out.append(layer.forward(state[k], cache.layers[k], keep))
+            apply_mask(cache.masks[k + 1], cache.layers[k].h_out, cache.inputs[k + 1])
         return state_out
 
     def loss_and_gradient(
-        self, ids: Ids, targets: Ids, state: States, cache: ModelCache
+        self,
+        ids: Ids,
+        targets: Ids,
+        state: States,
+        cache: ModelCache,
+        keep: Array | None = None,
     ) -> tuple[float, States]:
         """Run a chunk forward and backward; the gradient is truncated at the chunk's borders.
 
@@ -143,13 +151,13 @@ class Model:
         cross-entropy in nats per character, and the state that leaves.
         """
         assert self.gradient is not None
-        state_out = self.forward(ids, state, cache)
+        state_out = self.forward(ids, state, cache, keep)
         self.gradient.flat.fill(0)
         loss = self.output.loss_and_gradient(targets, cache.output)
         dh = cache.output.dy
         for k in reversed(range(len(self.layers))):
             apply_mask(cache.masks[k + 1], dh, dh)
-            dh, _ = self.layers[k].backward(dh, cache.zero_dstates[k], cache.layers[k])
+            dh, _ = self.layers[k].backward(dh, cache.zero_dstates[k], cache.layers[k], keep)
         apply_mask(cache.masks[0], dh, dh)
         self.input.backward(ids, dh)
         return loss, state_out

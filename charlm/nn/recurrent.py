@@ -14,6 +14,11 @@ and evaluation run the same `step` on it, any number of times.
 Truncated backpropagation through time: carry the state from chunk to chunk, pass zeros as `dstate`,
 and drop the `dstate` that is returned.
 
+Where an independent item begins inside a chunk, `keep` is 0 for its stream: the state that enters
+that time step is zero, and no gradient leaves it.
+
+    state_t *= keep_t           dstate_t *= keep_t
+
 Sources: Werbos 1990, Backpropagation through time; Williams & Peng 1990 (truncated); Glorot &
 Bengio 2010 equation 16 (input weights); Saxe, McClelland & Ganguli 2014 (orthogonal recurrence).
 """
@@ -37,7 +42,9 @@ class Cache(ABC, Generic[StepCacheT]):
     """What one layer keeps of a chunk, and the scratch arrays of its time steps."""
 
     x: Array  # (T, D, B) the layer's input
-    h: Array  # (T+1, H, B) hidden states
+    h: Array  # (T+1, H, B) hidden states; those that enter a time step
+    h_out: Array  # (T, H, B) hidden states that leave a time step: h[1:], or a copy with `keep`
+    states: list[State]  # views of the state that enters each time step
     state_in: State  # views of the state that enters time step 0
     state_out: State  # views of the state that leaves time step T-1
     steps: list[StepCacheT]  # one per time step
@@ -122,19 +129,36 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
     def step_backward(self, s: StepCacheT, cache: CacheT) -> None:
         """Backpropagate through one time step: from `cache.dh` to `dx`, `dh_in` and `dstate`."""
 
-    def forward(self, state: State, cache: CacheT) -> State:
-        """Run over `cache.x`, which the layer below has written, and fill `cache.h`.
+    def forward(self, state: State, cache: CacheT, keep: Array | None = None) -> State:
+        """Run over `cache.x`, which the layer below has written, and fill `cache.h_out`.
 
-        `state` enters time step 0, as (H, B) arrays, h first. Return the state that leaves the
-        last time step, as views valid until the next forward.
+        Args:
+            state: enters time step 0, as (H, B) arrays, h first.
+            cache: of the chunk.
+            keep: (T, B) 0 where a stream's state is zero before a time step, else 1.
+
+        Returns:
+            The state that leaves the last time step, as views valid until the next forward.
         """
         for place, given in zip(cache.state_in, state, strict=True):
             np.copyto(place, given)
-        for s in cache.steps:
+        if keep is None:
+            cache.h_out = cache.h[1:]
+            for s in cache.steps:
+                self.step(s)
+            return cache.state_out
+        if np.may_share_memory(cache.h_out, cache.h):
+            cache.h_out = np.empty((len(cache.steps), *cache.h.shape[1:]), self.dtype)
+        for t, s in enumerate(cache.steps):
+            for part in cache.states[t]:
+                np.multiply(part, keep[t], out=part)
             self.step(s)
+            np.copyto(cache.h_out[t], cache.h[t + 1])
         return cache.state_out
 
-    def backward(self, dh: Array, dstate: State, cache: CacheT) -> tuple[Array, State]:
+    def backward(
+        self, dh: Array, dstate: State, cache: CacheT, keep: Array | None = None
+    ) -> tuple[Array, State]:
         """Backpropagate through the chunk, and add to the gradient of the weights.
 
         Args:
@@ -142,6 +166,7 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
             dstate: gradient of the state that left the last time step, from the next chunk; zeros
                 truncate the gradient there.
             cache: filled by `forward`.
+            keep: as for `forward`.
 
         Returns:
             dx: (T, D, B) gradient of the input; (T, 0, B) where the layer does not need it.
@@ -152,8 +177,14 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
             np.copyto(place, given)
         for t in reversed(range(len(cache.steps))):
             np.add(dh[t], dh_next, out=cache.dh)
+            if keep is not None:
+                # The time step after it has been through, and had a part of it set to zero.
+                np.copyto(cache.h[t + 1], cache.h_out[t])
             self.step_backward(cache.steps[t], cache)
             dh_next = cache.dh_in[t]
+            if keep is not None:
+                for part in (dh_next, *cache.dstate):
+                    np.multiply(part, keep[t], out=part)
         for linear, buffer in zip(self.linears, cache.buffers, strict=True):
             linear.flush_grad(buffer)
         return cache.dx, (dh_next, *cache.dstate)

@@ -40,6 +40,7 @@ class RNNCache(Cache[StepCache]):
         xh = arrays["xh"]
         xh[:, -1] = 1
         self.x, self.h = xh[:T, :X], xh[:, X:-1]
+        self.h_out, self.states = self.h[1:], [(h,) for h in self.h[:T]]
         last = 0 if rolling else T
         self.state_in, self.state_out = (self.h[0],), (self.h[last],)
         dxh = [xh[0, :0]] * T
