@@ -62,7 +62,8 @@ class TrainingPlan(NamedTuple):
     """What a training is about to do."""
 
     text: str  # its name
-    characters: int  # of the text, or bytes at byte level
+    characters: int  # of the text, or bytes at byte level; of items with the symbol that ends each
+    items: int | None  # independent items; None for one text
     symbols: int  # V, the size of the vocabulary
     training: int  # characters that are trained on
     validation: int  # characters to validate on
@@ -143,7 +144,7 @@ class Training:
     def advice(self) -> str | None:
         """Return in one line what the losses so far suggest to change; None where they are few."""
         trainer = self._trainer
-        text = text_statistics(trainer.ids, self.config.data, trainer.vocabulary)
+        text = text_statistics(trainer.ids, self.config.data, trainer.vocabulary, trainer.text)
         return advise(read_history(self._run.history).readings, text)
 
     def model(self) -> LanguageModel:
@@ -426,10 +427,11 @@ def save_page(path: PathLike, page: str) -> None:
 def _plan(prepared: PreparedRun) -> TrainingPlan:
     trainer, pace = prepared.trainer, prepared.pace
     config, model, streams, size = trainer.config, trainer.model, trainer.streams, trainer.ids.size
-    training, validation, test = split(trainer.ids, config.data)
+    training, validation, test = split(trainer.ids, config.data, trainer.text)
     return TrainingPlan(
         text=trainer.text.path,
         characters=size,
+        items=sum(trainer.text.items) or None,
         symbols=trainer.vocabulary.size,
         training=training.size,
         validation=validation.size,
@@ -441,7 +443,7 @@ def _plan(prepared: PreparedRun) -> TrainingPlan:
         steps=trainer.steps,
         streams=streams.B,
         time_steps=streams.T,
-        epochs=trainer.steps / streams.chunks,
+        epochs=trainer.steps / streams.steps_per_pass,
         threads=trainer.threads,
         step_s=None if pace is None else pace.step_s,
         expected_s=None if pace is None else pace.total_s(trainer.steps, trainer.validate_every),

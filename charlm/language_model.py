@@ -6,7 +6,8 @@
                                            gradients, copies, heat_page, cells_page
 
 A text argument that is a `str` is the text itself. A `Path`, or a list of them, names files and
-folders; they are read with the run's own encoding, level and glob.
+folders; they are read with the run's own encoding, level and glob. A model of independent items
+reads any text as such items, each with the symbol behind it that ends it.
 
 What only looking inside needs is imported there: a model that writes is loaded sooner without it.
 """
@@ -186,11 +187,13 @@ class LanguageModel:
         )
 
     def evaluate(self, text: Text) -> Evaluation:
-        """Return a text's scores: mean cross-entropy in nats per character."""
+        """Return a text's scores: mean cross-entropy in nats per character.
+
+        Independent items are scored each on its own, with the symbol that ends it.
+        """
         ids, start_id = self._ids(text), self.vocabulary.start_id
-        return Evaluation(
-            score.carried(self._model, ids, start_id), score.cold(self._model, ids, start_id)
-        )
+        carried = score.carried(self._model, ids, start_id, items=self._has_items)
+        return Evaluation(carried, score.cold(self._model, ids, start_id, items=self._has_items))
 
     def evaluate_dynamic(self, text: Text, *, learning_rate: float | None = None) -> score.Score:
         """Score a text with a copy of the model that is trained on what it has scored.
@@ -207,7 +210,8 @@ class LanguageModel:
         from charlm.evaluation.dynamic import RATE, dynamic
 
         rate, start_id = RATE if learning_rate is None else learning_rate, self.vocabulary.start_id
-        return dynamic(self._model, self.training_text, self._ids(text), start_id, rate)
+        ids, learned = self._ids(text), self.training_text
+        return dynamic(self._model, learned, ids, start_id, rate, items=self._has_items)
 
     def log_probs(self, text: Text) -> Array:
         """Return ln p of each symbol of a text, given all before it: (symbols,) nats."""
@@ -290,7 +294,8 @@ class LanguageModel:
         """Return a reader of a text: each character's surprise, and the `count` oddest places."""
         from charlm.insight.oddities import Heat
 
-        return Heat(self._model, self.vocabulary, self._ids(text), count)
+        ids = self._ids(text)
+        return Heat(self._model, self.vocabulary, ids, count, items=self._has_items)
 
     def oddities(self, text: Text, count: int = 10) -> "list[Oddity]":
         """Return the most surprising places of a text, in descending order."""
@@ -391,7 +396,11 @@ class LanguageModel:
     def _reader(self) -> "Reader":
         from charlm.insight.reading import Reader
 
-        return Reader(self._model, self.vocabulary.start_id)
+        return Reader(self._model, self.vocabulary.start_id, items=self._has_items)
+
+    @property
+    def _has_items(self) -> bool:
+        return self.config.data.items is not None
 
     def unknown(self, text: Text) -> dict[str, int]:
         """Return how often each character occurs in a text that the vocabulary lacks."""
@@ -403,10 +412,13 @@ class LanguageModel:
 
     def _ids(self, text: Text, most: int | None = None) -> Ids:
         """Return a text's ids, or the first `most` of them."""
-        if isinstance(text, str):
-            if 0 < len(text) < _LONGEST_NAME and os.path.isfile(text):
-                problem = f"{brief(text)} is the name of a file"
-                raise TextError("text", problem, "a pathlib.Path of it reads the file")
+        if isinstance(text, str) and 0 < len(text) < _LONGEST_NAME and os.path.isfile(text):
+            problem = f"{brief(text)} is the name of a file"
+            raise TextError("text", problem, "a pathlib.Path of it reads the file")
+        if isinstance(text, str) and self._has_items:
+            source = Source.of_string(text, self.config.data)
+            ids = encode_source(source, self.vocabulary, most, self.on_unknown)
+        elif isinstance(text, str):
             unknown = self.vocabulary.unknown_id is not None and self.on_unknown == "error"
             ids = self.vocabulary.encode(
                 self.vocabulary.normal_form(text),

@@ -15,7 +15,7 @@ from charlm import api
 from charlm.errors import ConfigError, TextError, UnknownCharacter
 from charlm.settings.schema import DataConfig
 from charlm.text import source
-from charlm.text.batches import Streams
+from charlm.text.batches import TextStreams
 from charlm.text.corpus import encode_source, encode_to_file, open_ids, scan, split, text_notes
 from charlm.text.source import Source
 from charlm.text.vocabulary import ByteVocabulary, Vocabulary, code_points
@@ -389,13 +389,13 @@ def test_splits_cover_the_text(n, validation, test):
 def test_streams():
     B, T, N = 3, 8, 100
     # The character at position p has the id p.
-    streams = Streams(np.arange(N, dtype=np.uint16), B, T, seed=5)
+    streams = TextStreams(np.arange(N, dtype=np.uint16), B, T, seed=5)
     assert streams.chunks == N // B // T == 4
     offsets = []
     for epoch in range(3):
         previous, seen = None, []
         for k in range(streams.chunks):
-            inputs, targets, fresh = streams.chunk(epoch * streams.chunks + k)
+            inputs, targets, fresh, _ = streams.chunk(epoch * streams.chunks + k)
             assert inputs.shape == targets.shape == (T, B)
             assert fresh == (k == 0)
             assert (targets == (inputs + 1) % N).all(), "targets are one further"
@@ -409,9 +409,9 @@ def test_streams():
                 assert ((inputs[0] - inputs[0, 0]) % N).tolist() == [0, 33, 66]
         assert len(set(seen)) == len(seen), "no character is read twice an epoch"
     assert len(set(offsets)) == 3, "each epoch begins elsewhere"
-    other = Streams(streams.ids, B, T, seed=5)
+    other = TextStreams(streams.ids, B, T, seed=5)
     for n in (0, 11, 3, 11, 7):
         assert np.array_equal(streams.chunk(n).inputs, other.chunk(n).inputs), "a function of n"
         other.chunk(n + 2)
-    inputs = Streams(streams.ids, B, T, seed=2).chunk(0).inputs
+    inputs = TextStreams(streams.ids, B, T, seed=2).chunk(0).inputs
     assert not np.array_equal(inputs, other.chunk(0).inputs), "and of the seed"

@@ -87,10 +87,11 @@ def evaluate(
         except ConfigError as error:
             raise renamed(error, {"learning rate": "--lr"}) from None
     scores: dict[str, Score] = model.evaluate(text)._asdict() | learned
-    characters = scores["carried"].characters
+    characters, items = scores["carried"].characters, scores["carried"].items
     if json:
         report: dict[str, Any] = {
             name: {"nats": score.nats, "bits": score.bits, "perplexity": score.perplexity}
+            | ({} if items is None else {"nats_per_item": score.nats_per_item})
             for name, score in scores.items()
         }
         if dynamic:
@@ -99,16 +100,19 @@ def evaluate(
             "checkpoint": str(model.path),
             "text": str(text),
             "characters": characters,
+            **({} if items is None else {"items": items}),
             "unknown": model.unknown(text),
         }
         show(to_json(about | report))
         return
     say_unknown(model, text, text)
-    show(printable(f"{text}: {characters:,} characters, scored by {model.path}"))
+    counted = f"{characters:,} characters" if items is None else f"{items:,} items"
+    show(printable(f"{text}: {counted}, scored by {model.path}"))
     for name, score in scores.items():
+        per_item = "" if items is None else f"  {score.nats_per_item:.3f} nats per item"
         show(
             f"  {_LABELS[name]:<20} {score.nats:.4f} nats  {score.bits:.4f} bits  "
-            f"perplexity {score.perplexity:.3f}"
+            f"perplexity {score.perplexity:.3f}{per_item}"
         )
     if dynamic:
         show(

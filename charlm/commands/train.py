@@ -35,6 +35,7 @@ def train(
     glob: Annotated[str | None, setting("glob", _TEXT, default="*.txt")] = None,
     level: Annotated[str | None, setting("level", _TEXT, default="char")] = None,
     encoding: Annotated[str | None, setting("encoding", _TEXT, default="utf-8")] = None,
+    items: Annotated[str | None, setting("items", _TEXT)] = None,
     init_from: Annotated[str | None, setting("init_from", _NETWORK)] = None,
     resume: Annotated[bool, _run("--resume", help="Continue the newest run, or --name.")] = False,
     resume_or_start: Annotated[

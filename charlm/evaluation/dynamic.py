@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from charlm.errors import ConfigError, Diverged
-from charlm.evaluation.score import Score
+from charlm.evaluation.score import Score, count_items
 from charlm.nn.model import Model
 from charlm.optim.adaptation import Adaptation
 from charlm.types import Array, Ids
@@ -32,12 +32,19 @@ _STATISTICS = 200
 # An overflow is reported once, as Diverged.
 @np.errstate(all="ignore")
 def dynamic(
-    model: Model, learned: Ids, ids: Ids, start_id: int, learning_rate: float = RATE
+    model: Model,
+    learned: Ids,
+    ids: Ids,
+    start_id: int,
+    learning_rate: float = RATE,
+    *,
+    items: bool = False,
 ) -> Score:
     """Score (N,) ids, not empty, with a copy of the model that learns from them.
 
     `learned` are the ids of the text that the model was trained on, `start_id` is the symbol before
-    the first one; at a learning rate of 0 the score is that of fixed weights.
+    the first one; at a learning rate of 0 the score is that of fixed weights. It ends each of
+    independent `items`, and the state is zero behind it.
 
     Raises:
         ConfigError: the learning rate is out of range.
@@ -50,7 +57,9 @@ def dynamic(
     weights, gradient = learner.parameters.flat, learner.gradient.flat
     np.copyto(weights, model.parameters.flat)
     learner.refresh()
-    optimizer = Adaptation(weights, gradient, _squares(learner, learned), DECAY, EPSILON)
+    boundary = start_id if items else None
+    squares = _squares(learner, learned, boundary)
+    optimizer = Adaptation(weights, gradient, squares, DECAY, EPSILON)
     cache, state, total = learner.cache(CHUNK, 1), learner.zero_state(1), 0.0
     column = np.full((CHUNK + 1, 1), start_id, np.intp)
     for begin in range(0, ids.size, CHUNK):
@@ -59,7 +68,9 @@ def dynamic(
             cache = learner.cache(T, 1)
         column[0] = column[-1]
         column[1 : T + 1, 0] = ids[begin : begin + T]
-        loss, state = learner.loss_and_gradient(column[:T], column[1 : T + 1], state, cache)
+        given, targets = column[:T], column[1 : T + 1]
+        keep = None if boundary is None else given != boundary
+        loss, state = learner.loss_and_gradient(given, targets, state, cache, keep)
         if not math.isfinite(loss):
             place = f"character {begin + 1:,}, got {loss:.4g} at learning rate {learning_rate:g}"
             problem = f"the loss is no longer finite at {place}"
@@ -67,10 +78,10 @@ def dynamic(
         total += loss * T
         optimizer.step(learning_rate)
         learner.refresh()
-    return Score(total / ids.size, ids.size)
+    return Score(total / ids.size, ids.size, count_items(ids, start_id) if items else None)
 
 
-def _squares(model: Model, learned: Ids) -> Array:
+def _squares(model: Model, learned: Ids, boundary: int | None = None) -> Array:
     """Return the mean squared gradient over chunks spread evenly over the training text."""
     assert model.gradient is not None
     gradient = model.gradient.flat
@@ -80,6 +91,7 @@ def _squares(model: Model, learned: Ids) -> Array:
     for n in range(count):
         begin = n * (learned.size - T - 1) // max(1, count - 1)
         column = np.asarray(learned[begin : begin + T + 1]).astype(np.intp).reshape(-1, 1)
-        model.loss_and_gradient(column[:-1], column[1:], zero, cache)
+        keep = None if boundary is None else column[:-1] != boundary
+        model.loss_and_gradient(column[:-1], column[1:], zero, cache, keep)
         squares += gradient * gradient / np.float32(count)
     return squares

@@ -8,6 +8,9 @@ The first character of the text is predicted from the vocabulary's `start` in th
 sampling begins. Carried is the loss of a reader of the whole text; cold is what models with a
 fixed context report.
 
+Independent items are scored each on its own: the state is zero where one begins, pieces begin with
+an item and are not warmed up, and a window ends with its item.
+
     bits = nats / ln 2          perplexity = exp(nats)
 """
 
@@ -19,6 +22,7 @@ import numpy as np
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
+from charlm.text.items import ends as item_ends
 from charlm.types import Ids
 
 PIECES = 16
@@ -33,12 +37,18 @@ class Score:
     """A text's mean cross-entropy per character."""
 
     nats: float
-    characters: int  # scored
+    characters: int  # scored; of items with the symbol that ends each
+    items: int | None = None  # independent items; None for one text
 
     @property
     def bits(self) -> float:
         """Return bits per character."""
         return self.nats / math.log(2)
+
+    @property
+    def nats_per_item(self) -> float | None:
+        """Return nats per item; None for one text."""
+        return self.nats * self.characters / self.items if self.items else None
 
     @property
     def perplexity(self) -> float:
@@ -56,36 +66,63 @@ def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
     return pieces, WARM + math.ceil(size / pieces)
 
 
-def carried(model: Model, ids: Ids, start_id: int, pieces: int = PIECES) -> Score:
-    """Score (N,) ids, not empty, with the state carried; `start_id` is before the first one."""
+def carried(
+    model: Model, ids: Ids, start_id: int, pieces: int = PIECES, *, items: bool = False
+) -> Score:
+    """Score (N,) ids, not empty, with the state carried; `start_id` is before the first one.
+
+    It ends each of independent `items`.
+    """
     pieces, _ = layout(ids.size, pieces)
     bounds = np.arange(pieces + 1) * ids.size // pieces
     stepper = Stepper(model, pieces)
-    if pieces > 1:
+    begins = _begins(ids, start_id) if items else None
+    if begins is not None:
+        bounds = np.append(begins, ids.size)[np.searchsorted(begins, bounds)]
+    elif pieces > 1:
         # Nothing precedes the first piece: it warms up on its own beginning and is reset.
         warm = np.maximum(bounds[:-1] - WARM, 0)
         _read(stepper, ids, start_id, warm, warm + WARM)
         for layer in stepper.state:
             for part in layer:
                 part[:, 0] = 0
-    nats = _read(stepper, ids, start_id, bounds[:-1], bounds[1:])
-    return Score(nats / ids.size, ids.size)
+    nats = _read(stepper, ids, start_id, bounds[:-1], bounds[1:], items=items)
+    return Score(nats / ids.size, ids.size, None if begins is None else begins.size)
 
 
-def cold(model: Model, ids: Ids, start_id: int) -> Score:
+def cold(model: Model, ids: Ids, start_id: int, *, items: bool = False) -> Score:
     """Score (N,) ids, not empty, window by window, each from the zero state."""
-    begins = np.arange(0, ids.size, WINDOW)
+    firsts = _begins(ids, start_id) if items else np.zeros(1, np.intp)
+    sizes = np.diff(firsts, append=ids.size)
+    counts = -(-sizes // WINDOW)
+    ends = np.repeat(firsts + sizes, counts)
+    within = np.arange(ends.size) - np.repeat(np.cumsum(counts) - counts, counts)
+    begins = np.repeat(firsts, counts) + WINDOW * within
     stepper, nats = Stepper(model, _WINDOWS_AT_ONCE), 0.0
     for first in range(0, begins.size, _WINDOWS_AT_ONCE):
-        some = begins[first : first + _WINDOWS_AT_ONCE]
+        some = slice(first, first + _WINDOWS_AT_ONCE)
         # The stepper's width is fixed: the last windows are padded with empty ones.
-        some = np.pad(some, (0, _WINDOWS_AT_ONCE - some.size), constant_values=ids.size)
+        padding = (0, _WINDOWS_AT_ONCE - begins[some].size)
+        places = [np.pad(each[some], padding, constant_values=ids.size) for each in (begins, ends)]
         stepper.reset()
-        nats += _read(stepper, ids, start_id, some, np.minimum(some + WINDOW, ids.size))
-    return Score(nats / ids.size, ids.size)
+        nats += _read(stepper, ids, start_id, places[0], np.minimum(places[0] + WINDOW, places[1]))
+    return Score(nats / ids.size, ids.size, firsts.size if items else None)
 
 
-def _read(stepper: Stepper, ids: Ids, start_id: int, begins: Ids, ends: Ids) -> float:
+def count_items(ids: Ids, boundary: int) -> int:
+    """Return the number of items, of which the last may be cut."""
+    return int(_begins(ids, boundary).size)
+
+
+def _begins(ids: Ids, boundary: int) -> Ids:
+    """Return where items begin."""
+    ends = item_ends(ids, boundary)
+    return np.append(0, ends[ends < ids.size])
+
+
+def _read(
+    stepper: Stepper, ids: Ids, start_id: int, begins: Ids, ends: Ids, *, items: bool = False
+) -> float:
     """Read from begins to ends side by side, and return the sum of all characters' nats."""
     ids, time_steps, total = np.asarray(ids), int((ends - begins).max()), 0.0
     for done in range(0, time_steps, _READ):
@@ -96,6 +133,8 @@ def _read(stepper: Stepper, ids: Ids, start_id: int, begins: Ids, ends: Ids) -> 
         columns = ids[np.clip(places, 0, ids.size - 1)].astype(np.intp)
         columns[places < 0] = start_id
         for t in range(T):
+            if items:
+                stepper.keep(columns[t] != start_id)
             z = stepper.step(columns[t])
             nats = cross_entropy(z, columns[t + 1])
             total += float(nats[begins + done + t < ends].sum(dtype=np.float64))

@@ -37,10 +37,18 @@ class Oddity(NamedTuple):
 class Heat:
     """The surprise of each character of a text, and its oddest places; iterate over it once."""
 
-    def __init__(self, model: Model, vocabulary: Vocabulary, ids: Ids, count: int = 10) -> None:
+    def __init__(
+        self,
+        model: Model,
+        vocabulary: Vocabulary,
+        ids: Ids,
+        count: int = 10,
+        *,
+        items: bool = False,
+    ) -> None:
         self.ids, self.vocabulary = ids, vocabulary
         self.oddities = list[Oddity]()  # up to `count` of what was read so far, the oddest first
-        self._reader, self._count = Reader(model, vocabulary.start_id), count
+        self._reader, self._count = Reader(model, vocabulary.start_id, items=items), count
         self._names, self._kept = names(vocabulary), list[Surprise]()
         self._line, self._column = 1, 1
 

@@ -48,9 +48,14 @@ class TextReading(NamedTuple):
 
 
 class Reader:
-    """A model that reads a text piece by piece; `start_id` is the symbol that precedes it."""
+    """A model that reads a text piece by piece.
 
-    def __init__(self, model: Model, start_id: int) -> None:
+    `start_id` is the symbol that precedes it, and where it holds independent `items`, the symbol
+    that ends each: the state is zero where an item begins.
+    """
+
+    def __init__(self, model: Model, start_id: int, *, items: bool = False) -> None:
+        self._boundary = start_id if items else None
         self._model, self._cache = model, model.cache(_T, 1)
         # Row 0 holds the logits of the next symbol, carried from the chunk before.
         self._z = np.empty((_T + 1, model.V), model.parameters.flat.dtype)
@@ -77,7 +82,9 @@ class Reader:
             chunk = ids[here].astype(np.intp)
             T = chunk.size
             cache = self._cache if T == _T else model.cache(T, 1)
-            self._state = model.forward(chunk[:, None], self._state, cache)
+            column = chunk[:, None]
+            keep = None if self._boundary is None else column != self._boundary
+            self._state = model.forward(column, self._state, cache, keep)
             for t in range(T):
                 self._z[t + 1] = model.output.forward(cache.output, t)[:, 0]
                 for k, layer_cache in enumerate(cache.layers if states else ()):

@@ -94,7 +94,8 @@ class GRUCache(Cache[StepCache]):
 
     def memory(self, t: int) -> Array:
         """Return h after time step t: (H, B)."""
-        return self.steps[t].h_next
+        h: Array = self.h_out[t]
+        return h
 
     def gate(self, name: str, t: int) -> Array:
         """Return gate r or z of time step t: (H, B)."""

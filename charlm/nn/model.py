@@ -192,11 +192,13 @@ def memory(
     rates: Sequence[float],
     optimizer_states: int,
     ema: bool,
+    items: bool = False,
 ) -> Memory:
     """Add up the arrays of a float32 training; allocates nothing.
 
     `rates` are L+1 dropout rates, `optimizer_states` the arrays as long as the parameters that the
-    optimizer keeps, and `ema` says that a second model holds averaged weights.
+    optimizer keeps; `ema` says that a second model holds averaged weights, and `items` that the
+    state is zero where independent items begin.
     """
     first, layers, output = _network(config, V, rates[0] > 0)
     linears = [linear for layer in layers for linear in layer.linears]
@@ -221,6 +223,9 @@ def memory(
     arrays += [(H, B) for H, rate in zip(widths, rates, strict=True) if rate]
     # The zero state of an epoch's start, and the zero gradient of the state that leaves.
     arrays += [(config.hidden, B)] * (2 * sum(len(layer.STATES) for layer in layers))
+    if items:
+        # The hidden states that leave each time step, and `keep`.
+        arrays += [(T, config.hidden, B)] * len(layers) + [(T, B)]
     numbers = sum(map(math.prod, arrays)) + first.scratch(T, B)
     ids = np.dtype(np.intp).itemsize * (T + 1) * B
     return Memory(P, 4 * weights, 4 * numbers + ids)

@@ -42,8 +42,8 @@ class Cache(ABC, Generic[StepCacheT]):
     """What one layer keeps of a chunk, and the scratch arrays of its time steps."""
 
     x: Array  # (T, D, B) the layer's input
-    h: Array  # (T+1, H, B) hidden states; those that enter a time step
-    h_out: Array  # (T, H, B) hidden states that leave a time step: h[1:], or a copy with `keep`
+    h: Array  # (T+1, H, B) hidden states that enter a time step, and the last that leaves one
+    h_out: Array  # (T, H, B) hidden states that leave a time step: h[1:], with `keep` a copy
     states: list[State]  # views of the state that enters each time step
     state_in: State  # views of the state that enters time step 0
     state_out: State  # views of the state that leaves time step T-1
@@ -147,8 +147,8 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
             for s in cache.steps:
                 self.step(s)
             return cache.state_out
-        if np.may_share_memory(cache.h_out, cache.h):
-            cache.h_out = np.empty((len(cache.steps), *cache.h.shape[1:]), self.dtype)
+        if not cache.h_out.flags.owndata:
+            cache.h_out = np.empty(cache.h_out.shape, self.dtype)
         for t, s in enumerate(cache.steps):
             for part in cache.states[t]:
                 np.multiply(part, keep[t], out=part)
@@ -178,7 +178,7 @@ class RecurrentLayer(ABC, Generic[CacheT, StepCacheT]):
         for t in reversed(range(len(cache.steps))):
             np.add(dh[t], dh_next, out=cache.dh)
             if keep is not None:
-                # The time step after it has been through, and had a part of it set to zero.
+                # The forward pass set a part of it to zero for the time step after.
                 np.copyto(cache.h[t + 1], cache.h_out[t])
             self.step_backward(cache.steps[t], cache)
             dh_next = cache.dh_in[t]

@@ -57,7 +57,8 @@ class RNNCache(Cache[StepCache]):
 
     def memory(self, t: int) -> Array:
         """Return h after time step t: (H, B)."""
-        return self.steps[t].h_next
+        h: Array = self.h_out[t]
+        return h
 
     def gate(self, name: str, t: int) -> Array:
         """Raise KeyError: a tanh RNN has no gates."""

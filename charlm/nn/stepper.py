@@ -39,6 +39,12 @@ class Stepper:
             for part in layer:
                 part.fill(0)
 
+    def keep(self, streams: Array) -> None:
+        """Return to the zero state where (B,) `streams` are False."""
+        for layer in self.state:
+            for part in layer:
+                np.multiply(part, streams, out=part)
+
     def step(self, ids: Ids) -> Array:
         """Read (B,) symbols; return (V, B) logits of the next, valid until the next call."""
         if self._column is None:

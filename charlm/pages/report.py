@@ -46,7 +46,7 @@ def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) ->
     run = summarize(str(path.parent if Run.of(path) else path), path.parent)
     history, ids = run.history(), _own_text(trained, path, needed=text is None)
     if text is None and ids is not None:
-        text = excerpt(ids, trained.config.data)
+        text = excerpt(ids, trained.config.data, text=trained.description.text)
     parts = {"Training": _training(history, trained, ids), "Samples": _samples(history)}
     parts |= _inside(trained, *text) if text else {"Surprise": fill("no text")}
     parts |= {"Settings": _settings(run, trained, path)}
@@ -103,7 +103,8 @@ def _training(history: History, trained: Trained, ids: Ids | None) -> Markup | N
         return None
     levels, advice = {f"ln {V:,}": math.log(V)}, None
     if ids is not None:
-        text = text_statistics(ids, trained.config.data, trained.vocabulary)
+        about = trained.description.text
+        text = text_statistics(ids, trained.config.data, trained.vocabulary, about)
         levels["entropy"], advice = text.entropy, advise(readings, text)
     figures = []
     for kind in ("wide", "narrow"):
@@ -140,7 +141,8 @@ def _samples(history: History) -> Markup | None:
 def _inside(trained: Trained, name: str, ids: Ids) -> dict[str, Markup | None]:
     """Read a text once; return the sections on its surprise, the gates and the units."""
     vocabulary = trained.vocabulary
-    spelled, reader = characters(vocabulary, ids), Reader(trained.model, vocabulary.start_id)
+    items, spelled = trained.config.data.items is not None, characters(vocabulary, ids)
+    reader = Reader(trained.model, vocabulary.start_id, items=items)
     near = reader.read(ids[:_COUNTED], top=TOP, states=True, gates=True)
     far = reader.read(ids[_COUNTED:], states=True)
     states = spelled.lasts(np.concatenate([near.states, far.states]))

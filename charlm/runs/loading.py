@@ -103,4 +103,5 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
 
 def learned_text(trained: Trained, checkpoint: Path) -> Ids:
     """Return the ids of the training split of that text; raises as `whole_text`."""
-    return split(whole_text(trained, checkpoint), trained.config.data)[0]
+    ids, text = whole_text(trained, checkpoint), trained.description.text
+    return split(ids, trained.config.data, text)[0]

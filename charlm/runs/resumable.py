@@ -17,6 +17,7 @@ from charlm.settings.schema import Config, split_ends
 from charlm.storage.checkpoint import damaged, opened
 from charlm.storage.files import open_file
 from charlm.text.corpus import TextInfo, encode_to_file, open_ids
+from charlm.text.items import draw_parts
 from charlm.text.source import STRING, Source
 
 # More than any encoding of Python's takes for a character: unicode_escape has \N{...} with a name
@@ -63,17 +64,23 @@ def find_resumable(run: Run, moved_to: Sequence[Path] = ()) -> Resumable:
         if ids.max(initial=0) >= vocabulary.size:
             problem = "its text has symbols that it does not know"
             raise CheckpointError(run.last, problem, "it is damaged")
+        if text.items and ids[text.ends[0] - 1] != vocabulary.start_id:
+            raise damaged(run.last, "names other items than its text has")
         count = ids.size
     elif source is None:
         problem = f"no such file, and {run.ids} is damaged or missing"
         advice = f"name where the text is now: {run.resuming('TEXT')}"
         raise TextError(text.locations[0], problem, advice)
     else:
-        encoded = encode_to_file(source, vocabulary, None)
+        count = sum(text.items)
+        if count > source.nbytes:
+            raise damaged(run.last, "names more items than its text has bytes")
+        parts = draw_parts(count, config) if count else None
+        encoded = encode_to_file(source, vocabulary, None, parts=parts)
         if encoded.ids_sha256 != text.ids_sha256:
             raise damaged(run.last, "names other ids than its text has")
         count = encoded.characters
-    _check_fit(run.last, config, vocabulary.size, count)
+    _check_fit(run.last, config, vocabulary.size, text, count)
     return Resumable(description, text, source, intact)
 
 
@@ -91,7 +98,9 @@ def _find_text(
     for find in (Source.find, Source.find_by_path):
         source = find(paths, data)
         size = source.nbytes - 4 * len(source.files)
-        if found := size <= most and source.sha256() == text.sha256:
+        # Of items, what stands between them is not counted.
+        may_be = text.items or size <= most
+        if found := may_be and source.sha256() == text.sha256:
             break
     if not found:
         problem = f"is not the text that {run.folder} learns (its SHA-256 differs)"
@@ -101,12 +110,15 @@ def _find_text(
     return replace(text, path=source.name, paths=absolute), source
 
 
-def _check_fit(path: Path, config: Config, V: int, count: int) -> None:
+def _check_fit(path: Path, config: Config, V: int, text: TextInfo, count: int) -> None:
     """Raise CheckpointError where settings, text and arrays do not fit; allocates nothing."""
     train = config.train
     first, _ = split_ends(count, config.data.validation, config.data.test)
     T, B = train.seq_len, train.batch_size
-    if train.steps is None or not isinstance(T, int) or first // B < T:
+    has_items = config.data.items is not None
+    if train.steps is None or not isinstance(T, int) or bool(text.items) != has_items:
+        raise damaged(path, "its settings do not fit its text")
+    if not has_items and first // B < T:
         raise damaged(path, "its settings do not fit its text")
     with opened(path) as checkpoint:
         for name, shape in training_arrays(config, V).items():

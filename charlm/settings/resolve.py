@@ -30,8 +30,10 @@ class Pending:
     config: Config  # the preset may be `auto`, seq_len `full`, and the length epochs or minutes
     _overrides: tuple[Overrides, ...]
 
-    def finalize(self, characters: int) -> tuple[Config, list[str]]:
+    def finalize(self, characters: int, items: int | None = None) -> tuple[Config, list[str]]:
         """Return the settings for a text of so many characters, and notes of what was chosen.
+
+        Independent items are no fewer than the streams that read them, unless B was given.
 
         `auto`, `full` and epochs are replaced, and B and T that were not given are halved until a
         short text fills some chunks. `train.minutes` stays: its steps depend on the machine.
@@ -48,7 +50,7 @@ class Pending:
             notes.append(note)
         train, N = config.train, _training(config, characters)
         wanted = 1 if train.seq_len == "full" else train.seq_len
-        B, T = shrink_to_text(N, train.batch_size, wanted, given)
+        B, T = shrink_to_text(N, train.batch_size, wanted, given, items)
         if train.seq_len == "full":
             T = max(1, N // B)
             notes.append(f"full backpropagation: {T:,} time steps, a whole stream")
@@ -89,8 +91,15 @@ def resolve(overrides: Sequence[Overrides], base: Overrides | None = None) -> Pe
     return Pending(config, layers)
 
 
-def shrink_to_text(N: int, B: int, T: int, given: Set[str]) -> tuple[int, int]:
-    """Halve B, then T, unless they were given, until N characters fill some chunks per stream."""
+def shrink_to_text(
+    N: int, B: int, T: int, given: Set[str], items: int | None = None
+) -> tuple[int, int]:
+    """Halve B, then T, unless they were given, until N characters fill some chunks per stream.
+
+    B is at most the number of independent items.
+    """
+    if "train.batch_size" not in given and items is not None:
+        B = max(1, min(B, items))
     while "train.batch_size" not in given and B > 1 and N // B < _CHUNKS_AT_LEAST * T:
         B //= 2
     while "train.seq_len" not in given and T > 1 and N // B < _CHUNKS_AT_LEAST * T:

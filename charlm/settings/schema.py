@@ -33,6 +33,9 @@ class DataConfig:
     )
     level: Literal["char", "byte"] = _setting("char", "what a symbol is: char or byte")
     encoding: str = _setting("utf-8", "encoding of the files; not used at byte level")
+    items: str | None = _setting(
+        None, "independent items: line, blank-line, file, or a text that ends each"
+    )
     min_count: int = _setting(1, "rarer characters are mapped to one unknown symbol", "[1, inf)")
     validation: float = _setting(0.1, "fraction for validation, before the test part", "[0, 1)")
     test: float = _setting(0.0, "fraction at the end that training never reads", "[0, 1)")
@@ -121,6 +124,7 @@ class Settings(TypedDict, total=False):
     glob: str
     level: Literal["char", "byte"]
     encoding: str
+    items: str | None
     min_count: int
     validation: float
     test: float

@@ -9,15 +9,15 @@ moves T characters a step:
 
 The offset is drawn from (seed, epoch).
 
-Of independent items, each ended by the boundary symbol, an epoch has an order that is drawn from
-(seed, epoch), and the ordered list is a ring of M items. Stream b begins with item b M / B of it,
-and reads one item after the other:
+Independent items, each ended by the boundary symbol, are shuffled by (seed, epoch) and then read as
+such a ring. Stream b begins with the item that holds position b N / B, so the longest item is added
+to the length of an epoch, in which every item is read:
 
     inputs      # a n n a # b o b # ...         # is the boundary
     targets     a n n a # b o b # ...
     keep        0 1 1 1 1 0 1 1 1 0             the state is zero where an item begins
 
-So what step n reads is a pure function of the seed, n, the text, B and T, and no position is saved.
+What step n reads is a pure function of the seed, n, the text, B and T, and no position is saved.
 """
 
 from abc import ABC, abstractmethod
@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm import randomness
+from charlm.text.items import ends
 from charlm.types import Array, Ids
 
 
@@ -44,8 +45,8 @@ class Streams(ABC):
     def __init__(self, ids: Ids, B: int, T: int, seed: int) -> None:
         # Slices of a plain array take a third of the time of a memmap's.
         self.ids, self.B, self.T, self.seed = np.asarray(ids), B, T, seed
-        self.chunks = max(1, ids.size // B // T)  # an epoch's steps
-        self._rows = np.empty((B, T + 1), ids.dtype)
+        # Steps that read as many symbols as there are.
+        self.steps_per_pass = max(1, ids.size // B // T)
         self._columns = np.empty((T + 1, B), np.intp)
 
     @abstractmethod
@@ -58,8 +59,9 @@ class TextStreams(Streams):
 
     def __init__(self, ids: Ids, B: int, T: int, seed: int) -> None:
         super().__init__(ids, B, T, seed)
-        self.stride = ids.size // B
+        self.stride, self.chunks = ids.size // B, self.steps_per_pass
         assert self.stride >= T, "B and T must fit the text; see settings.resolve"
+        self._rows = np.empty((B, T + 1), ids.dtype)
 
     def chunk(self, n: int) -> Chunk:
         """Return what step n reads."""
@@ -78,63 +80,38 @@ class TextStreams(Streams):
 
 
 class ItemStreams(Streams):
-    """Streams of independent items, each of which ends with the `boundary` symbol in the ids."""
+    """Streams of independent items; the ids of each end with the `boundary`, and so do all."""
 
     def __init__(self, ids: Ids, B: int, T: int, seed: int, boundary: int) -> None:
         super().__init__(ids, B, T, seed)
         self.boundary = boundary
-        self._ends = np.flatnonzero(self.ids == boundary) + 1  # (M,) behind each boundary
-        self._begins = np.append(0, self._ends[:-1])
+        self._ends = ends(self.ids, boundary)  # (M,)
+        longest = int(np.diff(self._ends, prepend=0).max())
+        self.chunks = -(-(-(-ids.size // B) + longest) // T)  # an epoch's steps, rounded up
         self._keep = np.empty((T, B), np.float32)
-        # What was read last, (epoch, k); each stream's place in the order, and in its item.
-        self._read = (-1, 0)
-        self._items, self._places = np.zeros(B, np.intp), np.zeros(B, np.intp)
+        self._shuffled = -1  # the epoch whose order is at hand
 
     def chunk(self, n: int) -> Chunk:
         """Return what step n reads."""
         epoch, k = divmod(n, self.chunks)
-        if self._read != (epoch, k - 1):
-            self._go_to(epoch, k)
-        self._read = (epoch, k)
-        for b, row in enumerate(self._rows):
-            self._fill(b, row)
-        np.copyto(self._columns, self._rows.T)
+        if epoch != self._shuffled:
+            self._shuffle(epoch)
+        # Before the first symbol of a stream is the boundary that ends the item before.
+        steps = np.arange(k * self.T - 1, (k + 1) * self.T)[:, None]
+        positions = (self._begins + steps) % self.ids.size  # (T+1, B)
+        items = np.searchsorted(self._stops, positions, "right")
+        self._columns[...] = self.ids[positions + self._shifts[items]]
         inputs = self._columns[:-1]
         np.not_equal(inputs, self.boundary, out=self._keep, casting="unsafe")
         return Chunk(inputs, self._columns[1:], fresh=False, keep=self._keep)
 
-    def _fill(self, b: int, row: Ids) -> None:
-        """Read T more symbols of a stream, behind the last one of the chunk before."""
-        row[0], filled, M = row[-1], 1, self._order.size
-        item, place = int(self._items[b]), int(self._places[b])
-        while filled <= self.T:
-            which = self._order[item]
-            begin = self._begins[which] + place
-            some = self.ids[begin : min(self._ends[which], begin + self.T + 1 - filled)]
-            row[filled : filled + some.size] = some
-            filled += some.size
-            place += some.size
-            if begin + some.size == self._ends[which]:
-                item, place = (item + 1) % M, 0
-        self._items[b], self._places[b] = item, place
-
-    def _go_to(self, epoch: int, k: int) -> None:
-        """Find where each stream is before chunk k of an epoch."""
-        M = self._ends.size
+    def _shuffle(self, epoch: int) -> None:
+        """Draw an epoch's order of the items, and find where its streams begin."""
         rng = randomness.generator(self.seed, randomness.ITEM_ORDER, epoch)
-        self._order = rng.permutation(M)
-        self._items[:], self._places[:] = np.arange(self.B) * M // self.B, 0
-        self._rows[:, -1] = self.boundary
-        sizes = (self._ends - self._begins)[self._order]
-        # Whole rounds through the list change nothing.
-        ends, N = np.cumsum(sizes), self.ids.size
-        for b, first in enumerate(self._items):
-            before = int(ends[first - 1]) if first else 0
-            position = (before + k * self.T) % N
-            self._items[b] = item = int(np.searchsorted(ends, position, "right"))
-            self._places[b] = position - (int(ends[item - 1]) if item else 0)
-            if k:
-                last = position - 1 if position else N - 1
-                at = int(np.searchsorted(ends, last, "right"))
-                which = self._order[at]
-                self._rows[b, -1] = self.ids[self._ends[which] - (int(ends[at]) - last)]
+        order = rng.permutation(self._ends.size)
+        # Where each item ends in that order, and how far from there its ids are.
+        self._stops = np.cumsum(np.diff(self._ends, prepend=0)[order])
+        self._shifts = self._ends[order] - self._stops
+        first = np.searchsorted(self._stops, np.arange(self.B) * self.ids.size // self.B, "right")
+        self._begins = np.append(0, self._stops)[first]
+        self._shuffled = epoch

@@ -4,16 +4,18 @@
            --encode_source--> ids in memory
            --encode_to_file--> ids.bin --open_ids--> np.memmap, 1, 2 or 4 bytes a symbol
 
-The text is split by position: training first, then validation, then test. Only `encode_source`
-holds a whole text in memory.
+The ids are those to train on, then those to validate on, then those to test on: of one text by
+position, of independent items by a draw. Only `encode_source` holds a whole text in memory.
 """
 
 import hashlib
 import os
+import tempfile
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ from charlm.errors import TextError
 from charlm.settings.schema import DataConfig, split_ends
 from charlm.storage.atomic import replacing
 from charlm.storage.files import open_file
-from charlm.text import encodings
-from charlm.text.source import Source, Watch
+from charlm.text import encodings, items
+from charlm.text.source import PIECE_BYTES, Source, Watch
 from charlm.text.vocabulary import ByteVocabulary, OnUnknown, Vocabulary, code_points
 from charlm.types import Ids
 
@@ -40,6 +42,10 @@ class TextInfo:
     sha256: str  # of its bytes
     ids_sha256: str  # of its ids
     paths: tuple[str, ...] = ()  # the files and folders it was read from, as they were named
+    # Of independent items, those to train, validate and test on: how many there are, and where
+    # their ids end.
+    items: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
 
     @property
     def locations(self) -> list[Path]:
@@ -48,7 +54,11 @@ class TextInfo:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
-        return asdict(self)
+        content = asdict(self)
+        # An older charlm reads those of one text.
+        return (
+            content if self.items else {k: content[k] for k in content.keys() - {"items", "ends"}}
+        )
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> "TextInfo":
@@ -58,7 +68,15 @@ class TextInfo:
         valid = isinstance(text.paths, list | tuple) and isinstance(text.characters, int)
         if not valid or not all(isinstance(name, str) and "\0" not in name for name in names):
             raise ValueError("a field is of another type")
-        return replace(text, paths=tuple(text.paths))
+        counts, ends = tuple(text.items), tuple(text.ends)
+        if counts or ends:
+            sizes = [end - begin for begin, end in pairwise((0, *ends))]
+            # An item has a symbol and the boundary at least.
+            pairs = zip(counts, sizes, strict=True)
+            fits = all(type(count) is int and 0 <= 2 * count <= size for count, size in pairs)
+            if not fits or len(ends) != len(items.PARTS) or ends[-1] != text.characters:
+                raise ValueError("the items do not fit")
+        return replace(text, paths=tuple(text.paths), items=counts, ends=ends)
 
 
 def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabulary, Ids, str]:
@@ -82,11 +100,12 @@ def scan(source: Source, min_count: int = 1, *watches: Watch) -> tuple[Vocabular
         counts[: found.size] += found
     if not counts.any():
         raise TextError(source.name, "is empty", "name a text to learn from")
+    boundary = None if source.items is None else items.boundary(source.items)
     if source.level == "byte":
-        return ByteVocabulary(), counts, digest.hexdigest()
-    vocabulary = Vocabulary.of_counts(counts, min_count)
+        return ByteVocabulary(boundary or "\n"), counts, digest.hexdigest()
+    vocabulary = Vocabulary.of_counts(counts, min_count, boundary)
     encodings.check(
-        counts,
+        _without_boundary(source, counts),
         source.name,
         vocabulary.size,
         source.encoding,
@@ -105,7 +124,7 @@ def text_notes(source: Source, counts: Ids) -> list[str]:
     """
     if source.level == "byte":
         return source.notes
-    notes = source.notes + encodings.unusual(counts)
+    notes = source.notes + encodings.unusual(_without_boundary(source, counts))
     if encodings.has_both_forms(counts):
         joined = 0
         for piece in map(str, source.pieces()):
@@ -118,6 +137,15 @@ def text_notes(source: Source, counts: Ids) -> list[str]:
                 'letters that exist whole; make it one by unicodedata.normalize("NFC", text)'
             )
     return notes
+
+
+def _without_boundary(source: Source, counts: Ids) -> Ids:
+    """Return the counts of a text's own characters."""
+    if source.items is None:
+        return counts
+    counts = counts.copy()
+    counts[ord(items.boundary(source.items))] = 0
+    return counts
 
 
 def _was_utf8(source: Source) -> bool:
@@ -139,22 +167,71 @@ def encode_to_file(
     path: Path | None,
     paths: Sequence[str] = (),
     *watches: Watch,
+    parts: Ids | None = None,
 ) -> TextInfo:
     """Write a text's ids to a flat file, or nowhere; `paths` are its files as they were named.
 
+    `parts` says of each independent item which part it belongs to, as `items.draw_parts` does.
+
     Raises:
-        TextError: it cannot be read.
+        TextError: it cannot be read, or has another number of items.
         UnknownCharacter: it holds a character that the vocabulary lacks.
     """
     digest, ids_digest, characters = hashlib.sha256(), hashlib.sha256(), 0
+    encoded = _encoded(source, vocabulary, None, "error", digest.update, *watches)
+    sizes = [0] * len(items.PARTS)
+    if parts is not None:
+        folder = path.parent if path else None
+        encoded = _by_part(encoded, source.name, vocabulary.start_id, parts, sizes, folder)
     with replacing(path) if path else nullcontext() as file:
-        for ids in _encoded(source, vocabulary, None, "error", digest.update, *watches):
+        for ids in encoded:
             ids_digest.update(ids.data)
             if file:
                 file.write(ids.data)
             characters += ids.size
     paths = tuple(paths or map(str, source.files))
-    return TextInfo(source.name, characters, digest.hexdigest(), ids_digest.hexdigest(), paths)
+    text = TextInfo(source.name, characters, digest.hexdigest(), ids_digest.hexdigest(), paths)
+    if parts is None:
+        return text
+    counts = np.bincount(parts, minlength=len(sizes)).tolist()
+    return replace(text, items=tuple(counts), ends=tuple(accumulate(sizes)))
+
+
+def _by_part(
+    encoded: Iterator[Ids],
+    name: str,
+    boundary: int,
+    parts: Ids,
+    sizes: list[int],
+    folder: Path | None,
+) -> Iterator[Ids]:
+    """Yield the ids of items part by part, and count each part's.
+
+    Those held out wait in temporary files, which have no names.
+    """
+    with (
+        tempfile.TemporaryFile(dir=folder) as validation,
+        tempfile.TemporaryFile(dir=folder) as test,
+    ):
+        files, done = {items.VALIDATION: validation, items.TEST: test}, 0
+        for ids in encoded:
+            lengths = np.diff(items.ends(ids, boundary), prepend=0)
+            of_items = parts[done : done + lengths.size]
+            done += lengths.size
+            if of_items.size < lengths.size:
+                break
+            of_ids = np.repeat(of_items, lengths)
+            for part, file in files.items():
+                sizes[part] += file.write(ids[of_ids == part].data) // ids.itemsize
+            learned = ids[of_ids == items.TRAINING]
+            sizes[items.TRAINING] += learned.size
+            yield learned
+        if done != parts.size:
+            raise TextError(name, "changed while it was being read", "start again")
+        for file in files.values():
+            file.seek(0)
+            while content := file.read(PIECE_BYTES):
+                yield np.frombuffer(content, ids.dtype)
 
 
 def encode_source(
@@ -208,7 +285,11 @@ def open_ids(path: Path, dtype: "np.dtype[Any]") -> Ids:
         raise TextError(path, f"cannot be read ({error.strerror or error})") from None
 
 
-def split(ids: Ids, data: DataConfig) -> tuple[Ids, Ids, Ids]:
-    """Return the parts of a text for training, validation and test, as views."""
-    first, second = split_ends(ids.size, data.validation, data.test)
+def split(ids: Ids, data: DataConfig, text: TextInfo | None = None) -> tuple[Ids, Ids, Ids]:
+    """Return the parts of a text for training, validation and test, as views.
+
+    `text` says where those of independent items end.
+    """
+    ends = text.ends[:2] if text and text.ends else None
+    first, second = ends or split_ends(ids.size, data.validation, data.test)
     return ids[:first], ids[first:second], ids[second:]

@@ -7,6 +7,8 @@ chapter10; hidden ones are left out.
 
 A byte order mark is skipped; `\r\n` becomes `\n` and a lone `\r` stays; a file whose last line is
 not ended gets a newline before the next file. At byte level nothing is changed.
+
+A text of independent items becomes these, each with the boundary symbol behind it: see items.py.
 """
 
 import codecs
@@ -24,6 +26,7 @@ from typing import Literal, TypeAlias
 from charlm.errors import TextError
 from charlm.settings.schema import DataConfig
 from charlm.terminal import brief
+from charlm.text import items
 from charlm.text.encodings import PART_BYTES, advise
 
 PIECE_BYTES = 1 << 20
@@ -46,6 +49,7 @@ class Source:
     files: tuple[Path, ...]
     encoding: str = "utf-8"
     level: Level = "char"  # byte takes them as they are
+    items: str | None = None  # what ends an independent item; None for one text
     string: str | None = None  # the text itself; there are no files then
     is_fixed: bool = False  # a model reads it, in the encoding of the text that it was trained on
 
@@ -57,7 +61,7 @@ class Source:
             TextError: a path does not exist, or a folder holds no such file.
         """
         files = [file for path in paths for file in _files(path, data.glob)]
-        return cls(tuple(files), data.encoding, data.level)
+        return cls(tuple(files), data.encoding, data.level, data.items)
 
     @classmethod
     def find_by_path(cls, paths: Sequence[Path], data: DataConfig) -> "Source":
@@ -66,14 +70,14 @@ class Source:
         Each is read once, sorted by its whole path, hidden ones too; raises as `find`.
         """
         files = {file for path in paths for file in _files(path, data.glob, as_before=True)}
-        return cls(tuple(sorted(files)), data.encoding, data.level)
+        return cls(tuple(sorted(files)), data.encoding, data.level, data.items)
 
     @classmethod
     def of_string(cls, string: str, data: DataConfig) -> "Source":
         """Return a string as a source; it is read as a file of UTF-8 is."""
         if not isinstance(string, str):
             raise TypeError(f"string: must be a str, got {type(string).__name__}")
-        return cls((), level=data.level, string=string)
+        return cls((), level=data.level, items=data.items, string=string)
 
     @property
     def notes(self) -> list[str]:
@@ -117,6 +121,12 @@ class Source:
         Raises:
             TextError: a file cannot be read or decoded; names the byte.
         """
+        if self.items is not None:
+            end = items.boundary(self.items)
+            for block in self.item_blocks(*watches):
+                if text := "".join(f"{item}{end}" for item in block if item):
+                    yield text.encode("latin-1") if self.level == "byte" else text
+            return
         if self.level == "byte":
             yield from chain.from_iterable(self._bytes(*watches))
             return
@@ -128,6 +138,21 @@ class Source:
                     yield "\n"
                 yield piece
                 begins, open_line = False, not piece.endswith("\n")
+
+    def item_blocks(self, *watches: Watch) -> Iterator[list[str]]:
+        """Read independent items, some at a time; those to leave out are empty.
+
+        At byte level a character stands for a byte. Raises as `pieces`.
+        """
+        assert self.items is not None
+        is_byte, separator = self.level == "byte", self.items
+        if is_byte:
+            separator = separator.encode().decode("latin-1")
+        for k, read in enumerate(self._bytes(*watches)):
+            pieces = (
+                (piece.decode("latin-1") for piece in read) if is_byte else self._decode(k, read)
+            )
+            yield from items.split(pieces, separator)
 
     def _bytes(self, *watches: Watch) -> Iterator[Iterator[bytes]]:
         """Yield the pieces of each file's bytes, or of the string's."""

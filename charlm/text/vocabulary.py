@@ -30,7 +30,8 @@ class Vocabulary:
 
     Args:
         symbols: the characters, sorted by code point, each once.
-        start: the symbol before a text's first one: newline, or the text's commonest character.
+        start: the symbol before a text's first one: newline, or the text's commonest character; of
+            independent items, the one that ends each.
         unknown: add one symbol for every other character.
 
     Attributes:
@@ -58,20 +59,26 @@ class Vocabulary:
         return Vocabulary(symbols, self.start, unknown=unknown)
 
     @classmethod
-    def of_counts(cls, counts: Ids, min_count: int = 1) -> "Vocabulary":
+    def of_counts(
+        cls, counts: Ids, min_count: int = 1, boundary: str | None = None
+    ) -> "Vocabulary":
         """Build the vocabulary of a text from the counts of its code points, not all 0.
 
-        Characters that occur less than `min_count` times are folded into the unknown symbol.
+        Characters that occur less than `min_count` times are folded into the unknown symbol, all
+        but the `boundary` of independent items.
 
         Raises:
             ConfigError: no character occurs that often.
         """
-        codes = np.flatnonzero(counts >= max(1, min_count))
-        if not codes.size:
+        is_known = counts >= max(1, min_count)
+        if not is_known.any():
             most = f"{int(counts.max())}, how often the commonest character occurs"
             raise ConfigError("data.min_count", f"must be at most {most}, got {min_count}")
+        if boundary is not None:
+            is_known[ord(boundary)] = True
+        codes = np.flatnonzero(is_known)
         symbols = "".join(map(chr, codes))
-        start = "\n" if "\n" in symbols else chr(int(counts.argmax()))
+        start = boundary or ("\n" if "\n" in symbols else chr(int(counts.argmax())))
         return cls(symbols, start, unknown=codes.size < int(np.count_nonzero(counts)))
 
     def encode(
@@ -168,7 +175,9 @@ class Vocabulary:
     def from_dict(content: Mapping[str, Any], where: str) -> "Vocabulary":
         """Rebuild a checkpoint's vocabulary; raises CheckpointError where it is not valid."""
         match {"level": "char", "unknown": False, **content}:
-            case {"level": "byte"}:
+            case {"level": "byte", "start": str(start)} if len(start) == 1 and ord(start) < 256:
+                return ByteVocabulary(start)
+            case {"level": "byte"} if "start" not in content:
                 return ByteVocabulary()
             case {
                 "level": "char",
@@ -186,8 +195,8 @@ class Vocabulary:
 class ByteVocabulary(Vocabulary):
     """All 256 bytes: a vocabulary for any file and any text."""
 
-    def __init__(self) -> None:
-        super().__init__("".join(map(chr, range(256))), "\n")
+    def __init__(self, start: str = "\n") -> None:
+        super().__init__("".join(map(chr, range(256))), start)
 
     def encode(
         self,
@@ -223,7 +232,7 @@ class ByteVocabulary(Vocabulary):
 
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
-        return {"level": "byte"}
+        return {"level": "byte"} | ({"start": self.start} if self.start != "\n" else {})
 
 
 def code_points(text: str) -> NDArray[np.uint32]:

@@ -27,7 +27,7 @@ import numpy as np
 
 from charlm.settings.schema import DataConfig
 from charlm.storage.history import Reading
-from charlm.text.corpus import split
+from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.trainer import VALIDATION_CHARACTERS
 from charlm.types import Array, Ids
@@ -68,9 +68,11 @@ class _Validation(NamedTuple):
     validation: float
 
 
-def text_statistics(ids: Ids, data: DataConfig, vocabulary: Vocabulary) -> TextStatistics:
+def text_statistics(
+    ids: Ids, data: DataConfig, vocabulary: Vocabulary, text: TextInfo | None = None
+) -> TextStatistics:
     """Count a text's training and validation parts, of a long text some blocks."""
-    training, validation, _ = split(ids, data)
+    training, validation, _ = split(ids, data, text)
     validation = validation[:VALIDATION_CHARACTERS]
     V, start_id = vocabulary.size, vocabulary.start_id
     every = max(_BLOCK, training.size // _BLOCKS)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from charlm.errors import ConfigError
 from charlm.nn.model import Model
 from charlm.runs.loading import Trained
 from charlm.settings.schema import Config, Overrides
@@ -28,11 +29,19 @@ def model_settings(path: Path, config: Config) -> Overrides:
     return Overrides(str(path), {"preset": config.preset, **{key: values[key] for key in _SHARED}})
 
 
-def extend(vocabulary: Vocabulary, old: Vocabulary) -> tuple[Vocabulary, str]:
+def extend(
+    vocabulary: Vocabulary, old: Vocabulary, *, items: bool = False
+) -> tuple[Vocabulary, str]:
     """Return the vocabulary of a text and an old model together, and a note of what is new.
 
     A model that is trained on several texts, one after the other, forgets none of their characters.
+
+    Raises:
+        ConfigError: independent items end with a symbol that the old model does not begin with.
     """
+    if items and vocabulary.start != old.start:
+        problem = f"begins with {old.start!r}, and these items end with {vocabulary.start!r}"
+        raise ConfigError("init_from", problem, "choose other data.items, or another checkpoint")
     if isinstance(vocabulary, ByteVocabulary):
         return vocabulary, "all bytes are known"
     known = len(set(vocabulary.symbols) & set(old.symbols))

@@ -25,7 +25,10 @@ from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import LENGTHS, Config, Overrides
 from charlm.storage.checkpoint import opened
+from charlm.terminal import brief
 from charlm.text.corpus import encode_to_file, open_ids, scan, text_notes
+from charlm.text.items import WORDS, boundary, draw_parts
+from charlm.text.items import notes as item_notes
 from charlm.text.source import STRING, Source, Watch
 from charlm.training import snapshot
 from charlm.training.finetuning import extend, model_settings
@@ -82,10 +85,18 @@ def start_run(
     source = Source.find(paths, data) if string is None else Source.of_string(string, data)
     watches = [] if reading is None else [_counting(reading, source.nbytes)]
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
-    config, notes = pending.finalize(int(counts.sum()))
+    count = None if source.items is None else int(counts[ord(boundary(source.items))])
+    if count == 1 and source.items not in WORDS:
+        problem = f"occurs nowhere in {source.name}, got {brief(source.items)}"
+        raise ConfigError("data.items", problem, "say what ends an item: line, blank-line, a text")
+    config, notes = pending.finalize(int(counts.sum()), count)
     notes = text_notes(source, counts) + notes
+    parts = None
+    if count is not None:
+        parts = draw_parts(count, config)
+        notes += item_notes(source.item_blocks, parts)
     if pretrained is not None:
-        vocabulary, note = extend(vocabulary, pretrained.vocabulary)
+        vocabulary, note = extend(vocabulary, pretrained.vocabulary, items=source.items is not None)
         notes.append(f"starts from the weights of {config.train.init_from}: {note}")
     needed = _check_memory(config, vocabulary.size)
     if rare := len({*map(chr, np.flatnonzero(counts))} - {*vocabulary.symbols}):
@@ -97,7 +108,7 @@ def start_run(
     run = create(checkpoints, stem if name is None else name, exact=name is not None)
     try:
         named = _absolute(paths) if string is None else ()
-        text = encode_to_file(source, vocabulary, run.ids, named, *watches)
+        text = encode_to_file(source, vocabulary, run.ids, named, *watches, parts=parts)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
         ids = open_ids(run.ids, vocabulary.dtype)
@@ -194,7 +205,8 @@ def _resume(run: Run, found: Resumable, steps: int | None) -> PreparedRun:
     needed = _check_memory(config, vocabulary.size)
     if found.source and not found.intact:
         with run.saving(run.ids):
-            encode_to_file(found.source, vocabulary, run.ids)
+            parts = draw_parts(sum(text.items), config) if text.items else None
+            encode_to_file(found.source, vocabulary, run.ids, parts=parts)
         notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
     elif not found.source and text.path != STRING:
         notes.append(f"{text.locations[0]} is gone; the run's own copy is used, {run.ids}")
@@ -216,7 +228,8 @@ def training_memory(config: Config, V: int) -> Memory:
     assert isinstance(T, int)
     rates = [train.embedding_dropout] + [train.dropout] * config.model.layers
     states, ema = len(OPTIMIZERS[train.optimizer].STATE), train.average > 0
-    return memory(config.model, V, T, B, rates=rates, optimizer_states=states, ema=ema)
+    items = config.data.items is not None
+    return memory(config.model, V, T, B, rates=rates, optimizer_states=states, ema=ema, items=items)
 
 
 def _check_memory(config: Config, V: int) -> Memory:

@@ -23,7 +23,7 @@ from charlm.runs.description import Progress, Recovery
 from charlm.runs.folder import Run
 from charlm.runs.loading import Trained
 from charlm.settings.schema import Config
-from charlm.text.batches import Streams
+from charlm.text.batches import ItemStreams, Streams, TextStreams
 from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.events import Updated
@@ -53,8 +53,13 @@ class Trainer:
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids = train.steps, ids
         self.threads = environment.threads()  # of the BLAS, for the whole training
-        training, validation, _ = split(ids, config.data)
-        self.streams = Streams(training, train.batch_size, train.seq_len, train.seed)
+        training, validation, _ = split(ids, config.data, text)
+        sizes, self.has_items = (train.batch_size, train.seq_len), config.data.items is not None
+        self.streams: Streams = (
+            ItemStreams(training, *sizes, train.seed, vocabulary.start_id)
+            if self.has_items
+            else TextStreams(training, *sizes, train.seed)
+        )
         self.validation = validation[:VALIDATION_CHARACTERS]
 
         self.model = Model(config.model, vocabulary.size, masked_input=on_input > 0)
@@ -107,8 +112,10 @@ class Trainer:
         n, train = self.progress.step, self.config.train
         chunk = self.streams.chunk(n)
         self.cache.draw_masks(randomness.generator(train.seed, randomness.DROPOUT_MASKS, n))
-        state, targets = self.zero_state if chunk.fresh else self.state, chunk.targets
-        loss, self.state = self.model.loss_and_gradient(chunk.inputs, targets, state, self.cache)
+        state = self.zero_state if chunk.fresh else self.state
+        loss, self.state = self.model.loss_and_gradient(
+            chunk.inputs, chunk.targets, state, self.cache, chunk.keep
+        )
         norm, rate = global_norm(self.gradient), self.learning_rate(n)
         if what := watch(self.recovery, loss, norm, self.vocabulary.size, self.steps):
             raise Trouble(what, f"at step {n + 1} and learning rate {rate:.3g}")
@@ -120,14 +127,16 @@ class Trainer:
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
-        return Updated(n + 1, loss, rate, norm, targets.size)
+        return Updated(n + 1, loss, rate, norm, chunk.targets.size)
 
     @np.errstate(all="ignore")
     def validate(self) -> float:
         """Return the validation loss, nats per character; raise Trouble where it is not finite."""
         if self.ema_model is not self.model:
             self.ema_model.refresh()
-        loss = score.carried(self.ema_model, self.validation, self.vocabulary.start_id).nats
+        start_id = self.vocabulary.start_id
+        read = score.carried(self.ema_model, self.validation, start_id, items=self.has_items)
+        loss = read.nats
         if not math.isfinite(loss):
             raise self.trouble(f"the validation loss is no longer finite, got {loss:.4g}")
         return loss
