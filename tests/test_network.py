@@ -1,5 +1,6 @@
 """The network apart from its cells: parameters, linear layers, input, dropout, output, memory."""
 
+import itertools
 import math
 import tracemalloc
 
@@ -102,9 +103,10 @@ def test_caches_of_different_sizes_serve_one_model(cell):
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 @pytest.mark.parametrize(
-    ("embedding", "rate"), [("auto", 0.0), ("auto", 0.2), (3, 0.0), ("one-hot", 0.0)]
+    ("embedding", "rate", "items"),
+    [("auto", 0.0, False), ("auto", 0.2, True), (3, 0.0, True), ("one-hot", 0.0, False)],
 )
-def test_memory_is_the_sum_of_the_arrays(cell, embedding, rate):
+def test_memory_is_the_sum_of_the_arrays(cell, embedding, rate, items):
     config, V, T, B, L = ModelConfig(cell=cell, hidden=24, embedding=embedding), 30, 7, 5, 2
     rates = [rate, 0.5, 0.5]
     tracemalloc.start()
@@ -114,16 +116,61 @@ def test_memory_is_the_sum_of_the_arrays(cell, embedding, rate):
     cache, ids = model.cache(T, B, rates), np.zeros((T + 1, B), np.intp)
     zero, moments = model.zero_state(B), np.zeros((2, model.parameters.flat.size), np.float32)
     cache.draw_masks(np.random.default_rng(0))
-    model.loss_and_gradient(ids[:-1], ids[1:], zero, cache)
+    keep = np.ones((T, B), np.float32) if items else None
+    model.loss_and_gradient(ids[:-1], ids[1:], zero, cache, keep)
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    found = memory(config, V, T, B, rates=rates, optimizer_states=2, ema=True)
+    found = memory(config, V, T, B, rates=rates, optimizer_states=2, ema=True, items=items)
     assert found.parameters == model.parameters.size == ema.parameters.size
     # Besides the arrays there are views of them, about a kilobyte per time step and layer.
     views = 4000 * (T + 2) * L
     assert found.total <= used + 2000
     assert used < found.total * 1.05 + views + 20_000, (used, found)
     assert len(moments) == 2
+
+
+@pytest.mark.parametrize("L", [1, 2])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_chunk_of_items_equals_each_alone(cell, L):
+    """Loss and gradient, whatever state enters; and the state that leaves, after the last item."""
+    rng = np.random.default_rng(L)
+    model = Model(ModelConfig(cell=cell, layers=L, hidden=5), 7, np.float64)
+    model.initialize(1)
+    for view in model.parameters.views.values():
+        view += 0.1 * rng.standard_normal(view.shape)
+    model.refresh()
+    # 0 is the boundary; the first stream's chunk begins inside an item.
+    B, symbols = 3, rng.integers(1, 7, (54, 3))
+    symbols[[0, 3, 4, 9, 23, 53, 0, 1, 52, 0, 1, 2], np.repeat(range(B), [6, 3, 3])] = 0
+    symbols[0, 0] = 5
+    ids, targets = symbols[:-1], symbols[1:]
+    T, keep = len(ids), (ids != 0).astype(float)
+    state = [tuple(rng.standard_normal(part.shape) for part in layer)
+             for layer in model.zero_state(B)]  # fmt: skip
+    cache = model.cache(T, B)
+    for _ in range(2):  # a cache is filled anew
+        loss, state_out = model.loss_and_gradient(ids, targets, state, cache, keep)
+    found = model.gradient.flat.copy()
+    total, gradient = 0.0, np.zeros_like(found)
+    for b in range(B):
+        begins = [*np.flatnonzero((ids[:, b] == 0) | (np.arange(T) == 0)), T]
+        for begin, end in itertools.pairwise(begins):
+            entered = model.zero_state(1)
+            if ids[begin, b] != 0:
+                entered = [tuple(part[:, [b]] for part in layer) for layer in state]
+            item = slice(begin, end), slice(b, b + 1)
+            alone, left = model.loss_and_gradient(
+                ids[item], targets[item], entered, model.cache(end - begin, 1)
+            )
+            total += alone * (end - begin)
+            gradient += model.gradient.flat * (end - begin)
+        for layer, expected in zip(state_out, left, strict=True):
+            for part, one in zip(layer, expected, strict=True):
+                np.testing.assert_allclose(part[:, b], one[:, 0], rtol=1e-12, atol=1e-14)
+    assert loss == pytest.approx(total / (T * B), rel=1e-14)
+    assert np.linalg.norm(found - gradient / (T * B)) < 1e-13 * np.linalg.norm(found)
+    plain = model.loss_and_gradient(ids, targets, state, model.cache(T, B))[0]
+    assert model.loss_and_gradient(ids, targets, state, cache)[0] == plain != loss
 
 
 @pytest.mark.parametrize(("V", "T", "B"), [(7, 3, 4), (900, 5, 300), (700, 2, 1100)])

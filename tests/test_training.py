@@ -118,6 +118,7 @@ RESUMED = {
     "lstm": (EXACT, [1, 5, 7, 11]),
     "gru": (EXACT | {"model__cell": "gru"}, [1, 5, 7, 11]),
     "rnn": (EXACT | {"model__cell": "rnn"}, [1, 5, 7, 11]),
+    "items": (EXACT | {"data__items": "line"}, [1, 5, 7, 11]),
     "momentum": (
         {"train__optimizer": "sgd", "train__momentum": 0.9, "train__average": 0.0}, [4],
     ),

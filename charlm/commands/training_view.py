@@ -75,7 +75,7 @@ class Slowdown:
 def announce(training: "Training") -> None:
     """Report the text, the model, the plan and the run before the training starts."""
     plan, train = training.plan, training.config.train
-    items = "" if plan.items is None else f"{plan.items:,} items, "
+    items = "" if plan.items is None else f"{plan.items:,} item{'s' * (plan.items > 1)}, "
     corpus = (
         f"{plan.text}: {items}{plan.characters:,} characters, {plan.symbols} distinct; "
         f"{plan.training:,} to learn from, {plan.validation:,} to validate"

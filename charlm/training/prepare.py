@@ -27,7 +27,7 @@ from charlm.settings.schema import LENGTHS, Config, Overrides
 from charlm.storage.checkpoint import opened
 from charlm.terminal import brief
 from charlm.text.corpus import encode_to_file, open_ids, scan, text_notes
-from charlm.text.items import WORDS, boundary, draw_parts
+from charlm.text.items import WORDS, boundary, draw_parts, looks_like_list
 from charlm.text.items import notes as item_notes
 from charlm.text.source import STRING, Source, Watch
 from charlm.training import snapshot
@@ -92,6 +92,9 @@ def start_run(
     config, notes = pending.finalize(int(counts.sum()), count)
     notes = text_notes(source, counts) + notes
     parts = None
+    beginning = next(source.pieces())
+    if count is None and isinstance(beginning, str) and looks_like_list(beginning):
+        notes.append("the text looks like a list; --items line would learn each line on its own")
     if count is not None:
         parts = draw_parts(count, config)
         notes += item_notes(source.item_blocks, parts)
