@@ -31,26 +31,27 @@ _FILLED, _ENDED, _INDENTED = 0.95, 0.2, 0.1
 _MOST_COMPARED = 10_000_000
 # Ids that are looked through at a time.
 _BLOCK = 1 << 24
-_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
+_RECORD = "\x1e"
+# Blank lines before and after an item.
 _AROUND = re.compile(r"\A(?:[ \t]*\n)+|(?:\n[ \t]*)+\Z")
 
 
 def boundary(items: str | None) -> str:
     """Return the symbol that ends each item."""
-    return "\n" if items in (None, LINE) else "\x1e"
+    return "\n" if items in (None, LINE) else _RECORD
 
 
 def split(pieces: Iterable[str], items: str) -> Iterator[list[str]]:
-    """Yield the items of a file's pieces, some at a time; those to leave out are empty."""
-    separator = {LINE: "\n", BLANK_LINE: _BLANK_LINES.pattern, FILE: "\x1e"}.get(items)
-    pattern = re.compile(separator or f"{re.escape(items)}|\x1e")
+    """Yield the items of a file's pieces, some at a time; empty ones are to be left out."""
+    separators = {LINE: "\n", BLANK_LINE: rf"\n(?:[ \t]*\n)+|{_RECORD}", FILE: _RECORD}
+    pattern = re.compile(separators.get(items, f"{re.escape(items)}|{_RECORD}"))
     # What is known of an item that goes on, and its end, which may belong to a separator.
     held, tail = list[str](), ""
     for piece in pieces:
         first, *others = pattern.split(tail + piece)
         if others:
             last = others.pop()
-            yield [_trimmed(item, items) for item in ("".join([*held, first]), *others)]
+            yield _finished(["".join([*held, first]), *others], items)
             held.clear()
         else:
             last = first
@@ -62,15 +63,15 @@ def split(pieces: Iterable[str], items: str) -> Iterator[list[str]]:
         held.append(last[:cut])
         tail = last[cut:]
     if last := "".join([*held, tail]):
-        yield [_trimmed(last, items)]
+        yield _finished([last], items)
 
 
-def _trimmed(item: str, items: str) -> str:
-    if item.isspace():
-        return ""
-    if items == LINE:
-        return item
-    return _AROUND.sub("", item) if items == BLANK_LINE else item.strip("\n")
+def _finished(found: list[str], items: str) -> list[str]:
+    """Return items as they are learned; more blank lines than one are no empty items."""
+    if items == BLANK_LINE:
+        return [item for text in found if (item := _AROUND.sub("", text)) and not item.isspace()]
+    trimmed = found if items == LINE else [text.strip("\n") for text in found]
+    return ["" if item.isspace() else item for item in trimmed]
 
 
 def ends(ids: Ids, boundary: int) -> Ids:
