@@ -127,7 +127,7 @@ OF_TEXTS = {
         f"another {what}": (
             [2.6, 1.8, 1.5, 1.3], [4.1, 4.2, 4.4, 4.7], None, PROSE._replace(**{what: 1.1}),
             "the validation part is unlike the rest of the text, in its characters or in how its "
-            "lines begin: shuffle the lines of the text",
+            "lines begin: shuffle the lines of the text, or learn a list with --items line",
         )
         for what in ("divergence", "start_divergence")
     },

@@ -189,7 +189,7 @@ def test_eval_dynamic_has_a_row_of_its_own(trained, text_file, tmp_path):
 
 
 def test_a_loss_beyond_all_measure(trained, text_file, monkeypatch):
-    monkeypatch.setattr(score, "carried", lambda *_: score.Score(1712.0, 4000))
+    monkeypatch.setattr(score, "carried", lambda *_, **__: score.Score(1712.0, 4000))
     assert "1712.0000 nats  2469.8939 bits  perplexity inf" in trained.output("eval", text_file)
     report = json.loads(trained("eval", text_file, "--json")[1])
     assert report["carried"]["nats"] == 1712

@@ -150,7 +150,7 @@ def advise(readings: Sequence[Reading], text: TextStatistics) -> str | None:
     if text.divergence > _UNLIKE or text.start_divergence > _UNLIKE_STARTS:
         return (
             "the validation part is unlike the rest of the text, in its characters or in how its "
-            "lines begin: shuffle the lines of the text"
+            "lines begin: shuffle the lines of the text, or learn a list with --items line"
         )
     rises = last.validation - best.validation > _FLAT
     stopped = rises or best.step <= before.step
