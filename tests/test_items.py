@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 import charlm
 from charlm.errors import CheckpointError, ConfigError, TextError
 from charlm.evaluation import score
+from charlm.exchange.description import from_text, to_text
+from charlm.insight.characters import characters
 from charlm.runs.folder import Run
 from charlm.runs.loading import whole_text
 from charlm.runs.resumable import find_resumable
@@ -256,6 +258,20 @@ def test_states_begin_anew_with_each_item(model):
     states = model.states("anna\ndra\nanna")
     assert np.allclose(states[:5], states[9:], atol=1e-6)
     assert np.abs(states[3:5]).max(axis=(1, 2)).min() > 0.01, "those after an item's last symbols"
+
+
+def test_the_boundary_is_shown_as_a_line_end():
+    ids = Vocabulary("\x1eab", "\x1e").encode("a\x1eb")
+    assert characters(Vocabulary("\x1eab", "\x1e"), ids).text == "a\nb"
+    assert characters(Vocabulary("\x1eab", "a"), ids).text == "a\x1eb"
+
+
+def test_an_exported_description_says_what_items_are(model):
+    again = from_text(to_text(model.config, model.vocabulary), "file")
+    assert (again.config.data.items, again.vocabulary.start) == ("line", "\n")
+    wrong = to_text(model.config, model.vocabulary).replace('"line"', "3")
+    with refused(ConfigError, "file", "data.items must be"):
+        from_text(wrong, "file")
 
 
 def test_a_model_of_items_needs_its_own_boundary(model, tmp_path):

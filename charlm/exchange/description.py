@@ -2,7 +2,8 @@
 
     {"format": 1, "config": {"model": {...}}, "vocabulary": {...}}
 
-Of the settings it has the model's only; the text and the training are not exported.
+Of the settings it has the model's, and `data.items` where it is set; the text and the training are
+not exported.
 """
 
 import json
@@ -20,8 +21,10 @@ FORMAT = 1
 
 def to_text(config: Config, vocabulary: Vocabulary) -> str:
     """Return the JSON text, in ASCII."""
-    model = {"model": config.as_dict()["model"]}
-    return json.dumps({"format": FORMAT, "config": model, "vocabulary": vocabulary.as_dict()})
+    settings = {"model": config.as_dict()["model"]}
+    if config.data.items is not None:
+        settings["data"] = {"items": config.data.items}
+    return json.dumps({"format": FORMAT, "config": settings, "vocabulary": vocabulary.as_dict()})
 
 
 def from_text(text: object, where: str) -> Description:
@@ -40,6 +43,7 @@ def from_text(text: object, where: str) -> Description:
         content = json.loads(text)  # type: ignore[arg-type]
         version, vocabulary = content["format"], {**(content["vocabulary"] or {})}
         model = {**content["config"]["model"]}
+        items = {**content["config"].get("data", {})}.get("items")
     except (ValueError, LookupError, TypeError, RecursionError):
         problem, advice = "cannot be read", "copy that of the exported file unchanged"
         raise ExchangeError(where, f"its entry '{KEY}' {problem}", advice) from None
@@ -48,6 +52,6 @@ def from_text(text: object, where: str) -> Description:
         raise ExchangeError(where, f"its entry '{KEY}' {problem}", "update charlm")
     return Description(
         kind="best",
-        config=from_dict(where, {"model": model}),
+        config=from_dict(where, {"model": model, "data": {"items": items}}),
         vocabulary=Vocabulary.from_dict(vocabulary, where),
     )

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from charlm.terminal import symbol
+from charlm.text.items import RECORD
 from charlm.text.vocabulary import UNKNOWN, ByteVocabulary, Vocabulary
 from charlm.types import Array, Ids
 
@@ -32,7 +33,7 @@ class Characters(NamedTuple):
 
 
 def characters(vocabulary: Vocabulary, ids: Ids) -> Characters:
-    """Return the characters of a text."""
+    """Return the characters of a text; items that U+001E ends are lines."""
     decode, text, ends = vocabulary.decoder(), "", [0]
     for end, symbol_id in enumerate(ids.tolist(), 1):
         decoded = decode(symbol_id)
@@ -42,6 +43,8 @@ def characters(vocabulary: Vocabulary, ids: Ids) -> Characters:
     if ends[-1] < ids.size:
         ends.append(ids.size)
         text += UNKNOWN
+    if vocabulary.start == RECORD:
+        text = text.replace(RECORD, "\n")
     borders = np.array(ends)
     return Characters(text, borders[:-1], borders[1:])
 

@@ -22,6 +22,7 @@ from charlm.terminal import brief
 from charlm.types import Array, Ids
 
 LINE, BLANK_LINE, FILE = WORDS = ("line", "blank-line", "file")
+RECORD = "\x1e"
 TRAINING, VALIDATION, TEST = PARTS = range(3)
 # Measured fractions: in verse, plays and source code a tenth and more of the lines are blank, and
 # half and more end in punctuation; in lists of names, of words and of /etc/services 0.02 and 0.09.
@@ -31,20 +32,19 @@ _FILLED, _ENDED, _INDENTED = 0.95, 0.2, 0.1
 _MOST_COMPARED = 10_000_000
 # Ids that are looked through at a time.
 _BLOCK = 1 << 24
-_RECORD = "\x1e"
 # Blank lines before and after an item.
 _AROUND = re.compile(r"\A(?:[ \t]*\n)+|(?:\n[ \t]*)+\Z")
 
 
 def boundary(items: str | None) -> str:
     """Return the symbol that ends each item."""
-    return "\n" if items in (None, LINE) else _RECORD
+    return "\n" if items in (None, LINE) else RECORD
 
 
 def split(pieces: Iterable[str], items: str) -> Iterator[list[str]]:
     """Yield the items of a file's pieces, some at a time; empty ones are to be left out."""
-    separators = {LINE: "\n", BLANK_LINE: rf"\n(?:[ \t]*\n)+|{_RECORD}", FILE: _RECORD}
-    pattern = re.compile(separators.get(items, f"{re.escape(items)}|{_RECORD}"))
+    separators = {LINE: "\n", BLANK_LINE: rf"\n(?:[ \t]*\n)+|{RECORD}", FILE: RECORD}
+    pattern = re.compile(separators.get(items, f"{re.escape(items)}|{RECORD}"))
     # What is known of an item that goes on, and its end, which may belong to a separator.
     held, tail = list[str](), ""
     for piece in pieces:
