@@ -55,10 +55,10 @@ class TextInfo:
     def as_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
         content = asdict(self)
-        # An older charlm reads those of one text.
-        return (
-            content if self.items else {k: content[k] for k in content.keys() - {"items", "ends"}}
-        )
+        if not self.items:
+            # An older charlm reads this too.
+            del content["items"], content["ends"]
+        return content
 
     @staticmethod
     def from_dict(content: Mapping[str, Any]) -> "TextInfo":
@@ -71,10 +71,11 @@ class TextInfo:
         counts, ends = tuple(text.items), tuple(text.ends)
         if counts or ends:
             sizes = [end - begin for begin, end in pairwise((0, *ends))]
+            whole = all(type(number) is int for number in (*counts, *ends))
             # An item has a symbol and the boundary at least.
-            pairs = zip(counts, sizes, strict=True)
-            fits = all(type(count) is int and 0 <= 2 * count <= size for count, size in pairs)
-            if not fits or len(ends) != len(items.PARTS) or ends[-1] != text.characters:
+            fits = all(0 <= 2 * count <= size for count, size in zip(counts, sizes, strict=True))
+            complete = len(ends) == len(items.PARTS) and ends[-1] == text.characters
+            if not (whole and fits and complete and counts[items.TRAINING]):
                 raise ValueError("the items do not fit")
         return replace(text, paths=tuple(text.paths), items=counts, ends=ends)
 

@@ -91,13 +91,12 @@ def start_run(
         raise ConfigError("data.items", problem, "say what ends an item: line, blank-line, a text")
     config, notes = pending.finalize(int(counts.sum()), count)
     notes = text_notes(source, counts) + notes
-    parts = None
-    beginning = next(source.pieces())
-    if count is None and isinstance(beginning, str) and looks_like_list(beginning):
-        notes.append("the text looks like a list; --items line would learn each line on its own")
+    parts, beginning = None, next(source.pieces())
     if count is not None:
         parts = draw_parts(count, config)
         notes += item_notes(source.item_blocks, parts)
+    elif isinstance(beginning, str) and looks_like_list(beginning):
+        notes.append("the text looks like a list; --items line would learn each line on its own")
     if pretrained is not None:
         vocabulary, note = extend(vocabulary, pretrained.vocabulary, items=source.items is not None)
         notes.append(f"starts from the weights of {config.train.init_from}: {note}")
