@@ -285,7 +285,7 @@ def test_a_model_of_items_needs_its_own_boundary(model, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "how", "error", "where", "problem"),
-    [("a\nb\n", "%%", ConfigError, "data.items", "occurs nowhere in"),
+    [("a\nb\n", "%%", ConfigError, "data.items", "separates nothing in"),
      ("\n \n\n", "line", TextError, None, "is empty"),
      ("", "file", TextError, None, "is empty")],
 )  # fmt: skip

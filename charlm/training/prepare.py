@@ -87,7 +87,7 @@ def start_run(
     vocabulary, counts, sha256 = scan(source, data.min_count, *watches)
     count = None if source.items is None else int(counts[ord(boundary(source.items))])
     if count == 1 and source.items not in WORDS:
-        problem = f"occurs nowhere in {source.name}, got {brief(source.items)}"
+        problem = f"separates nothing in {source.name}, got {brief(source.items)}"
         raise ConfigError("data.items", problem, "say what ends an item: line, blank-line, a text")
     config, notes = pending.finalize(int(counts.sum()), count)
     notes = text_notes(source, counts) + notes
