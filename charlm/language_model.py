@@ -405,7 +405,8 @@ class LanguageModel:
     def unknown(self, text: Text) -> dict[str, int]:
         """Return how often each character occurs in a text that the vocabulary lacks."""
         counts: Counter[str] = Counter()
-        for piece in [text] if isinstance(text, str) else self._source(text).pieces():
+        is_piece = isinstance(text, str) and not self._has_items
+        for piece in [text] if is_piece else self._source(text).pieces():
             if isinstance(piece, str):
                 counts.update(self.vocabulary.unknown(self.vocabulary.normal_form(piece)))
         return dict(counts.most_common())
@@ -415,10 +416,7 @@ class LanguageModel:
         if isinstance(text, str) and 0 < len(text) < _LONGEST_NAME and os.path.isfile(text):
             problem = f"{brief(text)} is the name of a file"
             raise TextError("text", problem, "a pathlib.Path of it reads the file")
-        if isinstance(text, str) and self._has_items:
-            source = Source.of_string(text, self.config.data)
-            ids = encode_source(source, self.vocabulary, most, self.on_unknown)
-        elif isinstance(text, str):
+        if isinstance(text, str) and not self._has_items:
             unknown = self.vocabulary.unknown_id is not None and self.on_unknown == "error"
             ids = self.vocabulary.encode(
                 self.vocabulary.normal_form(text),
@@ -430,7 +428,9 @@ class LanguageModel:
             raise TextError(_name(text) or "the text", "is empty", "name a text to read")
         return ids
 
-    def _source(self, text: Path | Sequence[Path]) -> Source:
+    def _source(self, text: Text) -> Source:
+        if isinstance(text, str):
+            return Source.of_string(text, self.config.data)
         paths = [text] if isinstance(text, Path) else text
         if not (isinstance(paths, list | tuple) and paths and isinstance(paths[0], Path)):
             raise TypeError(f"text: must be a str, a Path or Paths, got {brief(text)}")

@@ -242,6 +242,17 @@ def test_an_items_score_depends_on_no_other(model):
     assert cold.nats == pytest.approx(carried.nats, rel=1e-6)
 
 
+def test_a_text_is_read_as_items_everywhere(tmp_path):
+    path = write(tmp_path / "list.txt", ["ab", "ba"] * 9, end="%%")
+    given = {"checkpoints": tmp_path, "hidden": 8, "steps": 2, "progress": False}
+    model = charlm.train(path, items="%%", **given)
+    for text in ("ab%%\n\nba%%", write(tmp_path / "read.txt", ["ab", "ba"], end="%%")):
+        assert model.evaluate(text).carried.items == 2
+        assert len(model.log_probs(text)) == 6
+        assert model.unknown(text) == {}
+    assert model.unknown("a%b%%c") == {"%": 1, "c": 1}
+
+
 def test_a_long_item_is_cut_into_cold_windows(model):
     item, vocabulary = "dra" * 200, model.vocabulary
     ids = vocabulary.encode(item + "\n")

@@ -99,8 +99,8 @@ def _find_text(
         source = find(paths, data)
         size = source.nbytes - 4 * len(source.files)
         # Of items, what stands between them is not counted.
-        may_be = text.items or size <= most
-        if found := may_be and source.sha256() == text.sha256:
+        is_possible = text.items or size <= most
+        if found := is_possible and source.sha256() == text.sha256:
             break
     if not found:
         problem = f"is not the text that {run.folder} learns (its SHA-256 differs)"
