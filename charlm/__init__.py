@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from charlm.insight.reading import Saturation as Saturation, Surprise as Surprise
     from charlm.insight.units import TextStates as TextStates, UnitFinding as UnitFinding
     from charlm.language_model import Drawing as Drawing, Evaluation as Evaluation
-    from charlm.language_model import LanguageModel as LanguageModel, Sample as Sample, load as load
+    from charlm.language_model import LanguageModel as LanguageModel, Sample as Sample
+    from charlm.language_model import Samples as Samples, load as load
     from charlm.pages.gradient_figure import check_figure as check_figure
     from charlm.pages.gradient_figure import draw_gradients as draw_gradients
     from charlm.runs.check import Finding as Finding
@@ -74,7 +75,7 @@ _EXPORTS = {
     "charlm.insight.oddities": "Heat Oddity",
     "charlm.insight.reading": "Saturation Surprise",
     "charlm.insight.units": "TextStates UnitFinding",
-    "charlm.language_model": "Drawing Evaluation LanguageModel Sample load",
+    "charlm.language_model": "Drawing Evaluation LanguageModel Sample Samples load",
     "charlm.pages.gradient_figure": "check_figure draw_gradients",
     "charlm.runs.check": "Finding",
     "charlm.runs.description": "Description Progress",

@@ -1,6 +1,6 @@
 """A trained model: write text with it, score texts, look inside.
 
-    load("my-run")  ->  LanguageModel  ->  sample, stream, samples, sampler
+    load("my-run")  ->  LanguageModel  ->  sample, stream, samples, items, sampler
                                            evaluate, evaluate_dynamic, log_probs
                                            forward, surprise, oddities, states, gates, cells,
                                            gradients, copies, heat_page, cells_page
@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack, cast, get_args
 
@@ -26,7 +26,7 @@ import numpy as np
 from charlm.errors import ConfigError, TextError
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
-from charlm.generation.sampler import Sampler
+from charlm.generation.sampler import Drawn, Sampler
 from charlm.nn.model import Model
 from charlm.runs.folder import find_checkpoint
 from charlm.runs.loading import Trained, load_model
@@ -47,9 +47,13 @@ if TYPE_CHECKING:
 PathLike: TypeAlias = str | Path
 Text: TypeAlias = str | Path | Sequence[Path]
 CHECKPOINTS = Path("checkpoints")
-# Streams drawn side by side; more are drawn in several groups, since memory grows with them.
+# Streams drawn side by side; memory grows with them.
 _STREAMS = 64
 _LONGEST_NAME = 255
+# Items that are looked up in the learned list in one pass, at most.
+_LOOKED_UP = 8192
+# So many items in a row that are left out, and no more are drawn.
+_IN_A_ROW = 10_000
 
 
 class Evaluation(NamedTuple):
@@ -66,14 +70,85 @@ class Sample:
     text: str  # the start text and what was written
     start: str
     written: str
-    symbols: int  # how many were drawn: characters, or bytes at byte level
+    characters: int  # how many were written; the end of an item is one
+    symbols: int  # the same in symbols: bytes at byte level
     log_prob: float  # ln p of these, in nats, at temperature 1 and without filters
     index: int  # among the samples, from 0
     seed: int  # of all samples
+    ended: bool = False  # with a stop text, or as an item; otherwise it has the greatest length
+    known: bool | None = None  # the item is in the learned list; None where it was not looked up
 
     def likelihood(self) -> float:
         """Return the mean log-probability of its symbols."""
         return self.log_prob / max(1, self.symbols)
+
+
+class Samples(Iterator[Sample]):
+    """The texts that a model draws, one after the other, and the items that it leaves out.
+
+    Args:
+        drawn: texts without end.
+        count: how many to yield.
+        look_up: returns which items are in the learned list; None to look nothing up.
+        new: leave out items that are in the learned list.
+        unique: leave out items that were drawn before; takes about 100 bytes of memory an item.
+
+    Attributes:
+        known: items left out so far since they are in the learned list.
+        repeated: items left out so far since they were drawn before.
+    """
+
+    def __init__(
+        self,
+        drawn: Iterator[Sample],
+        count: int,
+        look_up: Callable[[Sequence[str]], list[bool]] | None = None,
+        *,
+        new: bool = False,
+        unique: bool = False,
+    ) -> None:
+        self.known = self.repeated = 0
+        self._drawn, self._count, self._look_up = drawn, count, look_up
+        self._new, self._unique = new, unique
+        self._chosen = self._choose()
+
+    def __next__(self) -> Sample:
+        return next(self._chosen)
+
+    def _choose(self) -> Iterator[Sample]:
+        seen: set[int] = set()
+        index = in_a_row = 0
+        for one in self._looked_up():
+            if self._new and one.known:
+                self.known += 1
+            elif self._unique and hash(one.text) in seen:
+                self.repeated += 1
+            else:
+                if self._unique:
+                    seen.add(hash(one.text))
+                yield replace(one, index=index)
+                index, in_a_row = index + 1, 0
+                if index == self._count:
+                    return
+                continue
+            in_a_row += 1
+            if in_a_row == _IN_A_ROW:
+                found = f"found {index:,} of {self._count:,} items"
+                reason = f"{self.known:,} in the learned list, {self.repeated:,} repeated"
+                problem = f"{found}, and left out the last {in_a_row:,} in a row ({reason})"
+                raise ConfigError("sample", problem, "draw fewer, or at a higher temperature")
+
+    def _looked_up(self) -> Iterator[Sample]:
+        """Look up texts in groups, which grow: each group is a pass over the learned list."""
+        if self._look_up is None:
+            yield from self._drawn
+            return
+        size = min(self._count, _STREAMS)
+        while group := list(islice(self._drawn, size)):
+            known = self._look_up([one.text for one in group])
+            for one, is_known in zip(group, known, strict=True):
+                yield replace(one, known=is_known)
+            size = min(2 * size, _LOOKED_UP)
 
 
 class Drawing(TypedDict, total=False):
@@ -85,6 +160,7 @@ class Drawing(TypedDict, total=False):
     top_p: float | None  # draw from the most probable symbols that make up this probability
     min_p: float | None  # leave out what is below this fraction of the highest probability
     stop: str | Sequence[str]  # texts to end after
+    min_length: int  # symbols to draw before a stop text or an item's end counts
     on_unknown: OnUnknown  # what becomes of unknown characters of the start text
     seed: int | None  # the same seed gives the same text; a new one where None
     # Called with the symbols of the start text that are read, and their number.
@@ -142,8 +218,9 @@ class LanguageModel:
         if others["seed"] is None:
             others["seed"] = _new_seed()
         return Sampler(
-            self._model, self.vocabulary, filters, streams=streams, n=n, scored=scored, **others
-        )
+            self._model, self.vocabulary, filters, streams=streams, n=n, scored=scored,
+            items=self._has_items, **others,
+        )  # fmt: skip
 
     def stream(self, length: int = 500, **drawing: Unpack[Drawing]) -> Iterator[str]:
         """Yield a text of at most `length` symbols as it is drawn, without the start text."""
@@ -155,36 +232,64 @@ class LanguageModel:
         return sampler.start + "".join(sampler.characters(length))
 
     def samples(
-        self, count: int, length: int = 500, *, best_of: int = 1, **drawing: Unpack[Drawing]
-    ) -> Iterator[Sample]:
-        """Draw several texts side by side, up to 64 at a time.
+        self,
+        count: int,
+        length: int = 500,
+        *,
+        best_of: int = 1,
+        new: bool = False,
+        unique: bool = False,
+        compare: bool = False,
+        **drawing: Unpack[Drawing],
+    ) -> Samples:
+        """Draw several texts, or items, up to 64 side by side.
 
         Args:
             count: how many.
             length: symbols to draw for each, at most.
             best_of: draw so many for each text, and keep the most probable one, per symbol.
+            new: leave out items that are in the learned list.
+            unique: leave out items that were drawn before.
+            compare: say of each item whether it is in the learned list.
             **drawing: see `Drawing`.
+
+        Raises:
+            ConfigError: a value is out of range, or only for models of items. While it iterates:
+                10,000 items in a row were left out.
         """
         for name, value in (("count", count), ("best_of", best_of)):
             if value < 1:
                 raise ConfigError(name, f"must be at least 1, got {value}")
-        if drawing.get("seed") is None:
-            drawing["seed"] = _new_seed()
-        groups = enumerate(_groups(count, best_of))
-        samplers = (self.sampler(streams=B, n=n, scored=True, **drawing) for n, B in groups)
-        # What cannot be drawn is an error of this call, not of the first iteration.
-        first = next(samplers)
+        if new or unique or compare:
+            self._check_items("new, unique, compare")
+        if new or compare:
+            # Where it is missing, nothing is drawn.
+            _ = self.training_text
+        streams = _STREAMS if new or unique else min(count * best_of, _STREAMS)
+        one = self.sampler(streams=streams, scored=True, **drawing)
+        texts = one.texts(length)
+        best = (max(islice(texts, best_of), key=Drawn.likelihood) for _ in repeat(None))
         drawn = (
-            Sample(f"{one.start}{written}", one.start, written, symbols, float(nats), 0, one.seed)
-            for one in chain([first], samplers)
-            for written, symbols, nats in zip(
-                one.write(length), one.counts, one.log_probs, strict=True
-            )
+            Sample(one.start + text.written, one.start, *text[:-1], 0, one.seed, text.ended)
+            for text in best
         )
-        return (
-            replace(max(islice(drawn, best_of), key=Sample.likelihood), index=index)
-            for index in range(count)
-        )
+        look_up = self.known_items if new or compare else None
+        return Samples(drawn, count, look_up, new=new, unique=unique)
+
+    def items(
+        self,
+        count: int,
+        length: int = 500,
+        *,
+        best_of: int = 1,
+        new: bool = False,
+        unique: bool = False,
+        **drawing: Unpack[Drawing],
+    ) -> Iterator[str]:
+        """Yield items, such as names, that a model of independent items draws; as `samples`."""
+        self._check_items("items")
+        samples = self.samples(count, length, best_of=best_of, new=new, unique=unique, **drawing)
+        return (one.text for one in samples)
 
     def evaluate(self, text: Text) -> Evaluation:
         """Return a text's scores: mean cross-entropy in nats per character.
@@ -271,15 +376,25 @@ class LanguageModel:
 
         What follows the last newline is no whole line.
         """
-        from charlm.generation.copies import find_lines
+        lines = list(filter(None, text.split("\n")[:-1]))
+        known = self._stand_whole(lines, "\n")
+        return [line for line, found in zip(lines, known, strict=True) if found]
+
+    def known_items(self, items: Sequence[str]) -> list[bool]:
+        """Return which of several items are in the list that the model was trained on."""
+        return self._stand_whole(items, self.vocabulary.start)
+
+    def _stand_whole(self, parts: Sequence[str], separator: str) -> list[bool]:
+        """Return which texts stand in the training text between two separators."""
+        from charlm.generation.copies import find_items
 
         vocabulary = self.vocabulary
-        lines = [line for line in text.split("\n")[:-1] if line and not vocabulary.unknown(line)]
-        if not lines or vocabulary.unknown("\n"):
-            return []
-        newline, *ids = (vocabulary.encode(line) for line in ["\n", *lines])
-        known = find_lines(self.training_text, int(newline[0]), ids)
-        return [line for line, found in zip(lines, known, strict=True) if found]
+        if vocabulary.unknown(separator):
+            return [False] * len(parts)
+        known = [part for part in parts if not vocabulary.unknown(part)]
+        boundary, *ids = (vocabulary.encode(part) for part in [separator, *known])
+        found = dict(zip(known, find_items(self.training_text, int(boundary[0]), ids), strict=True))
+        return [found.get(part, False) for part in parts]
 
     def surprise(self, text: Text, top: int = 5) -> "Surprise":
         """Return the surprise of each symbol of a text, and the `top` most probable in its place.
@@ -402,6 +517,11 @@ class LanguageModel:
     def _has_items(self) -> bool:
         return self.config.data.items is not None
 
+    def _check_items(self, where: str) -> None:
+        if not self._has_items:
+            advice = "train one with items, such as items='line'"
+            raise ConfigError(where, "only for a model of independent items", advice)
+
     def unknown(self, text: Text) -> dict[str, int]:
         """Return how often each character occurs in a text that the vocabulary lacks."""
         counts: Counter[str] = Counter()
@@ -460,16 +580,6 @@ def load(
         raise ConfigError("on_unknown", f"must be error, skip or replace, got {brief(on_unknown)}")
     path = find_checkpoint(None if where is None else str(where), Path(checkpoints))
     return LanguageModel(load_model(path), path, on_unknown)
-
-
-def _groups(count: int, best_of: int) -> Iterator[int]:
-    """Yield how many streams are drawn side by side: for some texts, or a part of those for one."""
-    if best_of > _STREAMS:
-        for _ in range(count):
-            yield from (min(best_of - k, _STREAMS) for k in range(0, best_of, _STREAMS))
-        return
-    together = _STREAMS // best_of
-    yield from (min(count - k, together) * best_of for k in range(0, count, together))
 
 
 def _name(text: object) -> str:

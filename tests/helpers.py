@@ -7,12 +7,13 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from charlm import api
 from charlm.errors import CharlmError
 from charlm.nn.model import Model
 from charlm.runs.loading import pack
@@ -84,6 +85,22 @@ def write_checkpoint(path: Path, vocabulary: Vocabulary = VOCABULARY, change=Non
     meta = {"kind": "best", "config": config.as_dict(), "vocabulary": vocabulary.as_dict()}
     save(path, pack(model.parameters), meta)
     return path
+
+
+def learn_items(
+    folder: Path, items: Sequence[str], how: str = "line", steps: int = 25, **settings
+) -> Path:
+    """Train a small model on all of a list's items, in `folder`; returns its checkpoint."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    between = {"line": "\n", "blank-line": "\n\n"}.get(how, how)
+    (folder.parent / f"{folder.name}.txt").write_text(between.join(items))
+    given = {"hidden": 24, "layers": 1, "batch_size": 32, "seq_len": 16, "dropout": 0.0}
+    given |= {"validation": 0.0, "learning_rate": 0.01, "weight_decay": 0.0, "steps": steps}
+    model = api.train(
+        folder.parent / f"{folder.name}.txt", items=how, checkpoints=folder.parent, name=folder.name,
+        **given | settings, progress=False, preset="tiny",
+    )  # fmt: skip
+    return model.path
 
 
 def change(path: Path, arrays: Mapping[str, Array] | None = None, **parts) -> None:

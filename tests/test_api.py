@@ -39,7 +39,7 @@ PUBLIC_NAMES = """
     AT_LEAST BAR_FORMAT ByteVocabulary CharlmError CheckpointError Config ConfigError Copy Description
     Diverged Done Drawing DrawingError Evaluation Event ExchangeError FIELDS Finding Format
     Gradients Heat History KEYS KNOWN_TEXTS KnownText LanguageModel Network Oddity Overrides
-    Progress Reading Rollback RolledBack RunError RunSummary STREAMS Sample Sampled Sampler
+    Progress Reading Rollback RolledBack RunError RunSummary STREAMS Sample Sampled Sampler Samples
     Saturation Saved Score Settings Started Surprise TextError TextInfo TextStates Training
     TrainingPlan UnitFinding UnknownCharacter Updated Validated Vocabulary __version__ check
     check_figure chosen_threads compare compare_cells describe draw_gradients export fetch
@@ -74,7 +74,7 @@ def test_a_training_gives_advice(here):
 def test_documentation_is_run(here, capsys, monkeypatch):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 15
+    assert len(blocks) == 16
     names = {}
     for variable in environment.THREAD_VARIABLES:
         monkeypatch.setenv(variable, "1")

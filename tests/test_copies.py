@@ -1,7 +1,5 @@
 """Copies: what a text quotes, found as a search by hand would find it."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -71,16 +69,24 @@ def test_a_ruled_line_a_thousand_times_over():
     assert find_copies(letter, [letter[:500]] * 2) == [[Copy(0, 500, 0)]] * 2
 
 
-@pytest.mark.parametrize("piece", [1 << 22, 12])
-def test_lines_are_found_as_a_whole(monkeypatch, piece):
+@pytest.mark.parametrize("piece", [1 << 20, 12, 3, 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_items_are_found_as_a_whole(monkeypatch, piece, dtype):
     monkeypatch.setattr(copies, "_PIECE", piece)
-    ids = partial(np.frombuffer, dtype=np.uint8)
+
+    def ids(item):
+        # Ids of two bytes are in the range of surrogates here, which are no characters.
+        return np.frombuffer(item, np.uint8) + dtype(0xD800 if dtype is np.uint16 else 0)
+
     learned = ids(b"anna\nmarianne\n\nmaria\nan")
-    lines = [b"anna", b"anne", b"maria", b"marianne", b"an", b"a", b"xyz"]
-    found = copies.find_lines(learned, ord("\n"), [ids(line) for line in lines])
-    assert [line for line, known in zip(lines, found, strict=True) if known] == [
-        b"anna", b"maria", b"marianne", b"an",
-    ]  # fmt: skip
+    items = [b"anna", b"anne", b"maria", b"marianne", b"an", b"a", b"xyz"]
+    for end in (b"", b"\n"):
+        whole, boundary = np.r_[learned, ids(end)], int(ids(b"\n")[0])
+        found = copies.find_items(whole, boundary, list(map(ids, items)))
+        assert [item for item, known in zip(items, found, strict=True) if known] == [
+            b"anna", b"maria", b"marianne", b"an",
+        ]  # fmt: skip
+    assert copies.find_items(learned[:0], 10, [ids(b"a")]) == [False]
 
 
 def test_a_list_whose_lines_are_copied(charlm, tmp_path):

@@ -211,6 +211,31 @@ def test_streams_end_each_for_itself(small):
         sampler.characters(5)
 
 
+@pytest.mark.parametrize(("stop", "least"), [("a", 0), ("a", 1), ("a", 30), ("ab", 200)])
+def test_a_stop_text_is_held_back(small, stop, least):
+    """Until so many symbols are written; it may begin before."""
+    text = draw(small, length=300)
+    end = text.find(stop, max(0, least - len(stop))) + len(stop)
+    assert draw(small, length=300, stop=stop, min_length=least) == text[:end]
+
+
+def test_texts_without_end(small):
+    """A text of the whole length, or up to its stop, and then the next one in its stream."""
+    whole = sampler_of(small, streams=2, scored=True).texts(9)
+    assert [(one.written, one.ended) for one, _ in zip(whole, range(2), strict=False)] == [
+        (text, False) for text in sampler_of(small, streams=2).write(9)
+    ]
+    drawn = sampler_of(small, streams=3, stop="a", start="abc", scored=True).texts(40)
+    for one, _ in zip(drawn, range(50), strict=False):
+        assert one.ended == one.written.endswith("a") == ("a" in one.written)
+        assert len(one.written) == one.symbols == one.characters
+        assert one.ended or one.symbols == 40
+        p = probabilities(small[0], (ids := small[1].encode("abc" + one.written).tolist()))
+        expected = sum(math.log(p[t - 1, ids[t]]) for t in range(3, len(ids)))
+        assert one.log_prob == pytest.approx(expected, rel=1e-5)
+    assert next(sampler_of(small).texts(0)) == ("", 0, 0, 0.0, False)
+
+
 def test_start(small):
     assert draw(small) == draw(small, start="\n"), "without one it is the start symbol"
     assert draw(small) != draw(small, start="abc")

@@ -15,8 +15,8 @@ from charlm.types import Ids
 
 # Held-out text of the same author agrees over at most 31 characters; see docs/results.md.
 AT_LEAST = 32
-# No line is longer.
-_PIECE = 1 << 22
+# Symbols of the training text that are split into its items at a time.
+_PIECE = 1 << 20
 
 
 class Copy(NamedTuple):
@@ -62,20 +62,24 @@ def find_copies(learned: Ids, texts: Sequence[Ids], at_least: int = AT_LEAST) ->
     return copies
 
 
-def find_lines(learned: Ids, newline: int, lines: Sequence[Ids]) -> list[bool]:
-    """Return which lines, without their newlines, stand as whole lines in the training text."""
-    wanted = {line.tobytes() for line in lines}
-    sizes = np.unique([line.size for line in lines])
-    found, begin = set[bytes](), 0
-    while begin < learned.size and len(found) < len(wanted):
-        piece = np.asarray(learned[begin : begin + _PIECE])
-        ends = np.flatnonzero(piece == newline)
-        if begin + piece.size == learned.size:
-            # The last line may lack its newline.
-            ends = np.append(ends, piece.size)
-        begins = np.append(0, ends[:-1] + 1)
-        alike = np.isin(ends - begins, sizes)
-        pairs = zip(begins[alike].tolist(), ends[alike].tolist(), strict=True)
-        found |= wanted & {piece[first:end].tobytes() for first, end in pairs}
-        begin += int(ends[-1]) + 1 if ends.size else piece.size
-    return [line.tobytes() in found for line in lines]
+def find_items(learned: Ids, boundary: int, items: Sequence[Ids]) -> list[bool]:
+    """Return which items stand as a whole in the training text, between two boundaries."""
+    texts = [_as_text(item) for item in items]
+    wanted, found, rest = set(texts), set[str](), ""
+    longest = max(map(len, texts), default=0)
+    for begin in range(0, learned.size, _PIECE):
+        parts = (rest + _as_text(learned[begin : begin + _PIECE])).split(chr(boundary))
+        # What is longer than all that is looked for stays so without its beginning.
+        rest = parts.pop()[-longest - 1 :]
+        found |= wanted.intersection(parts)
+        if len(found) == len(wanted):
+            break
+    # The last one may lack its boundary.
+    if rest:
+        found |= wanted & {rest}
+    return [text in found for text in texts]
+
+
+def _as_text(ids: Ids) -> str:
+    """Return ids as the characters of these code points, of which Python splits a text fast."""
+    return np.asarray(ids).astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")

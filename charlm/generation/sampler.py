@@ -2,11 +2,14 @@
 
     read the start text -> filter the logits -> draw -> read what was drawn -> filter ...
 
-All streams draw from one generator, B numbers a draw, derived from the seed and n.
+All streams draw from one generator, B numbers a draw, derived from the seed and n. `texts` goes on
+for ever: where a text ends, its stream begins the next one behind the start text. They come in the
+order in which they begin; in the order of their ends, short ones would be too frequent.
 """
 
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,15 +22,33 @@ from charlm.nn.stepper import Stepper
 from charlm.runs.loading import usable
 from charlm.terminal import brief
 from charlm.text.vocabulary import OnUnknown, Vocabulary
+from charlm.types import States
 
 # Symbols of a start text between two calls of `reading`.
 _REPORTED = 1000
+
+
+class Drawn(NamedTuple):
+    """A text that was drawn, without its start."""
+
+    written: str
+    characters: int  # the end of an item is one
+    symbols: int  # the same in symbols: bytes at byte level
+    log_prob: float
+    ended: bool  # with a stop text, or as an item
+
+    def likelihood(self) -> float:
+        """Return the mean log-probability of its symbols."""
+        return self.log_prob / max(1, self.symbols)
 
 
 class Sampler:
     """B texts that are drawn side by side.
 
     Without a start text the model reads the vocabulary's `start` from the zero state.
+
+    Of independent items, `start` is the boundary: it is read before each start text, and ends the
+    item that draws it.
 
     Args:
         model: refreshed weights.
@@ -38,14 +59,16 @@ class Sampler:
         on_unknown: what becomes of the start text's unknown characters, as in `encode`.
         streams: B, the number of texts.
         stop: texts that end a stream when it has written one of them, which is kept.
+        min_length: symbols before which no stop text ends a stream, and no item ends.
+        items: the model has learned independent items; none is empty.
         seed: the same seed, n, B, weights, start and filters give the same texts.
         n: a counter that gives one seed several generators.
         scored: sum up the log-probabilities; costs a softmax a draw.
         reading: called with the start text's symbols read so far, and their number.
 
     Attributes:
-        counts: the number of symbols of each text; bytes at byte level.
-        ended: whether each stream has written a stop text.
+        counts: the number of symbols of each text; bytes at byte level, and the end of an item.
+        ended: whether each stream has written a stop text, or ended its item.
         log_probs: (B,) ln p of each text under the model itself: at temperature 1 and without
             filters. Zeros unless `scored`.
 
@@ -65,12 +88,15 @@ class Sampler:
         on_unknown: OnUnknown = "error",
         streams: int = 1,
         stop: str | Sequence[str] = (),
+        min_length: int = 0,
+        items: bool = False,
         seed: int,
         n: int = 0,
         scored: bool = False,
         reading: Callable[[int, int], object] | None = None,
     ) -> None:
-        for name, value, least in (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0)):
+        whole = (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0))
+        for name, value, least in (*whole, ("min_length", min_length, 0)):
             if not isinstance(value, int | np.integer):
                 raise ConfigError(name, f"must be a whole number, got {brief(value)}")
             if value < least:
@@ -89,11 +115,20 @@ class Sampler:
         self.ended = [False] * streams
         self.log_probs = np.zeros(streams)
         ids = vocabulary.encode(start, on_unknown=on_unknown, where="start").astype(np.intp)
-        if not ids.size:
-            ids = np.array([vocabulary.start_id])
-        # Still to be read: the start text but for its last id, by one stream for all; then the last
-        # id of each stream.
-        self._lead = ids[:-1]
+        self.min_length, self.boundary = int(min_length), vocabulary.start_id if items else None
+        if items and vocabulary.start_id in ids:
+            problem = f"holds {vocabulary.start!r}, which stands between items"
+            raise ConfigError("start", problem, "leave it out")
+        # Symbols before which the boundary is not drawn, where there is any other.
+        self._least = 0
+        if items and len(vocabulary.symbols) > 1:
+            self._least = max(self.min_length, int(not ids.size))
+        if items or not ids.size:
+            ids = np.append(vocabulary.start_id, ids)
+        # Read by one stream for all: the start text but for its last id, up to the state in which
+        # each text begins; then the last id of each stream.
+        self._lead, self._first = ids[:-1], ids[-1]
+        self._entry: States | None = None
         self._last = np.full(streams, ids[-1])
         self._reading = reading
         self._tails = [""] * streams
@@ -125,25 +160,94 @@ class Sampler:
         steps = [self.step() for _ in range(length) if not self.finished]
         return ["".join(pieces) for pieces in zip(*steps, strict=True)] or [""] * self.B
 
+    def texts(self, length: int) -> Iterator[Drawn]:
+        """Draw texts of at most `length` symbols each, without end.
+
+        An item of `length` symbols may still end; otherwise it is cut.
+
+        Raises:
+            ConfigError: `length` is below `min_length`; raised at once.
+        """
+        self._check_length(length)
+        return self._texts(length)
+
+    def _texts(self, length: int) -> Iterator[Drawn]:
+        most = length + 1 if self.boundary is not None else max(1, length)
+        pieces: list[list[str]] = [[] for _ in range(self.B)]
+        numbers, begun, following = list(range(self.B)), self.B, 0
+        done: dict[int, Drawn] = {}
+        while True:
+            before, over = self.log_probs.copy(), []
+            for b, piece in enumerate(self.step()):
+                pieces[b].append(piece)
+                if self.ended[b] or self.counts[b] == most:
+                    over.append(b)
+            for b in over:
+                # What was drawn beyond the length, and ends no item, is left out.
+                is_end = bool(self._last[b] == self.boundary)
+                extra = self.counts[b] > length and not is_end
+                written = "".join(pieces[b][:-1] if extra else pieces[b])
+                done[numbers[b]] = Drawn(
+                    written=written,
+                    characters=len(written) + is_end,
+                    symbols=self.counts[b] - extra,
+                    log_prob=float((before if extra else self.log_probs)[b]),
+                    ended=self.ended[b] and not extra,
+                )
+                pieces[b], numbers[b], begun = [], begun, begun + 1
+            while following in done:
+                yield done.pop(following)
+                following += 1
+            if over:
+                self._begin(over)
+
+    def _check_length(self, length: int) -> None:
+        if self.min_length > length:
+            problem = f"must be at most length ({length}), got {self.min_length}"
+            raise ConfigError("min_length", problem)
+
+    def _begin(self, streams: Sequence[int]) -> None:
+        """Begin another text in some streams."""
+        assert self._entry is not None
+        for states, columns in zip(self._stepper.state, self._entry, strict=True):
+            for state, column in zip(states, columns, strict=True):
+                state[:, streams] = column
+        self._last[streams], self.log_probs[streams] = self._first, 0
+        for b in streams:
+            self.counts[b], self.ended[b], self._tails[b] = 0, False, ""
+            self._decoders[b] = self.vocabulary.decoder()
+
     def characters(self, length: int) -> Iterator[str]:
         """Yield the text of a single stream as it is drawn, for up to `length` symbols.
 
         Raises:
-            ConfigError: there are several streams; raised at once.
+            ConfigError: there are several streams, or `length` is below `min_length`; raised at
+                once.
         """
+        self._check_length(length)
         if self.B != 1:
             raise ConfigError(
                 "streams", f"must be 1 to write character by character, got {self.B}", "use write"
             )
-        pieces = (self._decode(0, self._draw()[0]) for _ in range(length) if not self.ended[0])
-        return filter(None, pieces)
+        return filter(None, self._characters(length))
+
+    def _characters(self, length: int) -> Iterator[str]:
+        for _ in range(length):
+            if self.ended[0]:
+                return
+            yield self._decode(0, self._draw()[0])
+        if self.boundary is not None and not self.ended[0]:
+            self.ended[0] = self._draw()[0] == self.boundary
 
     def _draw(self) -> list[int]:
         """Read the symbols drawn last, and draw the next one of every stream."""
-        if self._lead.size:
+        if self._entry is None:
             self._read_lead()
         z = self._stepper.step(self._last)
         logits = z.copy() if self.scored else None
+        if self._least:
+            short = [b for b, count in enumerate(self.counts) if count < self._least]
+            z[self.boundary, short] = -np.inf
         if self.B == 1:
             z = z[:, 0]
         if self.vocabulary.unknown_id is not None:
@@ -169,22 +273,22 @@ class Sampler:
             stepper.step(self._lead[k : k + 1])
             if self._reading and (k + 1) % _REPORTED == 0:
                 self._reading(k + 1, self._lead.size)
-        if self._reading:
+        if self._reading and self._lead.size:
             self._reading(self._lead.size, self._lead.size)
-        if self.B > 1:
-            for states, columns in zip(self._stepper.state, stepper.state, strict=True):
-                for state, column in zip(states, columns, strict=True):
-                    np.copyto(state, column)
-        self._lead = self._lead[:0]
+        self._entry = [tuple(part.copy() for part in layer) for layer in stepper.state]
+        self._begin(range(self.B))
 
     def _decode(self, b: int, drawn: int) -> str:
-        """Return the text that a symbol adds to stream b, up to a stop text."""
+        """Return the text that a symbol adds to stream b, up to a stop text or an item's end."""
         self.counts[b] += 1
+        if drawn == self.boundary:
+            self.ended[b] = True
+            return ""
         text = self._decoders[b](drawn)
         if self.stop:
             for k, character in enumerate(text, 1):
                 self._tails[b] = (self._tails[b] + character)[-self._longest :]
-                if self._tails[b].endswith(self.stop):
+                if self.counts[b] >= self.min_length and self._tails[b].endswith(self.stop):
                     self.ended[b] = True
                     return text[:k]
         return text

@@ -144,8 +144,15 @@ class Trainer:
     def sample(self, length: int) -> str:
         """Return a sample text, a function of the weights and the step."""
         seed, n = self.config.train.seed, self.progress.step
-        sampler = Sampler(self.ema_model, self.vocabulary, Filters(), seed=seed, n=n)
-        return sampler.write(length)[0]
+        sampler = Sampler(
+            self.ema_model, self.vocabulary, Filters(), items=self.has_items, seed=seed, n=n
+        )
+        if not self.has_items:
+            return sampler.write(length)[0]
+        text, items = "", sampler.texts(length)
+        while len(text) < length:
+            text += next(items).written + "\n"
+        return text[:length]
 
     def learning_rate(self, n: int) -> float:
         """Return the learning rate of step n: the schedule's, halved by each rollback."""
