@@ -1,4 +1,4 @@
-"""charlm sample: stream text from a trained model to stdout, or draw several texts."""
+"""charlm sample: stream text from a trained model to stdout, or draw several texts or items."""
 
 import codecs
 import io
@@ -32,7 +32,7 @@ from charlm.terminal import argument, visible
 if TYPE_CHECKING:
     from rich.color import ColorSystem
 
-    from charlm import Copy, LanguageModel, Sample, Sampler
+    from charlm import Copy, LanguageModel, Sample, Sampler, Samples
 
 _drawing = partial(typer.Option, rich_help_panel="Drawing")
 _written = partial(typer.Option, rich_help_panel="What is written")
@@ -40,16 +40,18 @@ _written = partial(typer.Option, rich_help_panel="What is written")
 # The options that are not called as the library's arguments are.
 _OPTIONS = {
     "start": "--start", "temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p",
-    "min_p": "--min-p",
+    "min_p": "--min-p", "min_length": "--min-length",
 }  # fmt: skip
 # No start text is longer: what never ends, such as /dev/zero, is not read on.
 _MOST_BYTES = 1 << 24
 # A longer start text is read behind a bar.
 _LONG = 10_000
-# So many copies are named, and the rest is counted.
+# So many copies, or known items, are named, and the rest is counted.
 _NAMED = 8
 # Columns of a copy that are shown.
 _QUOTED = 60
+# What stands between two items, where it is not the text that was given.
+_BETWEEN = {"line": "\n", "blank-line": "\n\n", "file": "\n\n"}
 
 
 def sample(
@@ -105,10 +107,21 @@ def sample(
     length: Annotated[
         int, _written("--length", "-n", **whole(0), help="Characters to write, at most, or bytes.")
     ] = 500,
+    min_length: Annotated[
+        int, _written(**whole(0), help="Characters before which no --stop, and no item, ends.")
+    ] = 0,
     stop: Annotated[
         list[str] | None, _written(help="End after this was written; several may be given.")
     ] = None,
-    count: Annotated[int, _written(**whole(1), help="Texts to write, drawn side by side.")] = 1,
+    count: Annotated[
+        int, _written(**whole(1), help="Texts or items to write, drawn side by side.")
+    ] = 1,
+    new: Annotated[
+        bool, _written("--new", help="Leave out items that are in the learned list.")
+    ] = False,
+    unique: Annotated[
+        bool, _written("--unique", help="Leave out items that were written before.")
+    ] = False,
     color: Annotated[
         bool, _written("--color", help="Colour each character by its surprise, on a terminal.")
     ] = False,
@@ -117,47 +130,69 @@ def sample(
         _written(
             "--json",
             help="Print a JSON object a text: the text with its start, the log-probability in "
-            "nats of what was drawn, and more.",
+            "nats of what was drawn, whether an item is in the learned list, and more.",
         ),
     ] = False,
     check_copy: Annotated[
         bool,
-        _written("--check-copy", help="Report on stderr what was copied from the training text."),
+        _written(
+            "--check-copy",
+            help="Report on stderr what was copied from the training text, or which items.",
+        ),
     ] = False,
     checkpoints: Checkpoints = CHECKPOINTS,
     threads: Threads = None,
 ) -> None:
     """Write text, each character as it is drawn.
 
-    Only text goes to stdout, several texts one after the other.
+    Only text goes to stdout, several texts one after the other. A model that has learned
+    independent items (train --items) writes items, separated as in its list.
 
     Example: charlm sample --temp 0.8 --start "KING "
 
     Example: charlm sample my-text --count 5 --best-of 8 --stop . --json
+
+    Example: charlm sample names --count 20 --start k --new --unique
     """
-    if color and (json or count > 1 or best_of > 1):
+    if color and (json or count > 1 or best_of > 1 or new or unique):
         raise typer.BadParameter("--color is for one text that is shown while it is drawn")
+    if min_length > length:
+        raise typer.BadParameter(f"--min-length {min_length} is above --length {length}")
     out = _stdout()
     colours = colour_system(out) if color else None
     if color and not colours:
         say("stdout shows no colours; FORCE_COLOR=1 writes them all the same")
     model = charlm.load(checkpoint, checkpoints=checkpoints, on_unknown=on_unknown)
+    items = model.config.data.items
+    if (new or unique) and not items:
+        raise typer.BadParameter("--new and --unique need a model of items, see train --items")
     start = _read_start(model, start)
-    if check_copy:
+    compare = items is not None and (json or check_copy)
+    if compare or check_copy or new:
         # Where it is missing, nothing is drawn.
-        _ = model.training_text
+        try:
+            _ = model.training_text
+        except CharlmError as error:
+            if check_copy or new:
+                raise
+            say(f"no item is looked up in the learned list: {error}")
+            compare = False
     drawing: charlm.Drawing = {
         "start": start, "temperature": temp, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-        "stop": stop or (), "seed": seed,
+        "stop": stop or (), "min_length": min_length, "seed": seed,
     }  # fmt: skip
-    several = count > 1 or best_of > 1 or json
+    several = count > 1 or best_of > 1 or json or new or unique
     with reading_bar("") if len(start) > _LONG else nullcontext() as reading:
         drawing["reading"] = reading
         try:
             # With a length of 0 it only checks what it is given.
             sampler = model.sampler(**drawing, scored=bool(colours))
-            drawing["seed"] = sampler.seed
-            samples = model.samples(count, length, best_of=best_of, **drawing) if several else None
+            drawing["seed"], samples = sampler.seed, None
+            if several:
+                samples = model.samples(
+                    count, length, best_of=best_of, new=new, unique=unique, compare=compare,
+                    **drawing,
+                )  # fmt: skip
         except CharlmError as error:
             unknown = isinstance(error, UnknownCharacter)
             advice = "leave it out, or pass --on-unknown skip or --on-unknown replace"
@@ -171,15 +206,69 @@ def sample(
             out.write(visible(text) if escaped else text)
             out.flush()
 
+        seen = _Seen(model, check_copy)
         with closable(out):
             if samples is None:
-                texts = [sampler.start + _stream(put, sampler, length, colours)]
-                if out.isatty() and not texts[0].endswith("\n"):
+                text = _stream(put, sampler, length, colours, keep=check_copy)
+                if items:
+                    put(_separator(items))
+                elif out.isatty() and not text.endswith("\n"):
                     put("\n")
+                seen.add(text, sampler.ended[0], None)
             else:
-                texts = [_print(put, one, json) for one in samples]
-    if check_copy:
-        _report_copies(model, sampler.start, texts)
+                for one in samples:
+                    _print(put, one, items, json)
+                    seen.add(one.text, one.ended, one.known)
+    if items:
+        _report_items(seen, samples, length, new, unique)
+    elif check_copy:
+        _report_copies(model, sampler.start, seen.texts)
+
+
+class _Seen:
+    """What the reports at the end need of the texts that were written, and no more."""
+
+    def __init__(self, model: "LanguageModel", check_copy: bool) -> None:
+        self.model, self.check_copy = model, check_copy
+        self.texts: list[str] = []  # known items of which a few are named, or all texts
+        self.count = self.cut = self.known = 0  # items
+
+    def add(self, text: str, ended: bool, known: bool | None) -> None:
+        items = self.model.config.data.items
+        self.count += 1
+        self.cut += not ended
+        if not self.check_copy:
+            return
+        if items and known is None:
+            (known,) = self.model.known_items([text])
+        self.known += bool(known)
+        if not items or (known and len(self.texts) < _NAMED):
+            self.texts.append(text)
+
+
+def _report_items(
+    seen: _Seen, samples: "Samples | None", length: int, new: bool, unique: bool
+) -> None:
+    """Say on stderr how many items were left out, cut, or known."""
+    if samples:
+        known, repeated = f"{samples.known:,} in the learned list", f"{samples.repeated:,} repeated"
+        if left_out := [known] * new + [repeated] * unique:
+            say(f"left out: {', '.join(left_out)}")
+    if seen.cut:
+        say(f"cut at {length:,} characters, before their end: {seen.cut:,} of {seen.count:,} items")
+    if seen.known:
+        named = ", ".join(shorten(text, _QUOTED) for text in seen.texts)
+        more = f", and {seen.known - len(seen.texts):,} more" * (seen.known > len(seen.texts))
+        say(
+            f"copy: {seen.known:,} of {seen.count:,} items stand in the learned list: {named}{more}"
+        )
+    elif seen.check_copy:
+        say(f"no copy: none of {seen.count:,} items stands in the learned list")
+
+
+def _separator(items: str) -> str:
+    """Return what a list of items has between two of them."""
+    return _BETWEEN.get(items, f"\n{items}\n")
 
 
 def _say_what_was_asked(model: "LanguageModel", sampler: "Sampler", start: str, count: int) -> None:
@@ -199,23 +288,30 @@ def _say_what_was_asked(model: "LanguageModel", sampler: "Sampler", start: str, 
 
 
 def _stream(
-    put: Callable[[str], None], sampler: "Sampler", length: int, colours: "ColorSystem | None"
+    put: Callable[[str], None],
+    sampler: "Sampler",
+    length: int,
+    colours: "ColorSystem | None",
+    *,
+    keep: bool,
 ) -> str:
-    """Write one text, each character as it is drawn, and return it without its start."""
+    """Write one text, each character as it is drawn; return it, or its end unless `keep`."""
     put("".join(by_surprise(c, 0, colours) for c in sampler.start) if colours else sampler.start)
-    written, nats = [], 0.0
+    written, nats = [sampler.start], 0.0
     for character in sampler.characters(length):
         shown = character
         if colours:
             before, nats = nats, -float(sampler.log_probs[0])
             shown = by_surprise(character, (nats - before) / math.log(2), colours)
         put(shown)
+        if not keep:
+            written.clear()
         written.append(character)
     return "".join(written)
 
 
-def _print(put: Callable[[str], None], one: "Sample", json: bool) -> str:
-    """Write one of several texts, and return it."""
+def _print(put: Callable[[str], None], one: "Sample", items: str | None, json: bool) -> None:
+    """Write one of several texts."""
     if json:
         report = {
             "text": one.text,
@@ -224,14 +320,16 @@ def _print(put: Callable[[str], None], one: "Sample", json: bool) -> str:
             "index": one.index,
             "symbols": one.symbols,
             "log_probability": one.log_prob,
-            "nats_per_character": -one.log_prob / len(one.written) if one.written else None,
+            "nats_per_character": -one.log_prob / one.characters if one.characters else None,
+            "ended": one.ended,
         }
-        put(to_json(report) + "\n")
+        put(to_json(report | ({"known": one.known} if items else {})) + "\n")
+    elif items:
+        put(one.text + _separator(items))
     else:
         if one.index:
             say("-" * 40)
         put(one.text if one.text.endswith("\n") else f"{one.text}\n")
-    return one.text
 
 
 def _report_copies(model: "LanguageModel", start: str, texts: list[str]) -> None:
