@@ -40,7 +40,7 @@ _written = partial(typer.Option, rich_help_panel="What is written")
 # The options that are not called as the library's arguments are.
 _OPTIONS = {
     "start": "--start", "temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p",
-    "min_p": "--min-p", "min_length": "--min-length",
+    "min_p": "--min-p",
 }  # fmt: skip
 # No start text is longer: what never ends, such as /dev/zero, is not read on.
 _MOST_BYTES = 1 << 24
