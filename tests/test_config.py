@@ -261,6 +261,18 @@ def test_choice(characters, minutes, preset, why):
     assert config == expected
 
 
+@pytest.mark.parametrize(
+    ("items", "minutes", "preset", "dropout"),
+    [(40_000, None, "list", 0.0), (40_000, 1, "list", 0.0), (40_000, 3, "list", 0.3), (500, None, "short", 0.3)],
+)
+def test_choice_for_items(items, minutes, preset, dropout):
+    length = {} if minutes is None else {"train__steps": None, "train__minutes": minutes}
+    config, notes = pending(**length).finalize(250_000, items)
+    assert (config.preset, config.train.dropout) == (preset, dropout)
+    assert notes[0].startswith(f"preset {preset}: 250,000 characters ")
+    assert pending(preset="list", **length).finalize(250_000, items)[0].train.dropout == 0.0
+
+
 def test_what_was_given_stays():
     config = finalized(20_000, model__hidden=77, train__dropout=0.0, train__steps=9)
     assert (config.model.hidden, config.train.dropout, config.train.steps) == (77, 0.0, 9)

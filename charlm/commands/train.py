@@ -49,7 +49,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="short, tiny, small, medium or large; auto chooses by the text's size.",
+            help="short, list, tiny, small, medium or large; auto chooses by the text's size.",
             show_default="auto",
             rich_help_panel=_TRAINING,
         ),

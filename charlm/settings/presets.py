@@ -1,10 +1,11 @@
 """Presets: named settings, the choice by text size, and each optimizer's learning rate.
 
 under 300,000 characters    short: few streams, more dropout, few epochs
+the same in short items     list: one layer, many small steps
 up to ten million           small: its 850 steps read 3.5 million characters
 beyond                      medium, without dropout: no character is read twice
 with train.minutes          tiny below 2, small below 12, medium below 50, then large; a short
-                            text keeps short
+                            text keeps short or list
 
 docs/recipes.md has the measurements. What the user gave stays as it is.
 """
@@ -25,6 +26,15 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "train.dropout": 0.3,
         "train.learning_rate": 0.005,
         "train.weight_decay": 1.0,
+    },
+    "list": {
+        "model.layers": 1,
+        "train.batch_size": 32,
+        "train.seq_len": 32,
+        "train.steps": None,
+        "train.epochs": 9,
+        "train.dropout": 0.0,
+        "train.learning_rate": 0.012,
     },
     "tiny": {
         "model.hidden": 128,
@@ -54,14 +64,26 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 _RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
 SHORT = 300_000
 LONG = 10_000_000
+# Characters of a short item, on average, and minutes in which a short list is read so often that it
+# would be memorized.
+_ITEM, _MANY_PASSES = 64, 2
 # Upper bounds in minutes; a longer training takes `large`.
 _MINUTES = {2: "tiny", 12: "small", 50: "medium"}
 
 
-def choose_preset(characters: int, minutes: float | None) -> tuple[str, dict[str, Any], str]:
-    """Choose a preset by the text's size; return its name, its settings, and a note why."""
+def choose_preset(
+    characters: int, minutes: float | None, items: int | None = None
+) -> tuple[str, dict[str, Any], str]:
+    """Choose a preset by the text's size, and the number of independent items that it has, if any.
+
+    Return its name, its settings, and a note why.
+    """
     changes: dict[str, Any] = {}
-    if characters < SHORT:
+    if characters < SHORT and items is not None and characters <= _ITEM * items:
+        preset, why = "list", "in short items are read several times"
+        if minutes is not None and minutes >= _MANY_PASSES:
+            changes = {"train.dropout": 0.3, "train.weight_decay": 0.3}
+    elif characters < SHORT:
         preset, why = "short", "are few, and are read over and over"
     elif minutes is not None:
         preset = next((name for below, name in _MINUTES.items() if minutes < below), "large")

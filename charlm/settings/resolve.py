@@ -43,7 +43,7 @@ class Pending:
         """
         config, notes, given = self.config, [], _keys(self._overrides)
         if config.preset == AUTO:
-            preset, settings, note = choose_preset(characters, config.train.minutes)
+            preset, settings, note = choose_preset(characters, config.train.minutes, items)
             if not given.isdisjoint(LENGTHS):
                 settings = {key: value for key, value in settings.items() if key not in LENGTHS}
             config = _build(preset, settings, self._overrides)
