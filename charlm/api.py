@@ -191,7 +191,7 @@ def start(
             with; `steps` is its goal.
         checkpoints: the folder of all runs.
         config: a settings file; no file is read where None.
-        preset: short, list, tiny, small, medium or large; `auto` or None chooses by the text's size.
+        preset: short, list, tiny, small, medium or large; None or `auto` chooses by the text.
         overrides: settings by their dotted keys, each with the source that an error names; a later
             one replaces an earlier one, all those of the file, and `settings` theirs.
         threads: of the BLAS while it trains; where None, the number that `set_threads` or a

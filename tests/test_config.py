@@ -263,7 +263,12 @@ def test_choice(characters, minutes, preset, why):
 
 @pytest.mark.parametrize(
     ("items", "minutes", "preset", "dropout"),
-    [(40_000, None, "list", 0.0), (40_000, 1, "list", 0.0), (40_000, 3, "list", 0.3), (500, None, "short", 0.3)],
+    [
+        (40_000, None, "list", 0.0),
+        (40_000, 1, "list", 0.0),
+        (40_000, 3, "list", 0.3),
+        (500, None, "short", 0.3),
+    ],
 )
 def test_choice_for_items(items, minutes, preset, dropout):
     length = {} if minutes is None else {"train__steps": None, "train__minutes": minutes}
