@@ -49,7 +49,7 @@ ERRORS = [
      "train.patience: needs validations, got data.validation 0.0"),
     (["train", "verse.txt", "--lr", "-1"], "--lr: train.learning_rate must be above 0, got -1.0"),
     (["train", "verse.txt", "--preset", "huge"],
-     "--preset: preset must be one of auto, short, tiny, small, medium, large, got 'huge'"),
+     "--preset: preset must be one of auto, short, list, tiny, small, medium, large, got 'huge'"),
     (["train", "verse.txt", "--config", "no.yaml"], "no.yaml: cannot be read (No such file or directory)"),
     (["train", "verse.txt", "--name", "a/b"], "--name: must be a folder's name, got 'a/b'; leave out / and \\"),
     (["train", "verse.txt", "--checkpoints", "verse.txt"], "verse.txt: is no folder; name another"),
