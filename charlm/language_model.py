@@ -167,6 +167,14 @@ class Drawing(TypedDict, total=False):
     reading: Callable[[int, int], object] | None
 
 
+class Choosing(Drawing, total=False):
+    """Which of the texts that are drawn are kept; see `LanguageModel.samples`."""
+
+    best_of: int
+    new: bool
+    unique: bool
+
+
 class LanguageModel:
     """A trained model.
 
@@ -276,20 +284,10 @@ class LanguageModel:
         look_up = self.known_items if new or compare else None
         return Samples(drawn, count, look_up, new=new, unique=unique)
 
-    def items(
-        self,
-        count: int,
-        length: int = 500,
-        *,
-        best_of: int = 1,
-        new: bool = False,
-        unique: bool = False,
-        **drawing: Unpack[Drawing],
-    ) -> Iterator[str]:
+    def items(self, count: int, length: int = 500, **options: Unpack[Choosing]) -> Iterator[str]:
         """Yield items, such as names, that a model of independent items draws; as `samples`."""
         self._check_items("items")
-        samples = self.samples(count, length, best_of=best_of, new=new, unique=unique, **drawing)
-        return (one.text for one in samples)
+        return (one.text for one in self.samples(count, length, **options))
 
     def evaluate(self, text: Text) -> Evaluation:
         """Return a text's scores: mean cross-entropy in nats per character.

@@ -91,13 +91,14 @@ def check(counts: Ids, name: str, V: int, tried: str, content: bytes, *, valid_u
     total, codes, is_utf8 = int(counts.sum()), np.flatnonzero(counts), same(tried, "utf-8")
     swapped = int(counts[codes[(codes >= 256) & (codes % 256 == 0)]].sum())
     controls, late = _controls(counts[:256]), int(counts[0x80:0xA0].sum())
-    advice = ""
+    advice, otherwise = "", _UNKNOWN
     if counts[0xD800:0xE000].any():
         problem = "holds lone surrogates, which are not characters"
     elif valid_utf8:
         problem, advice = "is valid UTF-8 and was read as something else", "leave --encoding out"
     elif controls > (_MOST_CONTROLS_UTF8 if is_utf8 else _MOST_CONTROLS):
         problem = f"looks binary, it is {controls:.1%} control characters"
+        otherwise = f"name another file, {_BYTES}"
     elif swapped > 0.9 * total and not is_utf8:
         problem = "looks as if its bytes were swapped"
         advice = f"try --encoding utf-16-{'le' if same(tried, 'utf-16-be') else 'be'}"
@@ -110,8 +111,7 @@ def check(counts: Ids, name: str, V: int, tried: str, content: bytes, *, valid_u
     else:
         return
     if not advice:
-        found = recognize(content)
-        advice = f"name another file, {_BYTES}" if problem.startswith("looks binary") else _UNKNOWN
+        found, advice = recognize(content), otherwise
         # Of what was decoded as UTF-8, only UTF-16 can be another encoding.
         if found and not same(found, tried) and (found in UTF16 or not is_utf8):
             advice = _TRY.format(found)
