@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from charlm.api import gradients as gradients, import_ as import_, list_runs as list_runs
     from charlm.api import page_path as page_path, report as report, resume as resume
     from charlm.api import save_page as save_page, start as start, train as train
-    from charlm.environment import chosen_threads as chosen_threads, set_threads as set_threads
+    from charlm.environment import chosen_threads as chosen_threads, launched as launched
+    from charlm.environment import set_threads as set_threads
     from charlm.errors import CharlmError as CharlmError, CheckpointError as CheckpointError
     from charlm.errors import ConfigError as ConfigError, Diverged as Diverged
     from charlm.errors import DrawingError as DrawingError, ExchangeError as ExchangeError
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from charlm.training.events import Done as Done, Event as Event, RolledBack as RolledBack
     from charlm.training.events import Sampled as Sampled, Saved as Saved, Started as Started
     from charlm.training.events import Updated as Updated, Validated as Validated
+    from charlm.training.parallel import reports as reports
     from charlm.training.progress import BAR_FORMAT as BAR_FORMAT
 # fmt: on
 
@@ -61,7 +63,7 @@ _EXPORTS = {
         "Training TrainingPlan check compare describe export gradients import_ list_runs "
         "page_path report resume save_page start train"
     ),
-    "charlm.environment": "chosen_threads set_threads",
+    "charlm.environment": "chosen_threads launched set_threads",
     "charlm.errors": (
         "CharlmError CheckpointError ConfigError Diverged DrawingError ExchangeError "
         "RunError TextError UnknownCharacter"
@@ -87,6 +89,7 @@ _EXPORTS = {
     "charlm.text.corpus": "TextInfo",
     "charlm.text.vocabulary": "ByteVocabulary Vocabulary",
     "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
+    "charlm.training.parallel": "reports",
     "charlm.training.progress": "BAR_FORMAT",
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names.split()}

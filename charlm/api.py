@@ -35,6 +35,7 @@ from charlm.text.vocabulary import OnUnknown
 from charlm.training import loop
 from charlm.training.advice import advise, text_statistics
 from charlm.training.events import Event
+from charlm.training.parallel import connect
 from charlm.training.prepare import PreparedRun, resume_run, start_run
 from charlm.training.progress import shown, shows_bars, tqdm_bar
 
@@ -71,12 +72,13 @@ class TrainingPlan(NamedTuple):
     test: int  # characters that are never read
     embedding: int  # width of the embedding; 0 for one-hot input
     parameters: int  # how many numbers are learned
-    nbytes: int  # memory of the training, in bytes
+    nbytes: int  # memory of each process of the training, in bytes
     steps: int  # optimizer steps, all in all
     streams: int  # B, streams in a step
     time_steps: int  # T, time steps in a step
     epochs: float  # passes over the training part
-    threads: int  # of the BLAS
+    threads: int  # of the BLAS, in each process
+    processes: int  # that share the streams
     step_s: float | None  # seconds that a step takes; None where it was not timed
     expected_s: float | None  # the same of the whole training
 
@@ -258,7 +260,8 @@ def resume(
     """
     folder, steps = Path(checkpoints), coerce("charlm", "train.steps", _plain(steps))
     moved_to = [Path(path) for path in _several(text)]
-    return Training(resume_run(find_run(folder, name), moved_to, steps, threads=threads))
+    run = connect().once(lambda: find_run(folder, name))
+    return Training(resume_run(run, moved_to, steps, threads))
 
 
 def list_runs(checkpoints: PathLike = CHECKPOINTS) -> "list[RunSummary]":
@@ -445,6 +448,7 @@ def _plan(prepared: PreparedRun) -> TrainingPlan:
         time_steps=streams.T,
         epochs=trainer.steps / streams.steps_per_pass,
         threads=trainer.threads,
+        processes=trainer.group.size,
         step_s=None if pace is None else pace.step_s,
         expected_s=None if pace is None else pace.total_s(trainer.steps, trainer.validate_every),
     )

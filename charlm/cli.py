@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+import charlm
 from charlm._version import __version__
 from charlm.commands.cells import cells
 from charlm.commands.console import say
@@ -77,10 +78,12 @@ def main() -> None:
         code = app(prog_name="charlm", standalone_mode=False)
     except _UsageError as error:
         error.message = visible(error.message)
-        error.show()
+        if charlm.launched().rank == 0:
+            error.show()
         sys.exit(2)
     except CharlmError as error:
-        problem = str(error)
+        # Of several processes that raise the same error, one reports it.
+        problem = str(error) if charlm.reports(error) else ""
     except MemoryError as error:
         problem = (
             f"there is not enough memory ({error or 'it is full'}); lower model.hidden, "
@@ -90,5 +93,6 @@ def main() -> None:
         problem = f"{error.filename}: " * bool(error.filename) + (error.strerror or str(error))
     else:
         sys.exit(code or 0)
-    say(f"charlm: {problem}")
+    if problem:
+        say(f"charlm: {problem}")
     sys.exit(1)

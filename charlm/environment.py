@@ -1,4 +1,4 @@
-"""The machine: versions, CPUs and the BLAS's threads, free memory.
+"""The machine: versions, CPUs and the BLAS's threads, free memory, the launcher.
 
 NumPy and threadpoolctl are imported in functions, so that `charlm --help` does without.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from charlm._version import __version__
 from charlm.errors import CharlmError
@@ -21,11 +21,35 @@ THREAD_VARIABLES: Final = (
     "VECLIB_MAXIMUM_THREADS",
     "OMP_NUM_THREADS",
 )
+# With the rank and the number of processes: of Open MPI, of MPICH and Intel MPI, of Slurm and of
+# MVAPICH. A batch script of Slurm's is one process, and has no such number.
+_LAUNCHERS: Final = (
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+)
 _MEMINFO: Final = Path("/proc/meminfo")
 _GROUP: Final = Path("/sys/fs/cgroup")
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
 # A group's limit, what it uses, and how much of that is the page cache; v2, then v1.
 _MEMORY: Final = (("max", "current", "file"), ("limit_in_bytes", "usage_in_bytes", "total_cache"))
+
+
+class Launched(NamedTuple):
+    """What `mpirun` or `srun` says of a process."""
+
+    rank: int  # from 0
+    size: int  # how many processes it started
+
+
+def launched() -> Launched:
+    """Return this process's rank, and how many processes were started together; one by default."""
+    for names in _LAUNCHERS:
+        values = [os.environ.get(name, "") for name in names]
+        if all(value.isdecimal() for value in values):
+            return Launched(*map(int, values))
+    return Launched(0, 1)
 
 
 def set_threads(count: int) -> None:
@@ -49,7 +73,7 @@ def threads() -> int:
         return int(max(counts))
     if chosen := chosen_threads():
         return chosen
-    return _affinity()
+    return len(affinity())
 
 
 def chosen_threads() -> int | None:
@@ -61,16 +85,17 @@ def chosen_threads() -> int | None:
     return None
 
 
-def thread_counts() -> list[int]:
+def thread_counts(processes: int = 1) -> list[int]:
     """Return the numbers of threads to choose from, the least first.
 
-    Without a chosen one these are one thread, and as many as there are usable CPUs.
+    Without a chosen one these are one thread, and as many as there are usable CPUs for each of the
+    processes that share them.
     """
     if chosen := chosen_threads():
         return [chosen]
     # A BLAS that cannot be told has one number; a caller's own limit is kept.
     least = 1 if _blas().info() else threads()
-    return sorted({least, max(least, min(usable_cpus(), threads()))})
+    return sorted({least, max(least, min(usable_cpus() // processes, threads()))})
 
 
 def usable_cpus() -> int:
@@ -80,12 +105,14 @@ def usable_cpus() -> int:
     time, which is usually quicker than one thread, and training compares the two.
     """
     quotas = [quota for folder in _groups("cpu") if (quota := _quota(folder)) is not None]
-    return min([_affinity(), *(max(1, int(quota + 0.5)) for quota in quotas)])
+    return min([len(affinity()), *(max(1, int(quota + 0.5)) for quota in quotas)])
 
 
-def _affinity() -> int:
-    """Return the number of CPUs that the system may run this process on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def affinity() -> frozenset[int]:
+    """Return the CPUs that the system may run this process on."""
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
 
 
 def _groups(controller: str) -> Iterator[Path]:

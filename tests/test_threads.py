@@ -48,7 +48,7 @@ def groups(tmp_path, monkeypatch):
 
     monkeypatch.setattr(environment, "_GROUP", tmp_path / "cgroup")
     monkeypatch.setattr(environment, "_MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(environment, "_affinity", lambda: 8)
+    monkeypatch.setattr(environment, "affinity", lambda: range(8))
     return make
 
 
@@ -134,7 +134,7 @@ def test_threads_to_choose_from(monkeypatch, cpus, now, variable, counts):
 @pytest.mark.usefixtures("unset")
 def test_a_blas_that_cannot_be_told_has_one_number(monkeypatch):
     monkeypatch.setattr(environment, "_blas", lambda: SimpleNamespace(info=list))
-    monkeypatch.setattr(environment, "_affinity", lambda: 4)
+    monkeypatch.setattr(environment, "affinity", lambda: range(4))
     assert environment.thread_counts() == [4]
 
 
@@ -190,7 +190,7 @@ def test_steps_are_timed_in_turns(text_file, tmp_path, monkeypatch, cost, chosen
 def test_the_choice_holds_while_a_run_trains(tmp_path, text_file, monkeypatch):
     """It is recorded, a resume has it, and a caller's own number is back afterwards."""
     tried = []
-    monkeypatch.setattr(environment, "thread_counts", lambda: [1, 2])
+    monkeypatch.setattr(environment, "thread_counts", lambda processes: [1, 2])
     monkeypatch.setattr(
         prepare, "measure", lambda *given: tried.append(given[-1]) or Pace(1, 1, 2, "so")
     )

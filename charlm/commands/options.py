@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
@@ -121,5 +122,7 @@ def setting(name: str, panel: str, *names: str, help: str = "", default: str = "
 
 def renamed(error: charlm.CharlmError, options: Mapping[str, str], advice: str = "") -> Exception:
     """Return an error about a library's argument as one about the option that it came from."""
-    where = options.get(error.where, error.where)
-    return type(error)(where, error.problem, advice or error.advice)
+    error = copy(error)
+    error.where = options.get(error.where, error.where)
+    error.advice = advice or error.advice
+    return error

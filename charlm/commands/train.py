@@ -95,6 +95,8 @@ def train(
     Example: charlm train data/shakespeare.txt --minutes 5
     """
     began = time.perf_counter()
+    # Of several processes one shows the training.
+    quiet = quiet or charlm.launched().rank > 0
     options = {
         name: value
         for name, value in context.params.items()
@@ -155,9 +157,9 @@ def train(
             more = f"{training.resume_command} --steps {2 * done}"
             say(f"finished: all {done:,} steps are made; continue with: {more}")
         return
-    training_view.show(training, quiet)
-    if stop.caught and training.step < training.plan.steps:
-        raise typer.Exit(128 + stop.caught)
+    if training_view.show(training, quiet):
+        # The signal may have been another process's.
+        raise typer.Exit(128 + (stop.caught or signal.SIGTERM))
 
 
 def _overrides(

@@ -88,7 +88,7 @@ def announce(training: "Training") -> None:
     network_input = f"embedding of {plan.embedding}" if plan.embedding else "one-hot input"
     say(
         f"{training.config.model.summary}, {network_input}: {plan.parameters:,} parameters, "
-        f"{size(plan.nbytes)} while training",
+        f"{size(plan.nbytes)} while training{' in each process' * (plan.processes > 1)}",
         "model",
     )
     steps = (
@@ -97,6 +97,8 @@ def announce(training: "Training") -> None:
     )
     if train.optimizer != "adam":
         steps += f", {train.optimizer} at a rate of {train.learning_rate:g}"
+    if plan.processes > 1:
+        steps += f", {plan.processes} processes"
     if plan.expected_s is not None:
         steps += f", about {duration(plan.expected_s)}"
     say(steps, "plan")
@@ -107,12 +109,14 @@ def announce(training: "Training") -> None:
         say(note, "note")
 
 
-def show(training: "Training", quiet: bool) -> None:
-    """Train, and show it: with a bar and samples on a terminal, in lines elsewhere."""
+def show(training: "Training", quiet: bool) -> bool:
+    """Train, and show it: with a bar and samples on a terminal, in lines elsewhere.
+
+    Return whether the training was interrupted.
+    """
     if quiet:
-        for _ in training:
-            pass
-        return
+        return any(isinstance(event, charlm.Done) and event.interrupted for event in training)
+    interrupted = False
     slowdown, slow, before = Slowdown(training.plan.step_s), 0.0, time.monotonic()
     progress = bar(
         total=training.plan.steps,
@@ -146,9 +150,11 @@ def show(training: "Training", quiet: bool) -> None:
                 progress.write(styled("\n".join(lines), "dim", stderr), file=stderr)
             case charlm.Done():
                 _close(training, event)
+                interrupted = event.interrupted
             case _:
                 pass
         before = time.monotonic()
+    return interrupted
 
 
 def _slow(training: "Training", factor: float) -> str:

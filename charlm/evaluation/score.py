@@ -73,21 +73,36 @@ def carried(
 
     It ends each of independent `items`.
     """
+    nats = carried_nats(model, ids, start_id, pieces, items=items)
+    return Score(nats / ids.size, ids.size, count_items(ids, start_id) if items else None)
+
+
+def carried_nats(
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    pieces: int = PIECES,
+    rank: int = 0,
+    of: int = 1,
+    *,
+    items: bool = False,
+) -> float:
+    """Return the sum of nats that `carried` scores, or part `rank` `of` several of it."""
     pieces, _ = layout(ids.size, pieces)
     bounds = np.arange(pieces + 1) * ids.size // pieces
-    stepper = Stepper(model, pieces)
-    begins = _begins(ids, start_id) if items else None
-    if begins is not None:
+    if items:
+        begins = _begins(ids, start_id)
         bounds = np.append(begins, ids.size)[np.searchsorted(begins, bounds)]
-    elif pieces > 1:
-        # Nothing precedes the first piece: it warms up on its own beginning and is reset.
-        warm = np.maximum(bounds[:-1] - WARM, 0)
+    begins, ends = bounds[:-1][rank::of], bounds[1:][rank::of]
+    if not begins.size:
+        return 0.0
+    stepper = Stepper(model, begins.size)
+    if pieces > 1 and not items:
+        warm = np.maximum(begins - WARM, 0)
         _read(stepper, ids, start_id, warm, warm + WARM)
-        for layer in stepper.state:
-            for part in layer:
-                part[:, 0] = 0
-    nats = _read(stepper, ids, start_id, bounds[:-1], bounds[1:], items=items)
-    return Score(nats / ids.size, ids.size, None if begins is None else begins.size)
+        # Nothing precedes the first piece, which warmed up on its own beginning.
+        stepper.keep(begins > 0)
+    return _read(stepper, ids, start_id, begins, ends, items=items)
 
 
 def cold(model: Model, ids: Ids, start_id: int, *, items: bool = False) -> Score:

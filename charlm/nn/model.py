@@ -50,11 +50,19 @@ class ModelCache:
         # The gradient of the state that leaves, where it is truncated.
         self.zero_dstates = model.zero_state(B)
 
-    def draw_masks(self, rng: np.random.Generator) -> None:
-        """Draw the masks of a step with the step's generator."""
+    def draw_masks(self, rng: np.random.Generator, first: int = 0, of: int = 0) -> None:
+        """Draw the masks of a step with the step's generator.
+
+        Where the streams are those from `first` on `of` more, they get the columns that they have
+        in the masks of all.
+        """
         for rate, mask in zip(self.rates, self.masks, strict=True):
-            if mask is not None:
-                draw_mask(rate, mask, rng)
+            if mask is None:
+                continue
+            drawn = mask if of in (0, self.B) else np.empty((len(mask), of), mask.dtype)
+            draw_mask(rate, drawn, rng)
+            if drawn is not mask:
+                np.copyto(mask, drawn[:, first : first + self.B])
 
 
 class Model:
@@ -144,16 +152,18 @@ class Model:
         state: States,
         cache: ModelCache,
         keep: Array | None = None,
+        count: int | None = None,
     ) -> tuple[float, States]:
         """Run a chunk forward and backward; the gradient is truncated at the chunk's borders.
 
         Arguments are as for `forward`, and the (T, B) symbols that came next. Return the mean
-        cross-entropy in nats per character, and the state that leaves.
+        cross-entropy in nats per character, and the state that leaves. Where the chunk is a part of
+        one with `count` characters, loss and gradient are its terms of the mean over all of these.
         """
         assert self.gradient is not None
         state_out = self.forward(ids, state, cache, keep)
         self.gradient.flat.fill(0)
-        loss = self.output.loss_and_gradient(targets, cache.output)
+        loss = self.output.loss_and_gradient(targets, cache.output, count)
         dh = cache.output.dy
         for k in reversed(range(len(self.layers))):
             apply_mask(cache.masks[k + 1], dh, dh)

@@ -81,20 +81,22 @@ class Output:
         self.linear.forward(cache.columns[t], cache.z)
         return cache.z
 
-    def loss_and_gradient(self, targets: Ids, cache: OutputCache) -> float:
-        """Return the loss of (T, B) targets in nats per character, and write dy."""
-        (T, B), V = targets.shape, self.V
-        N, nats, flat_targets = targets.size, 0.0, targets.reshape(-1)
+    def loss_and_gradient(
+        self, targets: Ids, cache: OutputCache, count: int | None = None
+    ) -> float:
+        """Return the nats of (T, B) targets over how many characters count, these, and write dy."""
+        (T, B), V, N = targets.shape, self.V, count or targets.size
+        nats, flat_targets = 0.0, targets.reshape(-1)
         width = steps_per_block(T, B, V) * B
-        for begin in range(0, N, width):
-            block = slice(begin, min(begin + width, N))
+        for begin in range(0, targets.size, width):
+            block = slice(begin, min(begin + width, targets.size))
             y1, target = cache.y1[:, block], flat_targets[block]
             z = cache.logits[: V * target.size].reshape(V, -1)
             # 1a. z = [W b] @ [y; 1]
             self.linear.forward(y1, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target
             nats += float(cross_entropy(z, target).sum(dtype=np.float64))
-            # 2a, 2b. dz = (p - [target]) / (T B)
+            # 2a, 2b. dz = (p - [target]) / N
             cross_entropy_backward(z, target, 1.0 / N)
             # 1a. dW += dz @ [y; 1]^T; dy = W^T @ dz
             self.linear.add_grad(z, y1)

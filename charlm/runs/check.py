@@ -142,7 +142,7 @@ def _text(
     text, ids = last.text, run.ids.name
     assert text is not None
     path = text.locations[0]
-    if found.intact if found else has_ids(run.ids, last):
+    if found.intact if found else has_ids(run.ids, text, last.vocabulary):
         yield Finding(ids, "ok", f"{text.characters:,} ids, as their digest says")
     elif found:
         yield Finding(ids, "note", "missing or damaged; a resume makes it again")

@@ -78,6 +78,7 @@ class Description:
     damage: CheckpointError | None = None  # why text and counters are not usable; the weights are
     is_good: bool = True  # a rollback returns to this state, not to good.npz
     threads: int | None = None  # of the BLAS
+    processes: int = 1  # that shared the streams
     versions: Mapping[str, str] = field(default_factory=dict)  # of charlm, Python, NumPy, the BLAS
     imported: str | None = None  # the name of the file it was imported from
 
@@ -100,6 +101,7 @@ class Description:
             "good": None if self.is_good else GOOD_NAME,
             "imported": self.imported,
             "threads": self.threads,
+            "processes": self.processes if self.processes > 1 else None,
             "versions": dict(self.versions),
         }
         return {key: value for key, value in content.items() if value is not None}
@@ -124,6 +126,7 @@ def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
     except CheckpointError as error:
         training = {"damage": error}
     threads, versions, imported = (meta.get(key) for key in ("threads", "versions", "imported"))
+    processes: Any = meta.get("processes")
     named = versions.items() if isinstance(versions, dict) else ()
     return Description(
         str(meta.get("kind")),
@@ -132,6 +135,7 @@ def parse_description(path: Path, meta: Mapping[str, Any]) -> Description:
         **training,
         is_good="good" not in meta,
         threads=threads if _is_valid(threads, int) else None,
+        processes=processes if _is_valid(processes, int) else 1,
         versions={key: name[:_LONGEST_VERSION] for key, name in named if isinstance(name, str)},
         imported=imported if isinstance(imported, str) else None,
     )

@@ -52,6 +52,10 @@ class Run:
         self.replaced = (self.last, self.good, self.best, self.ids, self.config)
         self._held: Lock | None = None
 
+    def __reduce__(self) -> tuple[type["Run"], tuple[Path]]:
+        """Return what another process gets: the same folder, without the lock."""
+        return Run, (self.folder,)
+
     @classmethod
     def of(cls, checkpoint: Path) -> "Run | None":
         """Return the run whose last or best checkpoint a file is; None for one of another name."""

@@ -21,7 +21,7 @@ from charlm.runs.folder import Run
 from charlm.settings.schema import Config
 from charlm.storage.checkpoint import opened, read_meta
 from charlm.storage.files import open_file
-from charlm.text.corpus import open_ids, split
+from charlm.text.corpus import TextInfo, open_ids, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.types import Array, Ids
 
@@ -74,11 +74,11 @@ def pack(parameters: Parameters, prefix: str = "") -> dict[str, Array]:
     return {prefix + name: view for name, view in parameters.views.items()}
 
 
-def has_ids(path: Path, description: Description) -> bool:
-    """Return whether a file holds exactly the ids of a checkpoint's text."""
-    if (text := description.text) is None:
+def has_ids(path: Path, text: TextInfo | None, vocabulary: Vocabulary) -> bool:
+    """Return whether a file holds exactly the ids of a text; False without one."""
+    if text is None:
         return False
-    nbytes = text.characters * description.vocabulary.dtype.itemsize
+    nbytes = text.characters * vocabulary.dtype.itemsize
     with suppress(OSError), open_file(path, most=nbytes) as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == text.ids_sha256
     return False
@@ -91,7 +91,7 @@ def whole_text(trained: Trained, checkpoint: Path) -> Ids:
         CheckpointError: the text is not there, or not the one that the checkpoint was trained on.
     """
     path = Run(checkpoint.parent).ids
-    if not has_ids(path, trained.description):
+    if not has_ids(path, trained.description.text, trained.vocabulary):
         problem = f"needs the text that it learned beside it, as {path.name}"
         raise CheckpointError(checkpoint, problem, "name a run that was trained here")
     ids = open_ids(path, trained.vocabulary.dtype)

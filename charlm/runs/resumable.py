@@ -59,7 +59,7 @@ def find_resumable(run: Run, moved_to: Sequence[Path] = ()) -> Resumable:
         raise RunError(run.history, problem, "move it out of the way") from None
     config, vocabulary = description.config, description.vocabulary
     text, source = _find_text(run, description, moved_to)
-    if intact := has_ids(run.ids, description):
+    if intact := has_ids(run.ids, text, vocabulary):
         ids = open_ids(run.ids, vocabulary.dtype)
         if ids.max(initial=0) >= vocabulary.size:
             problem = "its text has symbols that it does not know"

@@ -18,6 +18,7 @@ to the length of an epoch, in which every item is read:
     keep        0 1 1 1 1 0 1 1 1 0             the state is zero where an item begins
 
 What step n reads is a pure function of the seed, n, the text, B and T, and no position is saved.
+Several processes each read a range of the streams, whose columns their chunks have.
 """
 
 from abc import ABC, abstractmethod
@@ -40,14 +41,18 @@ class Chunk(NamedTuple):
 
 
 class Streams(ABC):
-    """B parallel streams, in chunks of T time steps, through the ids that are trained on."""
+    """B parallel streams, in chunks of T time steps, through the ids that are trained on.
 
-    def __init__(self, ids: Ids, B: int, T: int, seed: int) -> None:
+    `own` selects the streams that are read; None selects all.
+    """
+
+    def __init__(self, ids: Ids, B: int, T: int, seed: int, own: slice | None = None) -> None:
         # Slices of a plain array take a third of the time of a memmap's.
         self.ids, self.B, self.T, self.seed = np.asarray(ids), B, T, seed
         # Steps that read as many symbols as there are.
         self.steps_per_pass = max(1, ids.size // B // T)
-        self._columns = np.empty((T + 1, B), np.intp)
+        self.own = range(B)[own or slice(None)]
+        self._columns = np.empty((T + 1, len(self.own)), np.intp)
 
     @abstractmethod
     def chunk(self, n: int) -> Chunk:
@@ -57,18 +62,18 @@ class Streams(ABC):
 class TextStreams(Streams):
     """Streams through one text."""
 
-    def __init__(self, ids: Ids, B: int, T: int, seed: int) -> None:
-        super().__init__(ids, B, T, seed)
+    def __init__(self, ids: Ids, B: int, T: int, seed: int, own: slice | None = None) -> None:
+        super().__init__(ids, B, T, seed, own)
         self.stride, self.chunks = ids.size // B, self.steps_per_pass
         assert self.stride >= T, "B and T must fit the text; see settings.resolve"
-        self._rows = np.empty((B, T + 1), ids.dtype)
+        self._rows = np.empty((len(self.own), T + 1), ids.dtype)
 
     def chunk(self, n: int) -> Chunk:
         """Return what step n reads."""
         epoch, k = divmod(n, self.chunks)
         N = self.ids.size
         offset = int(randomness.generator(self.seed, randomness.STREAM_OFFSETS, epoch).integers(N))
-        for b, row in enumerate(self._rows):
+        for b, row in zip(self.own, self._rows, strict=True):
             begin = (offset + b * self.stride + k * self.T) % N
             if begin + self.T < N:
                 row[:] = self.ids[begin : begin + self.T + 1]
@@ -82,13 +87,15 @@ class TextStreams(Streams):
 class ItemStreams(Streams):
     """Streams of independent items; the ids of each end with the `boundary`, and so do all."""
 
-    def __init__(self, ids: Ids, B: int, T: int, seed: int, boundary: int) -> None:
-        super().__init__(ids, B, T, seed)
+    def __init__(
+        self, ids: Ids, B: int, T: int, seed: int, boundary: int, own: slice | None = None
+    ) -> None:
+        super().__init__(ids, B, T, seed, own)
         self.boundary = boundary
         self._ends = ends(self.ids, boundary)  # (M,)
         longest = int(np.diff(self._ends, prepend=0).max())
         self.chunks = -(-(-(-ids.size // B) + longest) // T)  # an epoch's steps, rounded up
-        self._keep = np.empty((T, B), np.float32)
+        self._keep = np.empty((T, len(self.own)), np.float32)
         self._shuffled = -1  # the epoch whose order is at hand
 
     def chunk(self, n: int) -> Chunk:
@@ -112,6 +119,7 @@ class ItemStreams(Streams):
         # Where each item ends in that order, and how far from there its ids are.
         self._stops = np.cumsum(np.diff(self._ends, prepend=0)[order])
         self._shifts = self._ends[order] - self._stops
-        first = np.searchsorted(self._stops, np.arange(self.B) * self.ids.size // self.B, "right")
+        streams = np.array(self.own)
+        first = np.searchsorted(self._stops, streams * self.ids.size // self.B, "right")
         self._begins = np.append(0, self._stops)[first]
         self._shuffled = epoch

@@ -5,7 +5,7 @@ The loop draws nothing and prints nothing; its caller does.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from charlm import environment
@@ -31,11 +31,11 @@ def events(trainer: Trainer) -> Iterator[Event]:
         RunError: a checkpoint could not be saved, or another process trains this run.
         CheckpointError: the good state to return to is damaged.
     """
-    run = trainer.run
+    run, group = trainer.run, trainer.group
     if run is not None:
-        run.take()
+        group.once(run.take)
     try:
-        with environment.limited(trainer.threads):
+        with group.together(), environment.limited(trainer.threads):
             yield from _Loop(trainer).events()
     finally:
         if run is not None and run.checkpoints:
@@ -49,23 +49,25 @@ class _Loop:
     """The event loop and its clocks."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.run = trainer, trainer.run
+        self.trainer, self.run, self.group = trainer, trainer.run, trainer.group
         self.began = time.monotonic() - trainer.progress.elapsed_s
         self.validated_at = self.saved_at = time.monotonic()
         self.characters = 0  # since the last validation
+        self.stopping = False  # what was asked of any process
 
     def events(self) -> Iterator[Event]:
         trainer, run = self.trainer, self.run
         yield Started(trainer.progress.step, trainer.steps)
-        if trainer.resumed and run:
-            run.record({"resume": trainer.progress.step})
+        if trainer.resumed:
+            self._record({"resume": trainer.progress.step})
         elif trainer.progress.step == 0:
             yield from self._save()
         length = min(trainer.config.train.sample_length, SAMPLE_KEPT)
         if trainer.progress.step == 0 and run and length:
             trainer.ema_model.refresh()
-            run.record(Reading(0, sample=trainer.sample(length), elapsed_s=0.0).as_dict())
-        while not (self._is_done or trainer.stop_asked or trainer.out_of_patience):
+            self._record(Reading(0, sample=self._sample(length), elapsed_s=0.0).as_dict())
+        (self.stopping,) = self.group.any(trainer.stop_asked)
+        while not (self._is_done or self.stopping or trainer.out_of_patience):
             try:
                 yield from self._step()
             except Trouble as trouble:
@@ -100,15 +102,16 @@ class _Loop:
                          "chars_per_s": round(validated.chars_per_s)}  # fmt: skip
             yield validated
             if train.sample_length:
-                text = trainer.sample(train.sample_length)
+                text = self._sample(train.sample_length)
                 measured["sample"] = text[:SAMPLE_KEPT]
                 yield Sampled(updated.step, text)
             self.validated_at, self.characters = time.monotonic(), 0
-        if measured and self.run:
+        if measured:
             elapsed_s = round(trainer.progress.elapsed_s, 2)
-            self.run.record(Reading(updated.step, **measured, elapsed_s=elapsed_s).as_dict())
-        late = time.monotonic() - self.saved_at > train.save_every_s
-        if trainer.is_due or late or trainer.stop_asked:
+            self._record(Reading(updated.step, **measured, elapsed_s=elapsed_s).as_dict())
+        is_late = time.monotonic() - self.saved_at > train.save_every_s
+        is_late, self.stopping = self.group.any(is_late, trainer.stop_asked)
+        if trainer.is_due or is_late or self.stopping:
             yield from self._save()
             self.saved_at = time.monotonic()
 
@@ -127,6 +130,15 @@ class _Loop:
         progress.loss_sum, progress.loss_count = 0.0, 0
         return Validated(progress.step, loss, train_loss, is_best, chars_per_s)
 
+    def _sample(self, length: int) -> str:
+        return self.group.once(lambda: self.trainer.sample(length))
+
+    def _record(self, entry: Mapping[str, Any]) -> None:
+        """Append a line to the run's history."""
+        run = self.run
+        if run is not None:
+            self.group.once(lambda: run.record(entry))
+
     def _save(self) -> Iterator[Event]:
         if self.run:
             snapshot.save_last(self.trainer)
@@ -135,7 +147,7 @@ class _Loop:
     def _roll_back(self, trouble: Trouble) -> RolledBack:
         """Return to the last good state at half the rate; raise Diverged where that cannot be."""
         trainer, run, recovery = self.trainer, self.run, self.trainer.recovery
-        if run is None or not os.path.lexists(run.last):
+        if run is None or not self.group.once(lambda: os.path.lexists(run.last)):
             raise trouble
         if recovery.rollbacks >= MOST:
             problem = f"{trouble.what}, and {MOST} rollbacks at half the learning rate did not help"
@@ -147,7 +159,7 @@ class _Loop:
         recovery.rollbacks += 1
         recovery.steps_above = 0
         to, count, why = trainer.progress.step, recovery.rollbacks, trouble.what
-        run.record(Rollback(step, to, count, why).as_dict())
+        self._record(Rollback(step, to, count, why).as_dict())
         # However this process ends, the next one continues from here and at this rate.
         snapshot.save_last(trainer)
         return RolledBack(step, to, why, recovery.factor, count)

@@ -19,6 +19,7 @@ from charlm.nn.stepper import Stepper
 from charlm.settings.schema import Config
 from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.parallel import Group
 from charlm.training.trainer import VALIDATIONS, Trainer
 from charlm.types import Ids
 
@@ -59,17 +60,24 @@ class Pace:
 
 
 def measure(
-    config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids, counts: Sequence[int]
+    config: Config,
+    vocabulary: Vocabulary,
+    text: TextInfo,
+    ids: Ids,
+    counts: Sequence[int],
+    group: Group | None = None,
 ) -> Pace:
     """Time steps, time steps of a validation, and samples, on a copy that is thrown away.
+
+    The processes of a `group` do so together, and go by the clock of process 0.
 
     Steps are timed with each of some numbers of BLAS threads in turns, so that what else the
     machine does slows them alike; the rest with the number that is chosen.
     """
     minutes, goal = config.train.minutes, config.train.steps or _ENDLESS
     seconds = min(minutes * 60 * _TIMING_SHARE, _LONGEST_S) if minutes else _LONGEST_GLANCE_S
-    calm = config.replace(train__steps=goal, train__learning_rate=_RATE)
-    trainer = Trainer(calm, vocabulary, text, ids, run=None)
+    calm, group = config.replace(train__steps=goal, train__learning_rate=_RATE), group or Group()
+    trainer = Trainer(calm, vocabulary, text, ids, None, group)
     # The first step meets cold caches and fresh memory.
     with environment.limited(min(counts)):
         trainer.update()
@@ -78,23 +86,24 @@ def measure(
     while spent < seconds and (made < _STEPS or (spent < seconds * 3 / 4 and made < enough)):
         for threads in counts:
             with environment.limited(threads):
-                times[threads] += _seconds(trainer.update, 1)
+                times[threads] += group.broadcast(_seconds(trainer.update, 1))
             made, spent = made + 1, spent + times[threads][-1]
     threads = choose_threads(times)
     steps = times[threads]
     pieces, count = layout(trainer.validation.size)
+    own = -(-pieces // group.size)
     length = config.train.sample_length if count else 0
     few, time_steps, samples = min(length, _TIME_STEPS), [0.0], [0.0]
     with environment.limited(threads):
         if count:
-            stepper, read = Stepper(trainer.ema_model, pieces), np.zeros(pieces, np.intp)
+            stepper, read = Stepper(trainer.ema_model, own), np.zeros(own, np.intp)
             time_steps = _seconds(lambda: cross_entropy(stepper.step(read), read), _TIME_STEPS)
         if few:
-            samples = _seconds(lambda: trainer.sample(few), _SAMPLES)
+            samples = _seconds(lambda: group.once(lambda: trainer.sample(few)), _SAMPLES)
 
     # On a busy machine one pause can be longer than all else that was timed. The medians give the
     # ratio of the three times; what pauses add is estimated over all of them together.
-    timed = (steps, time_steps, samples)
+    timed = group.broadcast((steps, time_steps, samples))
     step_s, time_step_s, sample_s = map(statistics.median, timed)
     busy = sum(map(sum, timed)) / sum(len(each) * statistics.median(each) for each in timed)
     validation_s = count * time_step_s + length / max(1, few) * sample_s

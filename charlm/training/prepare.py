@@ -2,14 +2,18 @@
 
 start     text -> vocabulary -> settings -> memory -> folder -> ids.bin -> pace -> Trainer
 resume    what runs/resumable.py finds -> threads -> memory -> Trainer, restored
+
+Of several processes the first one does all that comes before the ids are mapped.
 """
 
 import os
+import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,21 +23,23 @@ from charlm.nn.model import Memory, memory
 from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
-from charlm.runs.loading import load_model
+from charlm.runs.loading import has_ids, load_model, read_description
 from charlm.runs.resumable import Resumable, find_resumable
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
 from charlm.settings.schema import LENGTHS, Config, Overrides
-from charlm.storage.checkpoint import opened
 from charlm.terminal import brief
-from charlm.text.corpus import encode_to_file, open_ids, scan, text_notes
+from charlm.text.corpus import TextInfo, encode_to_file, open_ids, scan, text_notes
 from charlm.text.items import WORDS, boundary, draw_parts, looks_like_list
 from charlm.text.items import notes as item_notes
 from charlm.text.source import STRING, Source, Watch
+from charlm.text.vocabulary import Vocabulary
 from charlm.training import snapshot
 from charlm.training.finetuning import extend, model_settings
+from charlm.training.parallel import Group, connect
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
 from charlm.training.trainer import Trainer
+from charlm.types import Ids
 
 _MOST_THREADS = 1024
 
@@ -46,6 +52,17 @@ class PreparedRun:
     memory: Memory  # what it takes
     pace: Pace | None  # measured; None where the run is too short to be timed, or resumed
     notes: list[str]  # what was chosen or found, one line each
+
+
+class _Begun(NamedTuple):
+    """A new run in a folder of its own, with its ids."""
+
+    run: Run
+    config: Config
+    vocabulary: Vocabulary
+    text: TextInfo
+    memory: Memory
+    notes: list[str]
 
 
 def start_run(
@@ -69,15 +86,36 @@ def start_run(
         RunError: the name is taken, or the run's folder cannot be made.
         CheckpointError: the one that `train.init_from` names is missing or damaged.
     """
-    began = time.perf_counter() if began is None else began
+    began, group = time.perf_counter() if began is None else began, connect()
+    with group.together():
+        _check_alike(group, overrides, checkpoints, name, string, resume, threads)
+        pending = resolve(overrides)
+        paths = [Path(path) for path in pending.config.data.path]
+        stem = "string" if string is not None else Path(os.path.abspath(paths[0])).stem or "run"
+        run = Run(checkpoints / (name or stem))
+        if resume and group.once(lambda: os.path.exists(run.last)):
+            return _continue(run, overrides, pending.config, string, threads, group)
+        begun = group.once(
+            lambda: _begin(overrides, checkpoints, name, stem, paths, string, reading, group)
+        )
+        return _prepare(begun, threads, began, group)
+
+
+def _begin(
+    overrides: Sequence[Overrides],
+    checkpoints: Path,
+    name: str | None,
+    stem: str,
+    paths: Sequence[Path],
+    string: str | None,
+    reading: Callable[[int, int], object] | None,
+    group: Group,
+) -> _Begun:
+    """Read the text and make the run's folder; raises as `start_run`."""
     pending, pretrained = resolve(overrides), None
-    paths = [Path(path) for path in pending.config.data.path]
-    stem = "string" if string is not None else Path(os.path.abspath(paths[0])).stem or "run"
-    if resume and os.path.exists((run := Run(checkpoints / (name or stem))).last):
-        return _continue(run, overrides, pending.config, string, threads)
     if (where := pending.config.train.init_from) is not None:
         path = find_checkpoint(where, checkpoints).absolute()
-        pretrained = load_model(path)
+        pretrained = read_description(path)
         overrides = [*overrides, Overrides("init_from", {"train.init_from": str(path)})]
         pending = resolve(overrides, model_settings(path, pretrained.config))
 
@@ -90,6 +128,9 @@ def start_run(
         problem = f"separates nothing in {source.name}, got {brief(source.items)}"
         raise ConfigError("data.items", problem, "say what ends an item: line, blank-line, a text")
     config, notes = pending.finalize(int(counts.sum()), count)
+    if group.size > config.train.batch_size:
+        problem = f"must be at least {group.size}, one stream for each process"
+        raise ConfigError("train.batch_size", f"{problem}, got {config.train.batch_size}")
     notes = text_notes(source, counts) + notes
     parts, beginning = None, next(source.pieces())
     if count is not None:
@@ -100,7 +141,7 @@ def start_run(
     if pretrained is not None:
         vocabulary, note = extend(vocabulary, pretrained.vocabulary, items=source.items is not None)
         notes.append(f"starts from the weights of {config.train.init_from}: {note}")
-    needed = _check_memory(config, vocabulary.size)
+    needed = _check_memory(config, vocabulary.size, group)
     if rare := len({*map(chr, np.flatnonzero(counts))} - {*vocabulary.symbols}):
         notes.append(
             f"{rare:,} characters that occur less than {data.min_count} times are one unknown "
@@ -108,33 +149,65 @@ def start_run(
         )
 
     run = create(checkpoints, stem if name is None else name, exact=name is not None)
-    try:
+    with _discarding(run):
         named = _absolute(paths) if string is None else ()
         text = encode_to_file(source, vocabulary, run.ids, named, *watches, parts=parts)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
-        ids = open_ids(run.ids, vocabulary.dtype)
-        pace, minutes, steps = None, config.train.minutes, config.train.steps
-        tried = environment.thread_counts() if threads is None else [threads]
+    return _Begun(run, config, vocabulary, text, needed, notes)
+
+
+def _prepare(begun: _Begun, threads: int | None, began: float, group: Group) -> PreparedRun:
+    """Time a few steps, and make the trainer of a new run; raises as `start_run`."""
+    run, config, vocabulary, text, needed, notes = begun
+    pace, minutes, steps = None, config.train.minutes, config.train.steps
+    with _discarding(run):
+        ids = group.each(lambda: _open_ids(run, vocabulary, text, group))
+        tried = [threads] if threads else environment.thread_counts(group.local_size)
+        tried = group.broadcast(tried)
         if steps is None or steps >= WORTH_TIMING:
-            pace = measure(config, vocabulary, text, ids, tried)
+            pace = measure(config, vocabulary, text, ids, tried, group)
             if pace.note:
                 notes.append(pace.note)
             if minutes is not None:
                 left = minutes * 60 - (time.perf_counter() - began)
-                config, note = set_steps(config, pace, left)
+                config, note = group.broadcast(set_steps(config, pace, left))
                 notes.append(note)
-        run.save_config(to_yaml(config))
+        group.once(lambda: run.save_config(to_yaml(config)))
         with environment.limited(pace.threads if pace else min(tried)):
-            trainer = Trainer(config, vocabulary, text, ids, run)
-            if pretrained is not None:
-                trainer.begin_with(pretrained)
-        return PreparedRun(trainer, needed, pace, notes)
+            trainer = Trainer(config, vocabulary, text, ids, run, group)
+            if (path := config.train.init_from) is not None:
+                group.once(lambda: trainer.begin_with(load_model(Path(path))))
+            snapshot.share(trainer)
+    return PreparedRun(trainer, needed, pace, notes)
+
+
+@contextmanager
+def _discarding(run: Run) -> Iterator[None]:
+    """Discard a run that an error keeps from being prepared."""
+    try:
+        yield
     except BaseException as error:
         run.discard()
         if isinstance(error, OSError):
             raise RunError(run.folder, f"cannot be written ({error.strerror or error})") from None
         raise
+
+
+def _check_alike(group: Group, *arguments: object) -> None:
+    """Raise ConfigError where processes were started with other arguments than process 0."""
+    given = group.gather(repr(arguments))
+    if len({*given}) > 1:
+        advice = "start trainings that differ one by one, as jobs of their own"
+        raise ConfigError(f"{group.size} processes", "train one run together, got others", advice)
+
+
+def _open_ids(run: Run, vocabulary: Vocabulary, text: TextInfo, group: Group) -> Ids:
+    """Map a run's ids, which process 0 has checked or written; raise RunError where they differ."""
+    if group.rank and not has_ids(run.ids, text, vocabulary):
+        problem = f"process {group.rank} on {platform.node()} does not find what process 0 wrote"
+        raise RunError(run.ids, problem, "put --checkpoints in a folder that all machines share")
+    return open_ids(run.ids, vocabulary.dtype)
 
 
 def _continue(
@@ -143,12 +216,13 @@ def _continue(
     asked: Config,
     string: str | None,
     threads: int | None,
+    group: Group,
 ) -> PreparedRun:
     """Resume a run in place of a start, and note where its settings are not those asked for."""
     given = {key for layer in overrides for key in layer.settings}
     paths = [Path(path) for path in asked.data.path] if "data.path" in given else []
     steps = asked.train.steps if "train.steps" in given else None
-    prepared = resume_run(run, paths if string is None else [], steps, threads)
+    prepared = _resume(run, paths if string is None else [], steps, threads, group)
     text = prepared.trainer.text
     if string is not None and Source.of_string(string, asked.data).sha256() != text.sha256:
         run.release()
@@ -175,25 +249,34 @@ def resume_run(
         ConfigError: there is too little memory.
         RunError: fewer steps than are made, or another process trains the run.
     """
-    run.take()
+    group = connect()
+    with group.together():
+        _check_alike(group, run.folder, moved_to, steps, threads)
+        return _resume(run, moved_to, steps, threads, group)
+
+
+def _resume(
+    run: Run, moved_to: Sequence[Path], steps: int | None, threads: int | None, group: Group
+) -> PreparedRun:
+    group.once(run.take)
     try:
-        found = find_resumable(run, moved_to)
+        found = group.once(lambda: find_resumable(run, moved_to))
         # Another number may change the last bits of the result.
         threads = found.description.threads if threads is None else threads
         is_known = threads is not None and 0 < threads <= _MOST_THREADS
         with environment.limited(threads if is_known else None):
-            return _resume(run, found, steps)
+            return _resume_found(run, found, steps, group)
     except BaseException:
         run.release()
         raise
 
 
-def _resume(run: Run, found: Resumable, steps: int | None) -> PreparedRun:
+def _resume_found(run: Run, found: Resumable, steps: int | None, group: Group) -> PreparedRun:
     description, text = found.description, found.text
     config, vocabulary = description.config, description.vocabulary
     assert description.progress is not None
     made = description.progress.step
-    notes = _version_notes(description)
+    notes = group.broadcast(_version_notes(description, group))
     if steps is not None and steps < made:
         problem = f"must be at least the {made:,} steps that are made, got {steps:,}"
         raise RunError("--steps", problem, "a run cannot go back")
@@ -204,29 +287,34 @@ def _resume(run: Run, found: Resumable, steps: int | None) -> PreparedRun:
             "rate's schedule with it"
         )
         config = config.replace(train__steps=steps)
-    needed = _check_memory(config, vocabulary.size)
-    if found.source and not found.intact:
-        with run.saving(run.ids):
-            parts = draw_parts(sum(text.items), config) if text.items else None
-            encode_to_file(found.source, vocabulary, run.ids, parts=parts)
+    needed = group.once(lambda: _check_memory(config, vocabulary.size, group))
+    if (source := found.source) and not found.intact:
+        group.once(lambda: _encode_again(run, source, vocabulary, text, config))
         notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
     elif not found.source and text.path != STRING:
         notes.append(f"{text.locations[0]} is gone; the run's own copy is used, {run.ids}")
-    ids = open_ids(run.ids, vocabulary.dtype)
-    with opened(run.last) as checkpoint:
-        trainer = Trainer(config, vocabulary, text, ids, run)
-        snapshot.resume(trainer, checkpoint)
+    ids = group.each(lambda: _open_ids(run, vocabulary, text, group))
+    trainer = Trainer(config, vocabulary, text, ids, run, group)
+    snapshot.resume(trainer)
     if moved:
         trainer.plateau.bad_validations = 0
         # However this process ends, the next one has the new goal.
         snapshot.save_last(trainer)
-        run.save_config(to_yaml(config))
+        group.once(lambda: run.save_config(to_yaml(config)))
     return PreparedRun(trainer, needed, None, notes)
 
 
-def training_memory(config: Config, V: int) -> Memory:
-    """Return the memory that a training takes; the configuration is final."""
-    train, T, B = config.train, config.train.seq_len, config.train.batch_size
+def _encode_again(
+    run: Run, source: Source, vocabulary: Vocabulary, text: TextInfo, config: Config
+) -> None:
+    with run.saving(run.ids):
+        parts = draw_parts(sum(text.items), config) if text.items else None
+        encode_to_file(source, vocabulary, run.ids, parts=parts)
+
+
+def training_memory(config: Config, V: int, processes: int = 1) -> Memory:
+    """Return the memory that each process of a training takes; the configuration is final."""
+    train, T, B = config.train, config.train.seq_len, -(-config.train.batch_size // processes)
     assert isinstance(T, int)
     rates = [train.embedding_dropout] + [train.dropout] * config.model.layers
     states, ema = len(OPTIMIZERS[train.optimizer].STATE), train.average > 0
@@ -234,15 +322,16 @@ def training_memory(config: Config, V: int) -> Memory:
     return memory(config.model, V, T, B, rates=rates, optimizer_states=states, ema=ema, items=items)
 
 
-def _check_memory(config: Config, V: int) -> Memory:
-    """Return the memory that a training takes; raises ConfigError where so much is not free."""
-    needed, free, values = training_memory(config, V), environment.free_memory(), config.flat()
-    if free is None or needed.total <= free:
+def _check_memory(config: Config, V: int, group: Group) -> Memory:
+    """Return the memory that each process takes; raises ConfigError where so much is not free."""
+    needed, free = training_memory(config, V, group.size), environment.free_memory()
+    values, total = config.flat(), needed.total * group.local_size
+    if free is None or total <= free:
         return needed
     keys = ["model.hidden", "model.layers"]
     if needed.caches > needed.weights:
         keys = ["train.batch_size", "train.seq_len"]
-    problem = f"needs {_size(needed.total)}, got {_size(free)} of free memory"
+    problem = f"needs {_size(total)}, got {_size(free)} of free memory"
     advice = "lower " + " or ".join(f"{key} ({values[key]})" for key in keys)
     raise ConfigError("train", problem, advice)
 
@@ -267,10 +356,11 @@ def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
     return watch
 
 
-def _version_notes(description: Description) -> list[str]:
+def _version_notes(description: Description, group: Group) -> list[str]:
     """Return a note of what differs from the machine that wrote the checkpoint, if anything."""
     now: dict[str, Any] = {**environment.versions(), "threads": environment.threads()}
     then: dict[str, Any] = {**description.versions, "threads": description.threads}
+    now["processes"], then["processes"] = group.size, description.processes
     changed = [f"{key} {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]
     if not changed:
         return []

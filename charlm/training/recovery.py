@@ -28,7 +28,10 @@ class Trouble(Diverged):
 
     def __init__(self, what: str, when: str) -> None:
         super().__init__("train", f"{what}, {when}", "start again with a lower --lr")
-        self.what = what
+        self.what, self.when = what, when
+
+    def __reduce__(self) -> tuple[type["Trouble"], tuple[str, str]]:
+        return Trouble, (self.what, self.when)
 
 
 def threshold(recovery: Recovery, V: int) -> float:

@@ -11,6 +11,9 @@ which of the two a rollback returns to, so that changes at the instant of its re
     killed before or after linking good.npz      last.npz is good      return to last.npz
     killed after last.npz was replaced           last.npz is not       return to good.npz
     killed before a good state's good.npz goes   last.npz is good      return to last.npz
+
+Process 0 reads and writes them, with the state of all streams: so a run continues with any number
+of processes. Functions without an underscore are called in every process.
 """
 
 import math
@@ -26,8 +29,9 @@ from charlm.runs.description import Description, Recovery, parse_description
 from charlm.runs.loading import pack
 from charlm.storage import atomic
 from charlm.storage.checkpoint import OpenCheckpoint, opened, save
+from charlm.training.parallel import own_state, whole_state
 from charlm.training.trainer import Trainer
-from charlm.types import Array
+from charlm.types import Array, States
 
 
 def save_last(trainer: Trainer) -> None:
@@ -37,7 +41,12 @@ def save_last(trainer: Trainer) -> None:
         Trouble: a number is not finite; what was saved before stays.
         RunError: it cannot be saved.
     """
-    run, arrays = trainer.run, _arrays(trainer)
+    state = whole_state(trainer.group, trainer.state)
+    trainer.group.once(lambda: _save_last(trainer, state))
+
+
+def _save_last(trainer: Trainer, state: States) -> None:
+    run, arrays = trainer.run, _arrays(trainer, state)
     assert run is not None
     _check(trainer, arrays)
     is_good = (trainer.is_due and not trainer.recovery.steps_above) or not os.path.lexists(run.last)
@@ -52,6 +61,10 @@ def save_last(trainer: Trainer) -> None:
 
 def save_best(trainer: Trainer) -> None:
     """Write best.npz, all that sampling needs; raises as `save_last`."""
+    trainer.group.once(lambda: _save_best(trainer))
+
+
+def _save_best(trainer: Trainer) -> None:
     run, arrays = trainer.run, pack(trainer.ema_model.parameters)
     assert run is not None
     _check(trainer, arrays)
@@ -59,53 +72,83 @@ def save_best(trainer: Trainer) -> None:
         save(run.best, arrays, _description(trainer, "best"))
 
 
-def resume(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
-    """Continue from a last.npz.
+def resume(trainer: Trainer) -> None:
+    """Continue from the run's last.npz.
 
     Raises:
         CheckpointError: it, or the good.npz beside it, does not hold what this model needs.
     """
-    description, run = parse_description(checkpoint.path, checkpoint.meta), trainer.run
-    if run and os.path.lexists(run.good):
-        if description.is_good:
-            with suppress(OSError):
-                run.good.unlink()
-        else:
-            # A damaged one is found out now, not at the rollback.
-            with opened(run.good) as good:
-                restore(trainer, good)
-    restore(trainer, checkpoint)
+    share(trainer, trainer.group.once(lambda: _resume(trainer)))
+    trainer.resumed = True
+
+
+def _resume(trainer: Trainer) -> States:
+    run = trainer.run
+    assert run is not None
+    with opened(run.last) as checkpoint:
+        description = parse_description(run.last, checkpoint.meta)
+        if os.path.lexists(run.good):
+            if description.is_good:
+                with suppress(OSError):
+                    run.good.unlink()
+            else:
+                # A damaged one is found out now, not at the rollback.
+                with opened(run.good) as good:
+                    _restore(trainer, good)
+        state = _restore(trainer, checkpoint)
     trainer.last_is_good = description.is_good
     # A checkpoint of before there was one counts from here.
     trainer.recovery = description.recovery or Recovery()
-    trainer.resumed = True
+    return state
 
 
 def roll_back(trainer: Trainer) -> None:
     """Return to the last good state, but for the counters of the recovery; raises as `resume`."""
+    share(trainer, trainer.group.once(lambda: _roll_back(trainer)))
+
+
+def _roll_back(trainer: Trainer) -> States:
     run = trainer.run
     assert run is not None
     is_last = trainer.last_is_good or not os.path.lexists(run.good)
     with opened(run.last if is_last else run.good) as checkpoint:
-        restore(trainer, checkpoint)
+        return _restore(trainer, checkpoint)
 
 
-def restore(trainer: Trainer, checkpoint: OpenCheckpoint) -> None:
-    """Restore arrays, progress and plateau; raises CheckpointError where they do not fit."""
+def share(trainer: Trainer, state: States | None = None) -> None:
+    """Copy what process 0 holds to the other processes; `state` is that of all streams."""
+    group, optimizer = trainer.group, trainer.optimizer
+    for flat in (trainer.model.parameters.flat, *optimizer.state.values()):
+        np.copyto(flat, group.broadcast(flat))
+    if trainer.ema:
+        np.copyto(trainer.ema.mean, group.broadcast(trainer.ema.mean))
+    counters = (trainer.progress, trainer.plateau, trainer.recovery)
+    trainer.progress, trainer.plateau, trainer.recovery = group.broadcast(counters)
+    if state is not None:
+        trainer.state = own_state(group, state)
+    optimizer.steps = trainer.progress.step
+    trainer.model.refresh()
+
+
+def _restore(trainer: Trainer, checkpoint: OpenCheckpoint) -> States:
+    """Restore arrays, progress and plateau, and return the state of all streams.
+
+    Raises:
+        CheckpointError: they do not fit.
+    """
     description = parse_description(checkpoint.path, checkpoint.meta)
     if description.damage:
         raise description.damage
     if description.progress is None or description.plateau is None:
         raise CheckpointError(checkpoint.path, "lacks its progress", "it is no last.npz")
-    trainer.state = trainer.model.zero_state(trainer.config.train.batch_size)
-    for name, array in _arrays(trainer).items():
+    state = trainer.model.zero_state(trainer.config.train.batch_size)
+    for name, array in _arrays(trainer, state).items():
         checkpoint.read_into(name, array)
-    trainer.model.refresh()
     trainer.progress, trainer.plateau = description.progress, description.plateau
-    trainer.optimizer.steps = trainer.progress.step
+    return state
 
 
-def _arrays(trainer: Trainer) -> dict[str, Array]:
+def _arrays(trainer: Trainer, state: States) -> dict[str, Array]:
     """Return the training's own arrays, all that a resume needs, by the names of last.npz."""
     parameters = trainer.model.parameters
     arrays = pack(parameters)
@@ -113,8 +156,8 @@ def _arrays(trainer: Trainer) -> dict[str, Array]:
         arrays |= pack(parameters.view_of(flat), f"optimizer.{name}/")
     if trainer.ema:
         arrays |= pack(trainer.ema_model.parameters, "average/")
-    for k, (layer, state) in enumerate(zip(trainer.model.layers, trainer.state, strict=True)):
-        named = zip(layer.STATES, state, strict=True)
+    for k, (layer, parts) in enumerate(zip(trainer.model.layers, state, strict=True)):
+        named = zip(layer.STATES, parts, strict=True)
         arrays |= {f"state/{k}.{name}": array for name, array in named}
     return arrays
 
@@ -123,6 +166,7 @@ def _description(trainer: Trainer, kind: str, *, is_good: bool = True) -> dict[s
     names = ("config", "vocabulary", "text", "progress", "plateau", "recovery")
     values = {name: getattr(trainer, name) for name in names}
     values |= {"threads": environment.threads(), "versions": environment.versions()}
+    values["processes"] = trainer.group.size
     return Description(kind, **values, is_good=is_good).as_dict()
 
 

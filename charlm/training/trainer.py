@@ -1,8 +1,9 @@
 """Truncated backpropagation through time: one optimizer step, one validation, one sample.
 
-step n:  read chunk n -> forward and backward -> check -> clip -> optimizer -> average
+step n:  read chunk n -> forward and backward -> sum -> check -> clip -> optimizer -> average
 
-What step n does follows from the state before it and from n alone, so a resumed run ends with the
+The sum is that of the gradients of several processes, each of which reads some of the streams. What
+step n does follows from the state before it and from n alone, so a resumed run ends with the
 numbers of the run that was never interrupted.
 """
 
@@ -28,6 +29,7 @@ from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
 from charlm.training.events import Updated
 from charlm.training.finetuning import load_pretrained
+from charlm.training.parallel import Group
 from charlm.training.recovery import Trouble, watch
 from charlm.types import Ids, States
 
@@ -41,24 +43,31 @@ class Trainer:
     """The training of one model on one text, of which `ids` are the ids.
 
     The configuration is resolved: `train.steps` and `train.seq_len` are numbers. Where `run` is
-    None, nothing is saved.
+    None, nothing is saved. The processes of a `group` share the streams, and call the same methods.
     """
 
     def __init__(
-        self, config: Config, vocabulary: Vocabulary, text: TextInfo, ids: Ids, run: Run | None
+        self,
+        config: Config,
+        vocabulary: Vocabulary,
+        text: TextInfo,
+        ids: Ids,
+        run: Run | None,
+        group: Group | None = None,
     ) -> None:
         train, on_input = config.train, config.train.embedding_dropout
         assert train.steps is not None
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
-        self.steps, self.ids = train.steps, ids
+        self.steps, self.ids, self.group = train.steps, ids, group or Group()
         self.threads = environment.threads()  # of the BLAS, for the whole training
         training, validation, _ = split(ids, config.data, text)
-        sizes, self.has_items = (train.batch_size, train.seq_len), config.data.items is not None
+        T, B, own = train.seq_len, train.batch_size, self.group.share(train.batch_size)
+        self.has_items = config.data.items is not None
         self.streams: Streams = (
-            ItemStreams(training, *sizes, train.seed, vocabulary.start_id)
+            ItemStreams(training, B, T, train.seed, vocabulary.start_id, own)
             if self.has_items
-            else TextStreams(training, *sizes, train.seed)
+            else TextStreams(training, B, T, train.seed, own)
         )
         self.validation = validation[:VALIDATION_CHARACTERS]
 
@@ -67,7 +76,7 @@ class Trainer:
         self.model.initialize(train.seed)
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
         rates = [on_input] + [train.dropout] * config.model.layers
-        self.cache = self.model.cache(train.seq_len, train.batch_size, rates)
+        self.cache = self.model.cache(T, len(self.streams.own), rates)
         self.optimizer = OPTIMIZERS[train.optimizer](parameters, self.gradient, train)
         # What is validated, sampled from and kept.
         self.ema_model, self.ema = self.model, None
@@ -75,13 +84,14 @@ class Trainer:
             self.ema_model = Model(config.model, vocabulary.size, training=False)
             np.copyto(self.ema_model.parameters.flat, parameters)
             self.ema = EMA(self.ema_model.parameters.flat, train.average)
-        self.zero_state = self.model.zero_state(train.batch_size)
-        self.state: States = self.zero_state
+        self.zero_state = self.model.zero_state(self.cache.B)
+        self.state: States = self.zero_state  # of this process's streams
         # Counters, saved with every checkpoint.
         self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
         self.last_is_good = True  # a rollback returns to last.npz, not to good.npz
         self.resumed = False
-        self.stop_asked = False  # True ends the training after the current step, and saves it
+        # True, in any process, ends the training after the current step, and saves it.
+        self.stop_asked = False
 
     def begin_with(self, old: Trained) -> None:
         """Copy an old model's weights, before the first step."""
@@ -110,13 +120,16 @@ class Trainer:
     def update(self) -> Updated:
         """Make one optimizer step; raise Trouble, before a parameter changes, where it diverges."""
         n, train = self.progress.step, self.config.train
-        chunk = self.streams.chunk(n)
-        self.cache.draw_masks(randomness.generator(train.seed, randomness.DROPOUT_MASKS, n))
-        state = self.zero_state if chunk.fresh else self.state
+        chunk, streams = self.streams.chunk(n), self.streams
+        rng = randomness.generator(train.seed, randomness.DROPOUT_MASKS, n)
+        self.cache.draw_masks(rng, streams.own.start, streams.B)
+        state, characters = self.zero_state if chunk.fresh else self.state, streams.T * streams.B
         loss, self.state = self.model.loss_and_gradient(
-            chunk.inputs, chunk.targets, state, self.cache, chunk.keep
+            chunk.inputs, chunk.targets, state, self.cache, chunk.keep, characters
         )
-        norm, rate = global_norm(self.gradient), self.learning_rate(n)
+        self.group.sum(self.gradient)
+        loss, norm = self.group.total(loss, global_norm(self.gradient) / self.group.size)
+        rate = self.learning_rate(n)
         if what := watch(self.recovery, loss, norm, self.vocabulary.size, self.steps):
             raise Trouble(what, f"at step {n + 1} and learning rate {rate:.3g}")
         clip(self.gradient, norm, train.clip_norm)
@@ -127,16 +140,22 @@ class Trainer:
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
-        return Updated(n + 1, loss, rate, norm, chunk.targets.size)
+        return Updated(n + 1, loss, rate, norm, characters)
 
     @np.errstate(all="ignore")
     def validate(self) -> float:
         """Return the validation loss, nats per character; raise Trouble where it is not finite."""
         if self.ema_model is not self.model:
             self.ema_model.refresh()
-        start_id = self.vocabulary.start_id
-        read = score.carried(self.ema_model, self.validation, start_id, items=self.has_items)
-        loss = read.nats
+        nats = score.carried_nats(
+            self.ema_model,
+            self.validation,
+            self.vocabulary.start_id,
+            rank=self.group.rank,
+            of=self.group.size,
+            items=self.has_items,
+        )
+        loss = self.group.total(nats)[0] / self.validation.size
         if not math.isfinite(loss):
             raise self.trouble(f"the validation loss is no longer finite, got {loss:.4g}")
         return loss

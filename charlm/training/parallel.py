@@ -1,0 +1,214 @@
+"""Data-parallel training: processes that `mpirun` or `srun` started share the streams of one run.
+
+    process r of N      reads the streams from r B / N to (r + 1) B / N
+    step                gradient = sum of the processes' gradients, one Allreduce of the flat buffer
+                        the same optimizer step in every process, on parameters that stay the same
+
+Every process runs the same program; in a `Group` it finds the others. Process 0 alone reads the
+text, writes files and samples: `once` calls a function there. An error of such a call is raised in
+every process, so that all end alike. Where one ends and the others do not, it ends them too.
+
+Without a launcher the group has one process, and its methods do nothing.
+"""
+
+import atexit
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from charlm import environment
+from charlm.errors import RunError
+from charlm.types import Array, State, States
+
+T = TypeVar("T")
+_Outcome = tuple[Any, Exception | None]
+
+# A process that ends waits so long for the others to end as well, before it ends them.
+_PATIENCE_S = 20.0
+
+
+class Group:
+    """The processes of one run; this class is that of a single one."""
+
+    rank = 0
+    size = 1
+    local_size = 1  # how many of them use this one's CPUs
+
+    def share(self, count: int) -> slice:
+        """Return this process's share of some streams; shares differ by one at most."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
+
+    def sum(self, array: Array) -> None:
+        """Replace an array by the sum of all processes' arrays."""
+
+    def total(self, *numbers: float) -> tuple[float, ...]:
+        """Return the sum of all processes' numbers, each of them in float64."""
+        return numbers
+
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes, by their rank."""
+        return [value]
+
+    def broadcast(self, value: T) -> T:
+        """Return the value of process 0."""
+        return value
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Return for each flag whether it is set in any process."""
+        return flags
+
+    def once(self, function: Callable[[], T]) -> T:
+        """Call a function in process 0, and return its result, or raise its error, in all."""
+        return function()
+
+    def each(self, function: Callable[[], T]) -> T:
+        """Call a function in every process; where some fail, raise the first one's error in all."""
+        return function()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """End the other processes where an error ends this one alone."""
+        yield
+
+
+class MPIGroup(Group):
+    """The processes of MPI's world communicator, by mpi4py.
+
+    Source: Dalcin & Fang 2021, mpi4py: Status update after 12 years of development.
+    """
+
+    def __init__(self, mpi: Any) -> None:
+        # Not the world's own: what else uses that cannot be mistaken for a message of ours.
+        self._comm, self._ending = mpi.COMM_WORLD.Dup(), mpi.COMM_WORLD.Dup()
+        self._in_place, self._max = mpi.IN_PLACE, mpi.MAX
+        self.rank, self.size = self._comm.rank, self._comm.size
+        node = self._comm.Split_type(mpi.COMM_TYPE_SHARED)
+        own = environment.affinity()
+        self.local_size = sum(not own.isdisjoint(other) for other in node.allgather(own))
+        self._is_inside = False
+        atexit.register(self._at_exit)
+
+    def sum(self, array: Array) -> None:
+        self._comm.Allreduce(self._in_place, array)
+
+    def total(self, *numbers: float) -> tuple[float, ...]:
+        found = np.array(numbers)
+        self.sum(found)
+        return tuple(found.tolist())
+
+    def gather(self, value: T) -> list[T]:
+        return list(self._comm.allgather(value))
+
+    def broadcast(self, value: T) -> T:
+        result: T = self._comm.bcast(value)
+        return result
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        found = np.array(flags, np.uint8)
+        self._comm.Allreduce(self._in_place, found, self._max)
+        return tuple(map(bool, found))
+
+    def once(self, function: Callable[[], T]) -> T:
+        result, error = self.broadcast(_attempt(function) if self.rank == 0 else (None, None))
+        if error is not None:
+            raise _shared(error)
+        return cast("T", result)
+
+    def each(self, function: Callable[[], T]) -> T:
+        result, error = _attempt(function)
+        for found in self.gather(error):
+            if found is not None:
+                raise _shared(found)
+        return cast("T", result)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self._is_inside = True
+        try:
+            yield
+        except BaseException:
+            self._end()
+            raise
+        finally:
+            self._is_inside = False
+
+    def _at_exit(self) -> None:
+        # An iterator over a training's events that was never closed.
+        if self._is_inside:
+            self._end()
+
+    def _end(self) -> None:
+        """Wait until all processes end, and end them where they do not: they wait for this one."""
+        request, until = self._ending.Ibarrier(), time.monotonic() + _PATIENCE_S
+        while not request.Test():
+            if time.monotonic() > until:
+                error = sys.exc_info()[1]
+                name = f"{type(error).__name__}: {error}" if error else "it is finished"
+                line = f"charlm: process {self.rank} of {self.size} ends the run ({name})\n"
+                os.write(2, line.encode())
+                self._comm.Abort(1)
+            time.sleep(0.01)
+
+
+@cache
+def connect() -> Group:
+    """Return the group of this process.
+
+    Raises:
+        RunError: a launcher started several processes, and they cannot find one another.
+    """
+    size = environment.launched().size
+    if size == 1:
+        return Group()
+    where = f"{size} processes"
+    mpi = environment.require("mpi4py.MPI", "mpi", where, RunError)
+    if mpi.COMM_WORLD.size != size:
+        library = mpi.Get_library_version().splitlines()[0].strip()
+        raise RunError(
+            where,
+            f"were started, and their MPI sees {mpi.COMM_WORLD.size}, {library}",
+            "start them with the mpirun of that library, or with srun --mpi=pmi2 or pmix, or "
+            "install mpi4py for the one that starts them",
+        )
+    return MPIGroup(mpi)
+
+
+def reports(error: BaseException) -> bool:
+    """Return whether this process is to report an error, which others may raise as well."""
+    return environment.launched().rank == 0 or not getattr(error, "_is_shared", False)
+
+
+def whole_state(group: Group, state: States) -> States:
+    """Return the state of all processes' streams side by side."""
+    layers = zip(*group.gather(state), strict=True)
+    return [
+        tuple(np.concatenate(parts, axis=1) for parts in zip(*of_layer, strict=True))
+        for of_layer in layers
+    ]
+
+
+def own_state(group: Group, state: States) -> States:
+    """Return the state of this process's streams, given that of all streams."""
+    return [_columns(layer, group.share(layer[0].shape[1])) for layer in state]
+
+
+def _columns(state: State, columns: slice) -> State:
+    return tuple(np.ascontiguousarray(part[:, columns]) for part in state)
+
+
+def _attempt(function: Callable[[], Any]) -> _Outcome:
+    try:
+        return function(), None
+    except Exception as error:
+        return None, error
+
+
+def _shared(error: Exception) -> Exception:
+    error._is_shared = True  # type: ignore[attr-defined]
+    return error
