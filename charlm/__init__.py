@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from charlm.training.events import Done as Done, Event as Event, RolledBack as RolledBack
     from charlm.training.events import Sampled as Sampled, Saved as Saved, Started as Started
     from charlm.training.events import Updated as Updated, Validated as Validated
-    from charlm.training.parallel import reports as reports
     from charlm.training.progress import BAR_FORMAT as BAR_FORMAT
 # fmt: on
 
@@ -89,7 +88,6 @@ _EXPORTS = {
     "charlm.text.corpus": "TextInfo",
     "charlm.text.vocabulary": "ByteVocabulary Vocabulary",
     "charlm.training.events": "Done Event RolledBack Sampled Saved Started Updated Validated",
-    "charlm.training.parallel": "reports",
     "charlm.training.progress": "BAR_FORMAT",
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names.split()}

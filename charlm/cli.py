@@ -69,6 +69,11 @@ def program(
     """
 
 
+def _is_silent() -> bool:
+    """Return whether another process, which trains the same run, reports the errors of all."""
+    return sys.argv[1:2] == ["train"] and charlm.launched().rank > 0
+
+
 def main() -> None:
     """Run the program."""
     if sys.stderr is None:
@@ -78,12 +83,11 @@ def main() -> None:
         code = app(prog_name="charlm", standalone_mode=False)
     except _UsageError as error:
         error.message = visible(error.message)
-        if charlm.launched().rank == 0:
+        if not _is_silent():
             error.show()
         sys.exit(2)
     except CharlmError as error:
-        # Of several processes that raise the same error, one reports it.
-        problem = str(error) if charlm.reports(error) else ""
+        problem = str(error)
     except MemoryError as error:
         problem = (
             f"there is not enough memory ({error or 'it is full'}); lower model.hidden, "
@@ -93,6 +97,6 @@ def main() -> None:
         problem = f"{error.filename}: " * bool(error.filename) + (error.strerror or str(error))
     else:
         sys.exit(code or 0)
-    if problem:
+    if not _is_silent():
         say(f"charlm: {problem}")
     sys.exit(1)

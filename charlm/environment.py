@@ -201,7 +201,7 @@ def require(module: str, extra: str, where: object, error: type[CharlmError]) ->
     try:
         importlib.import_module(library)
         return importlib.import_module(module)
-    except (ImportError, OSError) as cause:
+    except (ImportError, OSError, RuntimeError) as cause:
         absent = isinstance(cause, ModuleNotFoundError) and cause.name == library
         first_line = str(cause).partition("\n")[0]
         state = "is not installed" if absent else f"cannot be imported ({first_line})"

@@ -114,9 +114,11 @@ def show(training: "Training", quiet: bool) -> bool:
 
     Return whether the training was interrupted.
     """
-    if quiet:
-        return any(isinstance(event, charlm.Done) and event.interrupted for event in training)
     interrupted = False
+    if quiet:
+        for event in training:
+            interrupted = isinstance(event, charlm.Done) and event.interrupted
+        return interrupted
     slowdown, slow, before = Slowdown(training.plan.step_s), 0.0, time.monotonic()
     progress = bar(
         total=training.plan.steps,

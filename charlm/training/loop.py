@@ -35,8 +35,10 @@ def events(trainer: Trainer) -> Iterator[Event]:
     if run is not None:
         group.once(run.take)
     try:
+        loop = _Loop(trainer)
         with group.together(), environment.limited(trainer.threads):
-            yield from _Loop(trainer).events()
+            yield from loop.events()
+        yield loop.done()
     finally:
         if run is not None and run.checkpoints:
             run.release()
@@ -75,9 +77,13 @@ class _Loop:
                 yield self._roll_back(trouble)
                 self.saved_at = time.monotonic()
         self._count_time()
-        progress, early = trainer.progress, trainer.out_of_patience and not self._is_done
+
+    def done(self) -> Done:
+        """Return the last event, of a training that has ended."""
+        trainer, progress = self.trainer, self.trainer.progress
+        early = trainer.out_of_patience and not self._is_done
         interrupted, best = not (self._is_done or early), (progress.best_loss, progress.best_step)
-        yield Done(progress.step, interrupted, *best, progress.elapsed_s, early)
+        return Done(progress.step, interrupted, *best, progress.elapsed_s, early)
 
     @property
     def _is_done(self) -> bool:

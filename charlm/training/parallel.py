@@ -15,6 +15,7 @@ import atexit
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -27,7 +28,7 @@ from charlm.errors import RunError
 from charlm.types import Array, State, States
 
 T = TypeVar("T")
-_Outcome = tuple[Any, Exception | None]
+_Outcome = tuple[Any, BaseException | None]
 
 # A process that ends waits so long for the others to end as well, before it ends them.
 _PATIENCE_S = 20.0
@@ -106,8 +107,9 @@ class MPIGroup(Group):
         return list(self._comm.allgather(value))
 
     def broadcast(self, value: T) -> T:
-        result: T = self._comm.bcast(value)
-        return result
+        found: T = self._comm.bcast(value)
+        # MPI gives process 0 a copy too, and a run's lock has none.
+        return value if self.rank == 0 else found
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         found = np.array(flags, np.uint8)
@@ -117,14 +119,14 @@ class MPIGroup(Group):
     def once(self, function: Callable[[], T]) -> T:
         result, error = self.broadcast(_attempt(function) if self.rank == 0 else (None, None))
         if error is not None:
-            raise _shared(error)
+            raise error
         return cast("T", result)
 
     def each(self, function: Callable[[], T]) -> T:
         result, error = _attempt(function)
         for found in self.gather(error):
             if found is not None:
-                raise _shared(found)
+                raise found
         return cast("T", result)
 
     @contextmanager
@@ -132,14 +134,16 @@ class MPIGroup(Group):
         self._is_inside = True
         try:
             yield
+        except GeneratorExit:
+            # The caller's own error is reported before `_at_exit`.
+            raise
         except BaseException:
             self._end()
             raise
         finally:
-            self._is_inside = False
+            self._is_inside = isinstance(sys.exc_info()[1], GeneratorExit)
 
     def _at_exit(self) -> None:
-        # An iterator over a training's events that was never closed.
         if self._is_inside:
             self._end()
 
@@ -149,9 +153,9 @@ class MPIGroup(Group):
         while not request.Test():
             if time.monotonic() > until:
                 error = sys.exc_info()[1]
-                name = f"{type(error).__name__}: {error}" if error else "it is finished"
-                line = f"charlm: process {self.rank} of {self.size} ends the run ({name})\n"
-                os.write(2, line.encode())
+                why = f": {type(error).__name__}: {error}" if error else ""
+                line = f"charlm: process {self.rank} of {self.size} has ended, and the run with it"
+                os.write(2, f"{line}{why}\n".encode())
                 self._comm.Abort(1)
             time.sleep(0.01)
 
@@ -167,21 +171,19 @@ def connect() -> Group:
     if size == 1:
         return Group()
     where = f"{size} processes"
-    mpi = environment.require("mpi4py.MPI", "mpi", where, RunError)
-    if mpi.COMM_WORLD.size != size:
-        library = mpi.Get_library_version().splitlines()[0].strip()
+    with warnings.catch_warnings():
+        # That the launcher is another MPI's; the error below says it.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        mpi = environment.require("mpi4py.MPI", "mpi", where, RunError)
+    if (found := mpi.COMM_WORLD.size) != size:
+        library = mpi.Get_library_version().splitlines()[0].strip(" \0")
         raise RunError(
             where,
-            f"were started, and their MPI sees {mpi.COMM_WORLD.size}, {library}",
+            f"were started, and their MPI sees {found}, {library}",
             "start them with the mpirun of that library, or with srun --mpi=pmi2 or pmix, or "
             "install mpi4py for the one that starts them",
         )
     return MPIGroup(mpi)
-
-
-def reports(error: BaseException) -> bool:
-    """Return whether this process is to report an error, which others may raise as well."""
-    return environment.launched().rank == 0 or not getattr(error, "_is_shared", False)
 
 
 def whole_state(group: Group, state: States) -> States:
@@ -205,10 +207,5 @@ def _columns(state: State, columns: slice) -> State:
 def _attempt(function: Callable[[], Any]) -> _Outcome:
     try:
         return function(), None
-    except Exception as error:
+    except BaseException as error:  # a signal's SystemExit as well
         return None, error
-
-
-def _shared(error: Exception) -> Exception:
-    error._is_shared = True  # type: ignore[attr-defined]
-    return error
