@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import typer
 
-import charlm
 from charlm._version import __version__
 from charlm.commands.cells import cells
 from charlm.commands.console import say
@@ -26,6 +25,7 @@ from charlm.commands.info import info
 from charlm.commands.report import report
 from charlm.commands.sample import sample
 from charlm.commands.train import train
+from charlm.environment import launched
 from charlm.errors import CharlmError
 from charlm.terminal import visible
 
@@ -71,7 +71,7 @@ def program(
 
 def _is_silent() -> bool:
     """Return whether another process, which trains the same run, reports the errors of all."""
-    return sys.argv[1:2] == ["train"] and charlm.launched().rank > 0
+    return sys.argv[1:2] == ["train"] and launched().rank > 0
 
 
 def main() -> None:

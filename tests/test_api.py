@@ -43,7 +43,7 @@ PUBLIC_NAMES = """
     Saturation Saved Score Settings Started Surprise TextError TextInfo TextStates Training
     TrainingPlan UnitFinding UnknownCharacter Updated Validated Vocabulary __version__ check
     check_figure chosen_threads compare compare_cells describe draw_gradients export fetch
-    find_checkpoint format_of gradients import_ list_runs load page_path rate report resume
+    find_checkpoint format_of gradients import_ launched list_runs load page_path rate report resume
     save_page set_threads start train
 """
 

@@ -755,7 +755,7 @@ def test_the_arrays_of_a_checkpoint_are_known_beforehand(
 ):
     trainer = started(text_file, tmp_path, model__cell=cell, train__optimizer=optimizer,
                       train__average=average)  # fmt: skip
-    arrays = snapshot._arrays(trainer)
+    arrays = snapshot._arrays(trainer, trainer.state)
     expected = training_arrays(trainer.config, trainer.vocabulary.size)
     assert {name: array.shape for name, array in arrays.items()} == expected
 

@@ -192,7 +192,7 @@ def test_the_choice_holds_while_a_run_trains(tmp_path, text_file, monkeypatch):
     tried = []
     monkeypatch.setattr(environment, "thread_counts", lambda processes: [1, 2])
     monkeypatch.setattr(
-        prepare, "measure", lambda *given: tried.append(given[-1]) or Pace(1, 1, 2, "so")
+        prepare, "measure", lambda *given: tried.append(given[-2]) or Pace(1, 1, 2, "so")
     )
     environment._blas().limit(limits=1)
     prepared = start_run(overrides(text_file, train__steps=60), tmp_path, "a")
@@ -214,7 +214,7 @@ def test_nothing_is_tried_where_threads_are_chosen_or_steps_are_few(
 ):
     tried = []
     monkeypatch.setattr(
-        prepare, "measure", lambda *given: tried.append(given[-1]) or Pace(1, 1, given[-1][0])
+        prepare, "measure", lambda *given: tried.append(given[-2]) or Pace(1, 1, given[-2][0])
     )
     monkeypatch.setattr(environment, "usable_cpus", lambda: 2)
     environment._blas().limit(limits=2)

@@ -96,7 +96,7 @@ class Output:
             self.linear.forward(y1, z)
             # 2a, 2b. p = softmax(z); nats = -ln p_target
             nats += float(cross_entropy(z, target).sum(dtype=np.float64))
-            # 2a, 2b. dz = (p - [target]) / N
+            # 2a, 2b. dz = (p - [target]) / (T B)
             cross_entropy_backward(z, target, 1.0 / N)
             # 1a. dW += dz @ [y; 1]^T; dy = W^T @ dz
             self.linear.add_grad(z, y1)

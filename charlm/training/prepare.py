@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from charlm.nn.model import Memory, memory
 from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
-from charlm.runs.loading import has_ids, load_model, read_description
+from charlm.runs.loading import Trained, has_ids, load_model
 from charlm.runs.resumable import Resumable, find_resumable
 from charlm.settings.files import to_yaml
 from charlm.settings.resolve import resolve
@@ -54,7 +54,8 @@ class PreparedRun:
     notes: list[str]  # what was chosen or found, one line each
 
 
-class _Begun(NamedTuple):
+@dataclass
+class _Begun:
     """A new run in a folder of its own, with its ids."""
 
     run: Run
@@ -63,6 +64,11 @@ class _Begun(NamedTuple):
     text: TextInfo
     memory: Memory
     notes: list[str]
+    pretrained: Trained | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what other processes get: the weights come with the trainer's."""
+        return {**self.__dict__, "pretrained": None}
 
 
 def start_run(
@@ -92,8 +98,8 @@ def start_run(
         pending = resolve(overrides)
         paths = [Path(path) for path in pending.config.data.path]
         stem = "string" if string is not None else Path(os.path.abspath(paths[0])).stem or "run"
-        run = Run(checkpoints / (name or stem))
-        if resume and group.once(lambda: os.path.exists(run.last)):
+        run = Run(checkpoints / (name or stem)) if resume else None
+        if run and group.once(lambda: os.path.exists(run.last)):
             return _continue(run, overrides, pending.config, string, threads, group)
         begun = group.once(
             lambda: _begin(overrides, checkpoints, name, stem, paths, string, reading, group)
@@ -115,7 +121,7 @@ def _begin(
     pending, pretrained = resolve(overrides), None
     if (where := pending.config.train.init_from) is not None:
         path = find_checkpoint(where, checkpoints).absolute()
-        pretrained = read_description(path)
+        pretrained = load_model(path)
         overrides = [*overrides, Overrides("init_from", {"train.init_from": str(path)})]
         pending = resolve(overrides, model_settings(path, pretrained.config))
 
@@ -154,13 +160,14 @@ def _begin(
         text = encode_to_file(source, vocabulary, run.ids, named, *watches, parts=parts)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
-    return _Begun(run, config, vocabulary, text, needed, notes)
+    return _Begun(run, config, vocabulary, text, needed, notes, pretrained)
 
 
 def _prepare(begun: _Begun, threads: int | None, began: float, group: Group) -> PreparedRun:
     """Time a few steps, and make the trainer of a new run; raises as `start_run`."""
-    run, config, vocabulary, text, needed, notes = begun
+    run, config, vocabulary, text = begun.run, begun.config, begun.vocabulary, begun.text
     pace, minutes, steps = None, config.train.minutes, config.train.steps
+    notes, pretrained = begun.notes, begun.pretrained
     with _discarding(run):
         ids = group.each(lambda: _open_ids(run, vocabulary, text, group))
         tried = [threads] if threads else environment.thread_counts(group.local_size)
@@ -176,10 +183,10 @@ def _prepare(begun: _Begun, threads: int | None, began: float, group: Group) -> 
         group.once(lambda: run.save_config(to_yaml(config)))
         with environment.limited(pace.threads if pace else min(tried)):
             trainer = Trainer(config, vocabulary, text, ids, run, group)
-            if (path := config.train.init_from) is not None:
-                group.once(lambda: trainer.begin_with(load_model(Path(path))))
+            if pretrained is not None:
+                trainer.begin_with(pretrained)
             snapshot.share(trainer)
-    return PreparedRun(trainer, needed, pace, notes)
+    return PreparedRun(trainer, begun.memory, pace, notes)
 
 
 @contextmanager
