@@ -37,6 +37,7 @@ def add_speed(names: argparse._SubParsersAction) -> None:
     import growth
     import large
     import memory
+    import parallel
     import sampling
     import startup
     import training
@@ -53,6 +54,7 @@ def add_speed(names: argparse._SubParsersAction) -> None:
         "vocabulary": vocabulary.run,
         "growth": growth.run,
         "busy": busy.run,
+        "parallel": parallel.run,
     }
     for name, run in benchmarks.items():
         speed = names.add_parser(name, help="speed, against PyTorch's where it is installed")

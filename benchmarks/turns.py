@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,15 +29,18 @@ class Worker:
     Args:
         script: such as `pytorch_worker.py`, in this folder.
         threads: for its products; the library's own choice where None.
+        launcher: what starts it, such as mpirun.
     """
 
-    def __init__(self, script: str, threads: int | None = None) -> None:
+    def __init__(
+        self, script: str, threads: int | None = None, launcher: Sequence[str] = ()
+    ) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         if threads is not None:
             for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
                 environment[variable] = str(threads)
         self.process = subprocess.Popen(
-            [sys.executable, str(HERE / script)],
+            [*launcher, sys.executable, str(HERE / script)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
 

@@ -6,18 +6,22 @@
 
 Every process runs the same program; in a `Group` it finds the others. Process 0 alone reads the
 text, writes files and samples: `once` calls a function there. An error of such a call is raised in
-every process, so that all end alike. Where one ends and the others do not, it ends them too.
+every process, so that all end alike. Where one ends alone, it ends the others; where one is killed,
+its connection to process 0 breaks, and the others end: MPI would wait for it.
 
 Without a launcher the group has one process, and its methods do nothing.
 """
 
 import atexit
 import os
+import secrets
+import socket
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -32,6 +36,9 @@ _Outcome = tuple[Any, BaseException | None]
 
 # A process that ends waits so long for the others to end as well, before it ends them.
 _PATIENCE_S = 20.0
+_CONNECT_S = 10.0
+# What a process says that ends: in the usual way, or since another one was killed.
+_BYE, _END = b".", b"!"
 
 
 class Group:
@@ -93,6 +100,7 @@ class MPIGroup(Group):
         own = environment.affinity()
         self.local_size = sum(not own.isdisjoint(other) for other in node.allgather(own))
         self._is_inside = False
+        self._watch()
         atexit.register(self._at_exit)
 
     def sum(self, array: Array) -> None:
@@ -146,6 +154,49 @@ class MPIGroup(Group):
     def _at_exit(self) -> None:
         if self._is_inside:
             self._end()
+        for connection in self._connections.values():
+            with suppress(OSError):
+                connection.send(_BYE)
+
+    def _watch(self) -> None:
+        """Connect each process with process 0, to notice when one of them is killed."""
+        server = socket.create_server(("", 0)) if self.rank == 0 else None
+        port = server.getsockname()[1] if server else 0
+        address, token = self.broadcast(((socket.gethostname(), port), secrets.token_bytes(16)))
+        self._connections: dict[int, socket.socket] = {}
+        # Without connections, as behind a firewall, a killed process goes unnoticed.
+        with suppress(OSError):
+            if server:
+                server.settimeout(_CONNECT_S)
+                while len(self._connections) < self.size - 1:
+                    connection, _ = server.accept()
+                    connection.settimeout(_CONNECT_S)
+                    said = connection.recv(64)
+                    if said.startswith(token):
+                        self._connections[int(said[len(token) :])] = connection
+            else:
+                self._connections[0] = socket.create_connection(address, _CONNECT_S)
+                self._connections[0].send(token + b"%d" % self.rank)
+        for rank, connection in self._connections.items():
+            connection.settimeout(None)
+            # A machine that loses its power closes nothing.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            threading.Thread(target=self._wait_for, args=(rank, connection), daemon=True).start()
+
+    def _wait_for(self, rank: int, connection: socket.socket) -> None:
+        """End this process where another one ends without a word."""
+        said = b""
+        with suppress(OSError):
+            said = connection.recv(1)
+        if said == _BYE:
+            return
+        # Process 0 reports it, or process 1 where it is process 0.
+        if not said and self.rank <= 1:
+            _tell(f"process {rank} of {self.size} was killed, which ends the run")
+        for other in self._connections.values():
+            with suppress(OSError):
+                other.send(_END)
+        os._exit(1)
 
     def _end(self) -> None:
         """Wait until all processes end, and end them where they do not: they wait for this one."""
@@ -154,8 +205,7 @@ class MPIGroup(Group):
             if time.monotonic() > until:
                 error = sys.exc_info()[1]
                 why = f": {type(error).__name__}: {error}" if error else ""
-                line = f"charlm: process {self.rank} of {self.size} has ended, and the run with it"
-                os.write(2, f"{line}{why}\n".encode())
+                _tell(f"process {self.rank} of {self.size} has ended, which ends the run{why}")
                 self._comm.Abort(1)
             time.sleep(0.01)
 
@@ -202,6 +252,10 @@ def own_state(group: Group, state: States) -> States:
 
 def _columns(state: State, columns: slice) -> State:
     return tuple(np.ascontiguousarray(part[:, columns]) for part in state)
+
+
+def _tell(line: str) -> None:
+    os.write(2, f"charlm: {line}\n".encode())
 
 
 def _attempt(function: Callable[[], Any]) -> _Outcome:
