@@ -64,10 +64,7 @@ def run(rounds: int) -> dict:
                       f"{1000 * row['allreduce_s']:.2f} ms", flush=True)  # fmt: skip
             together = workers[f"one process, {cpus} threads"]
             row["local_s"] = {
-                streams: statistics.median(
-                    together.ask("step", L=L, H=H, B=streams, T=T, count=3)["seconds"]
-                    for _ in range(min(rounds, 3))
-                )
+                streams: together.ask("step", L=L, H=H, B=streams, T=T, count=3)["seconds"]
                 for streams in LOCAL
             }
             row["adding"] = adding(count)

@@ -286,6 +286,10 @@ def test_what_cannot_be_one_run(folder):
         assert err.count(message) == 1, err
         assert "Traceback" not in err
     assert not list((folder / "checkpoints").glob("*"))
+    assert run([*python, *train], folder) == (0, "")
+    code, err = run(command(6, "train", "--resume", "--steps", "900"), folder)
+    assert code == 1
+    assert err.count("must be at least 6, one stream for each process, got 5") == 1
     # The launcher of another MPI: each process would be alone.
     others = {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "4"}
     code, err = run([*python, *train], folder, env=os.environ | others)

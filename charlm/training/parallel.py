@@ -37,6 +37,8 @@ _Outcome = tuple[Any, BaseException | None]
 # A process that ends waits so long for the others to end as well, before it ends them.
 _PATIENCE_S = 20.0
 _CONNECT_S = 10.0
+# Seconds until a silent connection is tested, between tests, and how many may fail.
+_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 # What a process says that ends: in the usual way, or since another one was killed.
 _BYE, _END = b".", b"!"
 
@@ -181,6 +183,9 @@ class MPIGroup(Group):
             connection.settimeout(None)
             # A machine that loses its power closes nothing.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE.items():
+                if hasattr(socket, name):
+                    connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
             threading.Thread(target=self._wait_for, args=(rank, connection), daemon=True).start()
 
     def _wait_for(self, rank: int, connection: socket.socket) -> None:

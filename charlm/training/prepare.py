@@ -134,9 +134,7 @@ def _begin(
         problem = f"separates nothing in {source.name}, got {brief(source.items)}"
         raise ConfigError("data.items", problem, "say what ends an item: line, blank-line, a text")
     config, notes = pending.finalize(int(counts.sum()), count)
-    if group.size > config.train.batch_size:
-        problem = f"must be at least {group.size}, one stream for each process"
-        raise ConfigError("train.batch_size", f"{problem}, got {config.train.batch_size}")
+    _check_streams(config, group)
     notes = text_notes(source, counts) + notes
     parts, beginning = None, next(source.pieces())
     if count is not None:
@@ -170,7 +168,7 @@ def _prepare(begun: _Begun, threads: int | None, began: float, group: Group) -> 
     notes, pretrained = begun.notes, begun.pretrained
     with _discarding(run):
         ids = group.each(lambda: _open_ids(run, vocabulary, text, group))
-        tried = [threads] if threads else environment.thread_counts(group.local_size)
+        tried = environment.thread_counts(group.local_size) if threads is None else [threads]
         tried = group.broadcast(tried)
         if steps is None or steps >= WORTH_TIMING:
             pace = measure(config, vocabulary, text, ids, tried, group)
@@ -207,6 +205,13 @@ def _check_alike(group: Group, *arguments: object) -> None:
     if len({*given}) > 1:
         advice = "start trainings that differ one by one, as jobs of their own"
         raise ConfigError(f"{group.size} processes", "train one run together, got others", advice)
+
+
+def _check_streams(config: Config, group: Group) -> None:
+    """Raise ConfigError where there are fewer streams than processes."""
+    if group.size > config.train.batch_size:
+        problem = f"must be at least {group.size}, one stream for each process"
+        raise ConfigError("train.batch_size", f"{problem}, got {config.train.batch_size}")
 
 
 def _open_ids(run: Run, vocabulary: Vocabulary, text: TextInfo, group: Group) -> Ids:
@@ -294,6 +299,7 @@ def _resume_found(run: Run, found: Resumable, steps: int | None, group: Group) -
             "rate's schedule with it"
         )
         config = config.replace(train__steps=steps)
+    _check_streams(config, group)
     needed = group.once(lambda: _check_memory(config, vocabulary.size, group))
     if (source := found.source) and not found.intact:
         group.once(lambda: _encode_again(run, source, vocabulary, text, config))
