@@ -286,8 +286,8 @@ def test_what_cannot_be_one_run(folder):
         assert err.count(message) == 1, err
         assert "Traceback" not in err
     assert not list((folder / "checkpoints").glob("*"))
-    assert run([*python, *train], folder) == (0, "")
-    code, err = run(command(6, "train", "--resume", "--steps", "900"), folder)
+    assert run([*python, *train, "--steps", "5"], folder) == (0, "")
+    code, err = run(command(6, "train", "--resume", "--steps", "9"), folder)
     assert code == 1
     assert err.count("must be at least 6, one stream for each process, got 5") == 1
     # The launcher of another MPI: each process would be alone.
