@@ -3,6 +3,10 @@
 
 const tip = document.getElementById("tip");
 
+function percent(share) {
+  return share >= 0.0995 ? `${Math.round(100 * share)} %` : `${(100 * share).toFixed(1)} %`;
+}
+
 function row(name, share, came) {
   const line = document.createElement("div");
   if (came) line.className = "came";
@@ -11,10 +15,10 @@ function row(name, share, came) {
   const bar = document.createElement("span");
   bar.className = "bar";
   bar.style.width = `${Math.max(0.5, 100 * share)}%`;
-  const percent = document.createElement("span");
-  percent.className = "share";
-  percent.textContent = share >= 0.0995 ? `${Math.round(100 * share)} %` : `${(100 * share).toFixed(1)} %`;
-  line.append(symbol, bar, percent);
+  const shown = document.createElement("span");
+  shown.className = "share";
+  shown.textContent = percent(share);
+  line.append(symbol, bar, shown);
   return line;
 }
 
