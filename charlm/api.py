@@ -305,36 +305,55 @@ def export(
     out: PathLike | None = None,
     *,
     force: bool = False,
+    text: PathLike | None = None,
+    float32: bool = False,
     checkpoints: PathLike = CHECKPOINTS,
 ) -> Path:
-    """Write a model to a file that other programs read, and return its path.
+    """Write a model to a file that other programs read, or to a page, and return its path.
 
     Args:
         model: a model, or what `load` takes.
-        to: pytorch, safetensors or onnx; by what `out` ends in where None.
+        to: pytorch, safetensors, onnx or html; by what `out` ends in where None.
         out: the file; the run's name, in the current folder, where None.
         force: replace a file that is there.
+        text: what a page begins with, and is searched for units; the run's own where None.
+        float32: keep the weights of a page in float32, instead of float16.
         checkpoints: the folder of all runs.
 
     Raises:
-        ConfigError: neither `to` nor `out` says which format.
-        ExchangeError: the file is there or cannot be written, or the format's library is missing.
+        ConfigError: neither `to` nor `out` says which format; or `text` or `float32` are given for
+            another one than html.
+        ExchangeError: the file is there or cannot be written, the format's library is missing, or
+            the model is too large for the format.
+        TextError: the text cannot be read, or the model does not know one of its characters.
     """
     from charlm.exchange.formats import Format, format_of
     from charlm.exchange.transfer import export_model
+    from charlm.insight.excerpt import excerpt, own_text, whole_lines
+    from charlm.insight.units import CHARACTERS
 
     if to is not None and to not in list(Format):
-        raise ConfigError("to", f"must be pytorch, safetensors or onnx, got {to!r}")
+        raise ConfigError("to", f"must be pytorch, safetensors, onnx or html, got {to!r}")
     format_ = Format(to) if to else (format_of(Path(out)) if out else None)
     if format_ is None:
-        raise ConfigError("to", "is missing", "say pytorch, safetensors or onnx")
+        raise ConfigError("to", "is missing", "say pytorch, safetensors, onnx or html")
+    if format_ is not Format.HTML and (text is not None or float32):
+        raise ConfigError("text, float32", f"only for html, got {format_.value}")
     if not isinstance(model, LanguageModel):
         model = load(model, checkpoints=checkpoints)
-    if out is None:
-        run = Run.of(model.path.absolute())
-        out = (run.folder.name if run else model.path.stem) + format_.suffix
-    export_model(model._trained, format_, Path(out), force=force)
-    return Path(out)
+    run, ids = Run.of(model.path.absolute()), None
+    name = run.folder.name if run else model.path.stem
+    out = Path(name + format_.suffix if out is None else out)
+    if text is not None:
+        ids = model._ids(Path(text), CHARACTERS)
+    elif format_ is Format.HTML:
+        ids = own_text(model._trained, model.path, needed=False)
+        if ids is not None:
+            _, ids = excerpt(ids, model.config.data, text=model._trained.description.text)
+            if model.config.data.items is None and "\n" in model.vocabulary.symbols:
+                ids = whole_lines(ids, model.vocabulary.symbols.index("\n"))
+    export_model(model._trained, format_, out, force=force, name=name, text=ids, float32=float32)
+    return out
 
 
 def import_(
@@ -389,6 +408,7 @@ def report(
     where: PathLike | None = None,
     *,
     text: PathLike | None = None,
+    out: PathLike | None = None,
     checkpoints: PathLike = CHECKPOINTS,
     on_unknown: OnUnknown = "error",
 ) -> str:
@@ -397,6 +417,8 @@ def report(
     Args:
         where: a checkpoint file, a run's folder or name; the newest run where None.
         text: what it reads; the run's own validation text where None.
+        out: where it will be saved, in the run's folder where None: a page of the model beside it,
+            named as the run, is linked.
         checkpoints: the folder of all runs.
         on_unknown: as for `load`.
 
@@ -410,7 +432,8 @@ def report(
 
     model = load(where, checkpoints=checkpoints, on_unknown=on_unknown)
     read = None if text is None else (str(text), model._ids(Path(text), CHARACTERS))
-    return report_page(model._trained, model.path, read)
+    saved = page_path(model.path) if out is None else Path(out)
+    return report_page(model._trained, model.path, saved, read)
 
 
 def page_path(checkpoint: PathLike) -> Path:

@@ -3,7 +3,7 @@
     load("my-run")  ->  LanguageModel  ->  sample, stream, samples, items, sampler
                                            evaluate, evaluate_dynamic, log_probs
                                            forward, surprise, oddities, states, gates, cells,
-                                           gradients, copies, heat_page, cells_page
+                                           gradients, attribution, copies, heat_page, cells_page
 
 A text argument that is a `str` is the text itself. A `Path`, or a list of them, names files and
 folders; they are read with the run's own encoding, level and glob. A model of independent items
@@ -463,6 +463,36 @@ class LanguageModel:
             ids, where = validation_text(self.path, self._trained, symbols_read(lags)), self.path
             return of_text(self._model, ids, lags, str(where))
         return of_text(self._model, self._ids(text), lags, _name(text) or "text")
+
+    def attribution(self, text: Text, k: int, *, most: int = 200) -> Array:
+        """Return how much each earlier symbol of a text mattered to symbol k.
+
+            norms_j = || d ln p(id_k | start, id_0, ..., id_{k-1}) / d x_j ||
+
+        x_j is the network's input where symbol j is read: a column of the embedding, or a one-hot
+        column. The gradient is computed in float64.
+
+        Args:
+            text: what is read.
+            k: from 0; -1 is the last symbol.
+            most: how many symbols back, at least 1.
+
+        Returns:
+            (min(k, most),) norms for j = max(0, k - most) .. k-1.
+
+        Raises:
+            ConfigError: `k` is no symbol of the text, or `most` is below 1.
+        """
+        from charlm.insight.attribution import attribution
+
+        ids = self._ids(text)
+        if not -ids.size <= k < ids.size:
+            problem = f"must be a symbol of the text, from 0 to {ids.size - 1}, got {k}"
+            raise ConfigError("k", problem)
+        if most < 1:
+            raise ConfigError("most", f"must be at least 1, got {most}")
+        start_id = self.vocabulary.start_id
+        return attribution(self._model, ids, k % ids.size, start_id, most, items=self._has_items)
 
     def heat_page(self, text: "Text | Heat", title: str = "") -> str:
         """Return a page, as HTML, of a text coloured by surprise.

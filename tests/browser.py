@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -57,12 +58,21 @@ class Browser:
                 assert "error" not in answer, answer
                 return answer["result"]
 
-    def open(self, path: Path, width: int = 800, height: int = 900, *, dark: bool = False) -> None:
-        """Load a page, on a screen of this size, and wait until it is there."""
+    def open(
+        self, path: Path, width: int = 800, height: int = 900, *,
+        dark: bool = False, calm: bool = False, language: str = "en-US",
+    ) -> None:  # fmt: skip
+        """Load a page, on a screen of this size, and wait until it is there.
+
+        `calm` is for readers who asked their system for less motion.
+        """
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 500)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        motion = {"name": "prefers-reduced-motion", "value": "reduce" if calm else "no-preference"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme, motion])
+        agent = self.call("Browser.getVersion")["userAgent"]
+        self.call("Network.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
         for seen in (self.complaints, self.requests, self._events):
             seen.clear()
         self.call("Page.navigate", url=path.resolve().as_uri())
@@ -80,32 +90,55 @@ class Browser:
         x, y = self._middle(selector)
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
+    def click(self, selector: str, across: float = 0.5) -> None:
+        """Press and release the mouse over an element; `across` is where, from left to right."""
+        x, y = self._middle(selector, across)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
     def tap(self, selector: str) -> None:
         """Touch an element with a finger."""
-        x, y = self._middle(selector)
         self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        # A page may lay itself out for fingers.
+        x, y = self._middle(selector)
         self.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
         self.call("Emulation.setTouchEmulationEnabled", enabled=False)
 
-    def press(self, key: str) -> None:
+    def press(self, key: str, *, control: bool = False) -> None:
         """Press a key."""
-        code = {"Tab": 9}.get(key, 0)
+        keys = {"Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36}
+        keys |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
         for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key,
-                      windowsVirtualKeyCode=code)  # fmt: skip
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key.replace(" ", "Space"),
+                      modifiers=2 * control, windowsVirtualKeyCode=keys.get(key, 0))  # fmt: skip
 
-    def picture(self, path: Path, *, whole: bool = False) -> None:
-        """Save what is on the screen, or the whole page, as PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+    def type(self, text: str) -> None:
+        """Put text where the focus is."""
+        self.call("Input.insertText", text=text)
+
+    def wait(self, condition: str, seconds: float = 20) -> None:
+        """Wait until a JavaScript expression is true."""
+        end = time.monotonic() + seconds
+        while not self.evaluate(condition):
+            assert time.monotonic() < end, condition
+            time.sleep(0.02)
+
+    def picture(
+        self, path: Path, *, whole: bool = False, part: tuple[float, ...] | None = None
+    ) -> None:
+        """Save what is on the screen, the whole page, or a part of it (x, y, width, height) as PNG."""
+        names = ("x", "y", "width", "height")
+        clip = {"clip": dict(zip(names, part, strict=True)) | {"scale": 1}} if part else {}
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole, **clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
-    def _middle(self, selector: str) -> tuple[float, float]:
+    def _middle(self, selector: str, across: float = 0.5) -> tuple[float, float]:
         script = f"""(() => {{
             const element = document.querySelector({json.dumps(selector)});
             element.scrollIntoView({{ block: "center", behavior: "instant" }});
             const box = element.getClientRects()[0];
-            return [box.left + box.width / 2, box.top + box.height / 2];
+            return [box.left + box.width * {across}, box.top + box.height / 2];
         }})()"""
         x, y = self.evaluate(script)
         return x, y
@@ -119,7 +152,9 @@ class Browser:
         message = json.loads(line)
         match message.get("method"), message.get("params", {}):
             case "Runtime.exceptionThrown", params:
-                self.complaints.append(params["exceptionDetails"]["text"])
+                details = params["exceptionDetails"]
+                exception = details.get("exception", {}).get("description")
+                self.complaints.append(exception or details["text"])
             case "Runtime.consoleAPICalled", {"type": "error" | "warning"} as params:
                 self.complaints.append(str(params["args"]))
             case "Log.entryAdded", {"entry": {"level": "error" | "warning"} as entry}:

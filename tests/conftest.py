@@ -1,4 +1,4 @@
-"""Fixtures that the tests share: a text, and the program in this process."""
+"""Fixtures that the tests share: a text, the program in this process, a browser."""
 
 import os
 import signal
@@ -12,6 +12,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis
 import pytest
+from browser import CHROMIUM, Browser
 from helpers import VERSE
 
 from charlm import cli
@@ -62,3 +63,19 @@ def charlm(tmp_path, monkeypatch, capsys):
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: CONTRIBUTING.md tells how")
+    running = Browser(tmp_path_factory.mktemp("browser"))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """A browser that has nothing to complain of at the end of a test."""
+    yield chromium
+    assert chromium.complaints == []

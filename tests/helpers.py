@@ -9,6 +9,7 @@ import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,16 @@ SETTINGS = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 1
 OPTIONS = [
     "--layers", "2", "--hidden", "12", "--batch-size", "4", "--seq-len", "8", "--steps", "30",
 ]  # fmt: skip
+HOSTILE_MARKUP = "</script><script>window.taken=1</script><img src=x onerror=window.taken=1>'\"&amp;\x1b[31m\u202e"
 VOCABULARY = Vocabulary("\n .abcdeé", "\n")
+
+
+def elements(content: str) -> list[tuple[str, dict[str, str | None]]]:
+    """Return the elements that a page is made of: a tag and attributes each."""
+    parser, found = HTMLParser(), []
+    parser.handle_starttag = lambda tag, attributes: found.append((tag, dict(attributes)))
+    parser.feed(content)
+    return found
 
 
 def overrides(path: Path, **changes) -> list[Overrides]:

@@ -74,7 +74,7 @@ def test_a_training_gives_advice(here):
 def test_documentation_is_run(here, capsys, monkeypatch):
     page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.S)
-    assert len(blocks) == 16
+    assert len(blocks) == 17
     names = {}
     for variable in environment.THREAD_VARIABLES:
         monkeypatch.setenv(variable, "1")

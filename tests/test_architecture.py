@@ -107,7 +107,7 @@ MAY_OPEN = {
     "text/corpus.py": {"np.memmap"},  # of an open file
     "exchange/pytorch_file.py": {"torch.load", "torch.save"},  # what was opened; to memory
     "exchange/safetensors_file.py": {"safetensors.safe_open"},  # likewise
-    "pages/page.py": {"(_HERE / 'templates.html').read_text", "(_HERE / name).read_text"},
+    "pages/page.py": {"(_HERE / name).read_text"},
     "environment.py": {  # the kernel's
         "(group / f'memory.{name}').read_text",
         "(group / name).read_text",

@@ -10,7 +10,7 @@ from helpers import VERSE, train
 import charlm
 from charlm.insight import oddities, units
 from charlm.insight.characters import characters, names
-from charlm.insight.excerpt import excerpt
+from charlm.insight.excerpt import excerpt, whole_lines
 from charlm.insight.oddities import Heat
 from charlm.insight.properties import properties
 from charlm.insight.reading import Reader, saturation
@@ -346,6 +346,16 @@ def test_from_python(run):
             call("é")
         with pytest.raises(ValueError, match="empty"):
             call("")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("b.\nc\n\nd\n\ne", "d\n\ne"), ("b.\nc\n", "c\n"), ("abc", "abc"), ("", ""),
+     ("a" * 700 + "\nb", "a" * 700 + "\nb")],
+)  # fmt: skip
+def test_an_excerpt_may_begin_with_a_whole_line(text, shown):
+    ids = np.frombuffer(text.encode(), np.uint8)
+    assert whole_lines(ids, ord("\n")).tobytes().decode() == shown
 
 
 def test_excerpts(run, text_file):

@@ -12,6 +12,7 @@ from helpers import OPTIONS
 
 import charlm as library
 from charlm.errors import ConfigError, TextError
+from charlm.insight.attribution import attribution
 from charlm.insight.gradients import STREAMS, measure, of_text, random_ids, rate, untrained
 from charlm.nn import reference
 from charlm.nn.functions import cross_entropy
@@ -98,6 +99,43 @@ def test_lower_layers_have_both_paths():
     closed = measure(model, ids, lags=3).dh
     assert (closed[1:, 0] > 0).all()
     assert relative_error(closed[1:, 0], dh[1:, 0]) > 1e-3
+
+
+@pytest.mark.parametrize("embedding", [4, "one-hot"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_attribution_is_the_derivative(cell, embedding):
+    """Against central differences of the reference cells, with an item that ends at symbol 2."""
+    V, ids, k = 7, np.array([3, 5, 0, 6, 2, 6, 4]), 5
+    config = ModelConfig(cell=cell, layers=2, hidden=5, embedding=embedding)
+    model = untrained(config, V, scale=1.3, seed=2)
+    views = model.parameters.views
+    E = views.get("embedding.W", np.eye(V))
+    parts = ("Wx", "bx", "Wh", "bh") if cell == "gru" else ("Wx", "Wh", "b")
+    begins = {False: 0, True: 3}  # the symbol before which the state is zero
+
+    def log_prob(x, items):
+        for layer in range(2):
+            state = [np.zeros((5, 1))] * (2 if cell == "lstm" else 1)
+            weights = [views[f"{cell}.{layer}.{part}"] for part in parts]
+            x, _, _ = reference.CELLS[cell](x, *state, *weights)
+        z = (views["output.W"] @ x[-1])[:, 0] + views["output.b"]
+        return z[ids[k]] - np.log(np.exp(z).sum())
+
+    for items, begin in begins.items():
+        # The start symbol, 0, is also the boundary: it is what an item is read behind.
+        x = E.T[[0, *ids[begin:k]], :, None]
+        expected, epsilon = np.zeros(k), 1e-6
+        for j, d in np.ndindex(*x.shape[:2]):
+            nudge = np.zeros_like(x)
+            nudge[j, d] = epsilon
+            slope = (log_prob(x + nudge, items) - log_prob(x - nudge, items)) / (2 * epsilon)
+            if begin + j:
+                expected[begin + j - 1] += slope**2
+        expected = np.sqrt(expected)
+        for most in (200, 3, 1):
+            found = attribution(model, ids, k, 0, most, items=items)
+            assert relative_error(found, expected[-most:]) < 1e-7, (items, most)
+    assert attribution(model, ids, 0, 0, 200).size == 0
 
 
 def test_update_norm_is_what_training_would_clip():

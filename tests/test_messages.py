@@ -140,7 +140,7 @@ USAGE = [
     (["sample", "--count", "x"], "Invalid value for '--count': must be a whole number of at least 1, got 'x'"),
     (["sample", "--best-of", "0"], "Invalid value for '--best-of'"),
     (["sample", "--on-unknown", "skp"], "Invalid value for '--on-unknown': must be error, skip, replace, got 'skp'; did you mean skip?"),
-    (["export", "--to", "torch"], "Invalid value for '--to': must be pytorch, safetensors, onnx, got 'torch'; did you mean pytorch?"),
+    (["export", "--to", "torch"], "Invalid value for '--to': must be pytorch, safetensors, onnx, html, got 'torch'; did you mean pytorch?"),
     (["sample", "--seed", "-1"], "Invalid value for '--seed'"),
     ([*UNIT], "give either --unit LAYER.UNIT or --find"),
     ([*UNIT, "--find", "--unit", "0.1"], "give either --unit LAYER.UNIT or --find"),

@@ -4,13 +4,12 @@ import json
 import re
 import shutil
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, Browser
-from helpers import SETTINGS, VERSE
+from helpers import HOSTILE_MARKUP as HOSTILE
+from helpers import SETTINGS, VERSE, elements
 
 import charlm as library
 from charlm.errors import DrawingError
@@ -24,21 +23,12 @@ from charlm.storage.history import Reading, read_history
 from charlm.text.vocabulary import Vocabulary
 
 SMALL = SETTINGS | {"steps": 30, "validate_every": 10}
-HOSTILE = "</script><script>window.taken=1</script><img src=x onerror=window.taken=1>'\"&amp;\x1b[31m\u202e"
 
 
 def need_matplotlib():
     pytest.importorskip(
         "matplotlib", reason="matplotlib is not installed: CONTRIBUTING.md tells how"
     )
-
-
-def elements(content):
-    """Return the elements that a page is made of: a tag and attributes each."""
-    parser, found = HTMLParser(), []
-    parser.handle_starttag = lambda tag, attributes: found.append((tag, dict(attributes)))
-    parser.feed(content)
-    return found
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +164,20 @@ def test_report(here, charlm):
     assert f"{best:.3f} nats" in content
     assert library.report("verse") == content, "the same run gives the same page"
     assert library.report(here / "checkpoints" / "verse" / "best.npz") == content
+
+
+def test_a_report_links_to_the_page_of_its_model_beside_it(here):
+    def links(out=None):
+        found = elements(library.report("verse", out=out))
+        return [a["href"] for tag, a in found if tag == "a" and not a["href"].startswith("#")]
+
+    folder = here / "checkpoints" / "verse"
+    (folder / "verse.html").write_text("another page")
+    assert links() == []
+    (folder / "verse.html").unlink()
+    library.export("verse", out=folder / "verse.html")
+    assert links() == ["verse.html"]
+    assert links(folder / "verse.html") == links(here / "report.html") == []
 
 
 def test_report_compares_the_losses(here, charlm):
@@ -320,22 +324,6 @@ def test_minutes_stand_above_the_steps_they_belong_to():
     labels = re.findall(r'<text[^>]* x="([\d.]+)"[^>]*>([\d.]+)</text>', drawn)
     places = {label: float(x) for x, label in labels}
     assert places["20"] == pytest.approx(places["6"] + (places["7"] - places["6"]) / 2, abs=0.2)
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: CONTRIBUTING.md tells how")
-    running = Browser(tmp_path_factory.mktemp("browser"))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def browser(chromium):
-    """A browser that has nothing to complain of at the end of a test."""
-    yield chromium
-    assert chromium.complaints == []
 
 
 @pytest.fixture(scope="session")

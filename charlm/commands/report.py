@@ -42,7 +42,7 @@ def report(
     Example: charlm report shakespeare --out shakespeare.html
     """
     checkpoint = charlm.find_checkpoint(run, checkpoints)
-    page = charlm.report(checkpoint, text=text, on_unknown=on_unknown)
     out = out or charlm.page_path(checkpoint)
+    page = charlm.report(checkpoint, text=text, out=out, on_unknown=on_unknown)
     charlm.save_page(out, page)
     say(f"{out}: {len(page) / 1e3:,.0f} kB; open it in a browser")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 
 class Format(StrEnum):
-    """A format; its name is also that of the extra in pyproject.toml."""
+    """A format; its name is also that of the extra in pyproject.toml, which HTML does not need."""
 
     PYTORCH = "pytorch"
     SAFETENSORS = "safetensors"
     ONNX = "onnx"
+    HTML = "html"
 
     @property
     def suffix(self) -> str:

@@ -1,6 +1,7 @@
 """Export a trained model to a file; import such a file as a run.
 
 checkpoint -> state dict -> .pt, .safetensors or .onnx
+checkpoint -> a page, .html
 .pt or .safetensors -> state dict, checked -> checkpoints/<name>/best.npz
 """
 
@@ -17,18 +18,32 @@ from charlm.exchange.description import from_text, to_text
 from charlm.exchange.formats import Format, format_of
 from charlm.exchange.layout import from_state_dict, shapes, to_state_dict
 from charlm.exchange.tensors import checked
+from charlm.pages.live import live_page
 from charlm.runs.folder import Run, create
 from charlm.runs.loading import Trained, usable
 from charlm.storage.atomic import replacing
 from charlm.storage.checkpoint import save
 from charlm.storage.files import followed
+from charlm.types import Ids
 
 
-def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False) -> None:
+def export_model(
+    trained: Trained,
+    to: Format,
+    out: Path,
+    *,
+    force: bool = False,
+    name: str = "",
+    text: Ids | None = None,
+    float32: bool = False,
+) -> None:
     """Write a model to a file; `force` replaces one that is there.
 
+    `name`, `text` and `float32` are a page's, as for `live_page`.
+
     Raises:
-        ExchangeError: the file is there, or cannot be written; or the format's library is missing.
+        ExchangeError: the file is there, or cannot be written; or the format's library is missing,
+            or the model is too large for the format.
     """
     if os.path.isdir(out):
         raise ExchangeError(out, "is a folder", "name a file in it")
@@ -44,6 +59,8 @@ def export_model(trained: Trained, to: Format, out: Path, *, force: bool = False
             content = safetensors_file.encode(tensors, about)
         case Format.ONNX:
             content = onnx_file.encode(model, tensors, about)
+        case Format.HTML:
+            content = live_page(name, trained, text, float32=float32).encode()
     try:
         with replacing(out) as file:
             file.write(content)
@@ -71,6 +88,10 @@ def import_run(path: Path, checkpoints: Path, name: str | None = None) -> Run:
             read = safetensors_file.read
         case Format.ONNX:
             problem = "ONNX files cannot be imported, they are for running a model"
+            advice = "export it to pytorch or safetensors where it came from, and import that"
+            raise ExchangeError(where, problem, advice)
+        case Format.HTML:
+            problem = "pages cannot be imported, their weights may be rounded to float16"
             advice = "export it to pytorch or safetensors where it came from, and import that"
             raise ExchangeError(where, problem, advice)
         case None if path.suffix == ".npz":

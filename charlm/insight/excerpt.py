@@ -2,11 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
+
+from charlm.errors import CheckpointError
 from charlm.insight.units import CHARACTERS
+from charlm.runs.folder import Run
 from charlm.runs.loading import Trained, whole_text
 from charlm.settings.schema import DataConfig
+from charlm.storage.files import is_file
 from charlm.text.corpus import TextInfo, split
 from charlm.types import Ids
+
+# Symbols within which a paragraph ends, or a line.
+_SOON = 600
 
 
 def excerpt(
@@ -20,6 +28,28 @@ def excerpt(
     if validation.size:
         return "Validation text", validation[:most]
     return "The end of the training text", training[-most:]
+
+
+def whole_lines(ids: Ids, newline: int) -> Ids:
+    """Return a part of a text from its first new paragraph, or new line, if one begins soon."""
+    is_newline = ids[:_SOON] == newline
+    paragraphs = np.flatnonzero(is_newline[1:] & is_newline[:-1])
+    if paragraphs.size:
+        return ids[paragraphs[0] + 2 :]
+    return ids[is_newline.argmax() + 1 :] if is_newline.any() else ids
+
+
+def own_text(trained: Trained, checkpoint: Path, *, needed: bool) -> Ids | None:
+    """Return the ids of a run's text, None where its folder holds none.
+
+    A damaged one is as none, or a CheckpointError where it is needed.
+    """
+    try:
+        return whole_text(trained, checkpoint) if is_file(Run(checkpoint.parent).ids) else None
+    except CheckpointError:
+        if needed:
+            raise
+        return None
 
 
 def validation_text(checkpoint: Path, trained: Trained, least: int) -> Ids:

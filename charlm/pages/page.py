@@ -1,7 +1,7 @@
 """Self-contained pages: no network, and no text is ever taken for markup.
 
-A page is made of the parts of templates.html. Its policy allows no address at all, and no script
-but the one whose digest it names.
+A page is made of the parts of templates.html. Its policy allows no address at all, and no scripts
+but those whose digests it names.
 """
 
 import base64
@@ -22,7 +22,7 @@ from charlm.storage.files import open_file
 from charlm.terminal import printable
 
 # Every page of charlm begins with it; a file that begins otherwise is not replaced.
-_MARK = "<!doctype html>\n<!-- a page of charlm -->\n"
+MARK = "<!doctype html>\n<!-- a page of charlm -->\n"
 _HERE = Path(__file__).parent
 
 
@@ -46,8 +46,8 @@ def _markup(value: object) -> str:
 
 @cache
 def _templates() -> dict[str, Template]:
-    content = (_HERE / "templates.html").read_text(encoding="utf-8")
-    parts = re.findall(r"^<!-- ([\w ]+) -->\n(.*?)\n(?=\n<!-- |\Z)", content, re.M | re.S)
+    pattern = r"^<!-- ([\w ]+) -->\n(.*?)\n(?=\n<!-- |\Z)"
+    parts = re.findall(pattern, read("templates.html"), re.M | re.S)
     return {name: Template(markup) for name, markup in parts}
 
 
@@ -58,10 +58,24 @@ def safe(text: object) -> str:
 
 def page(title: str, lead: Markup | str, body: Markup, head: Markup | str = "") -> str:
     """Return a page: a header with the title, the lead and `head`, and a body of sections."""
-    css, script = ((_HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    frame = {"css": Markup(css), "script": Markup(script), "digest": digest, "version": __version__}
-    return _MARK + fill("page", title=title, lead=lead, head=head, body=body, **frame)
+    css, script = read("page.css"), read("page.js")
+    frame = {"css": css, "script": script, "policy": policy(script), "version": __version__}
+    return MARK + fill("page", title=title, lead=lead, head=head, body=body, **frame)
+
+
+def read(name: str) -> Markup:
+    """Return a file of this folder, such as a style sheet."""
+    return Markup((_HERE / name).read_text(encoding="utf-8"))
+
+
+def policy(*scripts: str) -> Markup:
+    """Return a content policy that allows these scripts, styles, and nothing else."""
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()) for each in scripts]
+    named = " ".join(f"'sha256-{digest.decode()}'" for digest in digests)
+    return Markup(
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src {named}; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
 def data(name: str, content: Any) -> Markup:
@@ -80,8 +94,8 @@ def write_page(path: Path, content: str) -> None:
     try:
         if os.path.lexists(path):
             with open_file(path) as file:
-                begin = file.read(len(_MARK))
-            if begin != _MARK.encode():
+                begin = file.read(len(MARK))
+            if begin != MARK.encode():
                 problem = "is there already, and not a page of charlm's"
                 raise DrawingError(path, problem, "name another --out")
         with replacing(path) as file:

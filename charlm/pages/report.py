@@ -2,24 +2,25 @@
 
 import math
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
 from charlm.environment import require
-from charlm.errors import CheckpointError, DrawingError
+from charlm.errors import DrawingError
 from charlm.insight.characters import Characters, characters
-from charlm.insight.excerpt import excerpt
+from charlm.insight.excerpt import excerpt, own_text
 from charlm.insight.oddities import TOP
 from charlm.insight.reading import Reader, Saturation, Surprise, saturation
 from charlm.insight.units import TextStates, paragraph_end
 from charlm.pages import plots
 from charlm.pages.coloured import by_surprise
+from charlm.pages.live import is_live_page
 from charlm.pages.page import Markup, fill, page, safe
 from charlm.pages.texts import gallery, selection
 from charlm.runs.folder import Run
-from charlm.runs.loading import Trained, whole_text
+from charlm.runs.loading import Trained
 from charlm.runs.summary import RunSummary, summarize
-from charlm.storage.files import is_file
 from charlm.storage.history import History
 from charlm.terminal import duration, setting, whole_words
 from charlm.text.vocabulary import Vocabulary
@@ -40,11 +41,14 @@ _GATES = {
 }
 
 
-def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) -> str:
-    """Return the page of a run, from its checkpoint; its model reads a text, by default its own."""
+def report(trained: Trained, path: Path, out: Path, text: tuple[str, Ids] | None = None) -> str:
+    """Return the page of a run, from its checkpoint; its model reads a text, by default its own.
+
+    Where a page that runs the model stands beside `out`, named as the run, it is linked.
+    """
     require("matplotlib", "plot", "report", DrawingError)
     run = summarize(str(path.parent if Run.of(path) else path), path.parent)
-    history, ids = run.history(), _own_text(trained, path, needed=text is None)
+    history, ids = run.history(), own_text(trained, path, needed=text is None)
     if text is None and ids is not None:
         text = excerpt(ids, trained.config.data, text=trained.description.text)
     parts = {"Training": _training(history, trained, ids), "Samples": _samples(history)}
@@ -52,22 +56,12 @@ def report(trained: Trained, path: Path, text: tuple[str, Ids] | None = None) ->
     parts |= {"Settings": _settings(run, trained, path)}
     parts = {name: body for name, body in parts.items() if body}
     links = [fill("link", id=name.lower(), name=name) for name in parts]
+    live = out.with_name(f"{run.name}.html")
+    if live.name != out.name and is_live_page(live):
+        links.append(fill("page link", href=quote(live.name), name="The model, to write with"))
     sections = [fill("section", id=name.lower(), body=body) for name, body in parts.items()]
     head = fill("report head", numbers=_numbers(run, history, trained), links=links)
     return page(run.name, _lead(trained), Markup("".join(sections)), head)
-
-
-def _own_text(trained: Trained, path: Path, *, needed: bool) -> Ids | None:
-    """Return the ids of a run's text, None where its folder holds none.
-
-    A damaged one is as none, or a CheckpointError where it is needed.
-    """
-    try:
-        return whole_text(trained, path) if is_file(Run(path.parent).ids) else None
-    except CheckpointError:
-        if needed:
-            raise
-        return None
 
 
 def _lead(trained: Trained) -> str:
