@@ -467,6 +467,13 @@ def test_what_a_page_cannot_hold(tmp_path):
         library.import_(page)
 
 
+def test_the_page_of_the_documentation_has_these_scripts():
+    """It is made anew by the command that docs/insight.md names, and charlm export."""
+    content = (ROOT / "docs" / "shakespeare.html").read_text(encoding="utf-8")
+    for name in (*SCRIPTS, "page.css", "live/live.css"):
+        assert (ROOT / "charlm" / "pages" / name).read_text(encoding="utf-8") in content, name
+
+
 def test_a_page_of_two_layers_of_256_is_small():
     assert len(live_page("a", large(256), None)) < 3.2e6
 
