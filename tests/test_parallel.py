@@ -227,7 +227,7 @@ def test_a_killed_process_ends_all(folder, rank):
     code, err = run(killed, folder)
     assert code != 0
     assert err.count("charlm: ") == 1
-    assert f"charlm: process {rank} of 2 was killed, which ends the run" in err
+    assert f"charlm: process {rank} of 2 was killed or cannot be reached, which ends the run" in err
     assert run(command(2, "train", "--resume", "--quiet"), folder) == (0, "")
 
 
