@@ -197,7 +197,9 @@ class MPIGroup(Group):
             return
         # Process 0 reports it, or process 1 where it is process 0.
         if not said and self.rank <= 1:
-            _tell(f"process {rank} of {self.size} was killed or cannot be reached, which ends the run")
+            _tell(
+                f"process {rank} of {self.size} was killed or cannot be reached, which ends the run"
+            )
         for other in self._connections.values():
             with suppress(OSError):
                 other.send(_END)
