@@ -34,7 +34,8 @@ from charlm.types import Array, State, States
 T = TypeVar("T")
 _Outcome = tuple[Any, BaseException | None]
 
-# A process that ends waits so long for the others to end as well, before it ends them.
+# A process that ends waits so long for the others to end as well, before it ends them; a quarter
+# of it where an error ended it. After so long, one that waits for the others to start says so.
 _PATIENCE_S = 20.0
 _CONNECT_S = 10.0
 # Seconds until a silent connection is tested, between tests, and how many may fail.
@@ -166,11 +167,11 @@ class MPIGroup(Group):
         port = server.getsockname()[1] if server else 0
         address, token = self.broadcast(((socket.gethostname(), port), secrets.token_bytes(16)))
         self._connections: dict[int, socket.socket] = {}
-        # Without connections, as behind a firewall, a killed process goes unnoticed.
-        with suppress(OSError):
+        expected = self.size - 1 if server else 1
+        with suppress(OSError, ValueError):
             if server:
                 server.settimeout(_CONNECT_S)
-                while len(self._connections) < self.size - 1:
+                while len(self._connections) < expected:
                     connection, _ = server.accept()
                     connection.settimeout(_CONNECT_S)
                     said = connection.recv(64)
@@ -179,6 +180,9 @@ class MPIGroup(Group):
             else:
                 self._connections[0] = socket.create_connection(address, _CONNECT_S)
                 self._connections[0].send(token + b"%d" % self.rank)
+        if not all(self.gather(len(self._connections) == expected)):
+            # As behind a firewall: a killed process goes unnoticed.
+            self._connections.clear()
         for rank, connection in self._connections.items():
             connection.settimeout(None)
             # A machine that loses its power closes nothing.
@@ -207,10 +211,11 @@ class MPIGroup(Group):
 
     def _end(self) -> None:
         """Wait until all processes end, and end them where they do not: they wait for this one."""
-        request, until = self._ending.Ibarrier(), time.monotonic() + _PATIENCE_S
+        error = sys.exc_info()[1] or getattr(sys, "last_value", None)
+        patience_s = _PATIENCE_S if error is None else _PATIENCE_S / 4
+        request, until = self._ending.Ibarrier(), time.monotonic() + patience_s
         while not request.Test():
             if time.monotonic() > until:
-                error = sys.exc_info()[1]
                 why = f": {type(error).__name__}: {error}" if error else ""
                 _tell(f"process {self.rank} of {self.size} has ended, which ends the run{why}")
                 self._comm.Abort(1)
@@ -240,7 +245,15 @@ def connect() -> Group:
             "start them with the mpirun of that library, or with srun --mpi=pmi2 or pmix, or "
             "install mpi4py for the one that starts them",
         )
-    return MPIGroup(mpi)
+    rank = mpi.COMM_WORLD.rank
+    line = f"process {rank} of {size} waits for the others: all of them must call the training"
+    waiting = threading.Timer(_PATIENCE_S, _tell, [line])
+    waiting.daemon = True
+    waiting.start()
+    try:
+        return MPIGroup(mpi)
+    finally:
+        waiting.cancel()
 
 
 def whole_state(group: Group, state: States) -> States:

@@ -202,9 +202,16 @@ def _discarding(run: Run) -> Iterator[None]:
 def _check_alike(group: Group, *arguments: object) -> None:
     """Raise ConfigError where processes were started with other arguments than process 0."""
     given = group.gather(repr(arguments))
-    if len({*given}) > 1:
-        advice = "start trainings that differ one by one, as jobs of their own"
-        raise ConfigError(f"{group.size} processes", "train one run together, got others", advice)
+    for rank, theirs in enumerate(given):
+        if theirs != given[0]:
+            pairs = enumerate(zip(theirs, given[0], strict=False))
+            at = next((k for k, (a, b) in pairs if a != b), 0)
+            differing = [brief(text[max(0, at - 20) : at + 10]) for text in (given[0], theirs)]
+            problem = (
+                f"train one run together, got {differing[0]}, and process {rank} {differing[1]}"
+            )
+            advice = "start trainings that differ one by one, as jobs of their own"
+            raise ConfigError(f"{group.size} processes", problem, advice)
 
 
 def _check_streams(config: Config, group: Group) -> None:
