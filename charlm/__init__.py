@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from charlm.insight.oddities import Heat as Heat, Oddity as Oddity
     from charlm.insight.reading import Saturation as Saturation, Surprise as Surprise
     from charlm.insight.units import TextStates as TextStates, UnitFinding as UnitFinding
+    from charlm.insight.units import UnitTrace as UnitTrace
     from charlm.language_model import Drawing as Drawing, Evaluation as Evaluation
     from charlm.language_model import LanguageModel as LanguageModel, Sample as Sample
     from charlm.language_model import Samples as Samples, load as load
@@ -75,7 +76,7 @@ _EXPORTS = {
     "charlm.insight.gradients": "Gradients STREAMS rate",
     "charlm.insight.oddities": "Heat Oddity",
     "charlm.insight.reading": "Saturation Surprise",
-    "charlm.insight.units": "TextStates UnitFinding",
+    "charlm.insight.units": "TextStates UnitFinding UnitTrace",
     "charlm.language_model": "Drawing Evaluation LanguageModel Sample Samples load",
     "charlm.pages.gradient_figure": "check_figure draw_gradients",
     "charlm.runs.check": "Finding",

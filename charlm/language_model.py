@@ -3,7 +3,8 @@
     load("my-run")  ->  LanguageModel  ->  sample, stream, samples, items, sampler
                                            evaluate, evaluate_dynamic, log_probs
                                            forward, surprise, oddities, states, gates, cells,
-                                           gradients, attribution, copies, heat_page, cells_page
+                                           unit_trace, gradients, attribution, copies, heat_page,
+                                           cells_page
 
 A text argument that is a `str` is the text itself. A `Path`, or a list of them, names files and
 folders; they are read with the run's own encoding, level and glob. A model of independent items
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from charlm.insight.gradients import Gradients
     from charlm.insight.oddities import Heat, Oddity
     from charlm.insight.reading import Reader, Saturation, Surprise
-    from charlm.insight.units import TextStates, UnitFinding
+    from charlm.insight.units import TextStates, UnitFinding, UnitTrace
 
 PathLike: TypeAlias = str | Path
 Text: TypeAlias = str | Path | Sequence[Path]
@@ -448,6 +449,33 @@ class LanguageModel:
         """
         return self.text_states(text).find_units(count)
 
+    def unit_trace(self, text: Text, unit: tuple[int, int], most: int = 1000) -> "UnitTrace":
+        """Return a unit's gates and state after each of a text's first `most` symbols.
+
+        Of a character of several symbols, they are those after its last one.
+
+        Raises:
+            ConfigError: there is no such unit (layer, number).
+        """
+        from charlm.insight.characters import characters
+        from charlm.insight.units import UnitTrace
+
+        self._check_unit(unit)
+        (layer, number), ids = unit, self._ids(text, most)
+        pieces = list[dict[str, Array]]()
+        cell = self._model.layers[layer]
+        # f, i, o and r, z are the order of the equations, and alphabetical.
+        gates, memory = sorted(cell.SIGMOIDS), "tanh(c)" if "c" in cell.STATES else "h"
+        for read in self._reader().gates(ids, states=True):
+            piece = {gate: read.gates[layer, gate][:, number] for gate in gates}
+            piece[memory] = read.states[:, layer, number]
+            # Copies: a view would keep the values of all units.
+            pieces.append({name: values.copy() for name, values in piece.items()})
+        spelled = characters(self.vocabulary, ids)
+        joined = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        values = {name: spelled.lasts(each) for name, each in joined.items()}
+        return UnitTrace(spelled.text, layer, number, values)
+
     def gradients(self, text: Text | None = None, *, lags: int = 64) -> "Gradients":
         """Return the norms of the gradient back in time, while the model reads a text.
 
@@ -508,20 +536,32 @@ class LanguageModel:
         return surprise_page(title or Path(_name(text)).name or "Surprise", heat)
 
     def cells_page(
-        self, text: "Text | TextStates", unit: tuple[int, int] | None = None, title: str = ""
+        self,
+        text: "Text | TextStates | UnitTrace",
+        unit: tuple[int, int] | None = None,
+        title: str = "",
     ) -> str:
         """Return a page, as HTML, of a text coloured by a unit's state.
 
         Args:
-            text: its first 20,000 symbols are read; or what `text_states` returned.
+            text: its first 20,000 symbols are read; or what `text_states` returned; or what
+                `unit_trace` returned, for rows of the unit's gates and state below the text.
             unit: (layer, number); the units most correlated with properties of the text where None.
             title: the page's; a file's name where empty.
-        """
-        from charlm.insight.units import TextStates
-        from charlm.pages.texts import states_page
 
+        Raises:
+            ConfigError: there is no such unit.
+        """
+        from charlm.insight.units import TextStates, UnitTrace
+        from charlm.pages.texts import states_page, trace_page
+
+        title = title or Path(_name(text)).name or "Cells"
+        if isinstance(text, UnitTrace):
+            return trace_page(title, text)
+        if unit is not None:
+            self._check_unit(unit)
         states = text if isinstance(text, TextStates) else self.text_states(text)
-        return states_page(title or Path(_name(text)).name or "Cells", states, unit)
+        return states_page(title, states, unit)
 
     @property
     def _model(self) -> Model:
@@ -544,6 +584,11 @@ class LanguageModel:
     @property
     def _has_items(self) -> bool:
         return self.config.data.items is not None
+
+    def _check_unit(self, unit: tuple[int, int]) -> None:
+        L, H = self.config.model.layers, self.config.model.hidden
+        if not (0 <= unit[0] < L and 0 <= unit[1] < H):
+            raise ConfigError("unit", f"must be from (0, 0) to ({L - 1}, {H - 1}), got {unit}")
 
     def _check_items(self, where: str) -> None:
         if not self._has_items:

@@ -41,7 +41,7 @@ PUBLIC_NAMES = """
     Gradients Heat History KEYS KNOWN_TEXTS KnownText LanguageModel Network Oddity Overrides
     Progress Reading Rollback RolledBack RunError RunSummary STREAMS Sample Sampled Sampler Samples
     Saturation Saved Score Settings Started Surprise TextError TextInfo TextStates Training
-    TrainingPlan UnitFinding UnknownCharacter Updated Validated Vocabulary __version__ check
+    TrainingPlan UnitFinding UnitTrace UnknownCharacter Updated Validated Vocabulary __version__ check
     check_figure chosen_threads compare compare_cells describe draw_gradients export fetch
     find_checkpoint format_of gradients import_ launched list_runs load page_path rate report resume
     save_page set_threads start train

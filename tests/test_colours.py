@@ -10,7 +10,7 @@ from helpers import SETTINGS, VERSE
 from rich.color import ColorSystem
 
 import charlm as library
-from charlm.commands.drawing import by_state, by_surprise, colour_system
+from charlm.commands.drawing import by_state, by_surprise, colour_system, over_time
 from charlm.insight import oddities, units
 from charlm.pages import texts
 from charlm.terminal import printable
@@ -186,6 +186,59 @@ def test_a_unit(program, trained, colours):
     states = library.load(trained / "verse").states(text)[:, 1, 7]
     assert out == drawn(by_state, text, states).removesuffix("\n") + "\n"
     assert len(ANSI.findall(out)) > 30
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "expected"),
+    [
+        ("ab", 80, ["   ab", "f  09", "   -", "h  59"]),
+        # Lines end at newlines, else between words; a longer word is cut.
+        ("a\nbc", 80, ["   a", "f  09", "   -", "h  59", "", "   bc", "f  09", "   -", "h  59"]),
+        ("a\n\nb\n", 80, ["   a", "f  090", "   - -", "h  595", "", "   b", "f  90", "    -", "h  95"]),
+        ("ab cdefghijk", 11, [
+            "   ab", "f  090", "   - -", "h  595", "", "   cdefghij", "f  90909090", "    - - - -",
+            "h  95959595", "", "   k", "f  9", "", "h  9",
+        ]),
+        # A wide character has two columns, an escape as many as it is written with.
+        ("한\ta", 80, ["   한\\ta", "f  0 9 0", "   -   -", "h  5 9 5"]),
+    ],
+)  # fmt: skip
+def test_rows_below_a_text(text, columns, expected):
+    rows = {"f": [0.04, 0.99] * 6, "h": [-0.59, 1.0] * 6}
+    rows = {name: values[: len(text)] for name, values in rows.items()}
+    assert over_time(text, rows, columns, None).split("\n") == expected
+    coloured = over_time(text, rows, columns, ALL)
+    assert (
+        ANSI.sub("", coloured).split()
+        == ANSI.sub("", re.sub(r"[-0-9]", " ", over_time(text, rows, columns, None))).split()
+    )
+    lines = [line for line in coloured.split("\n") if line.startswith("h")]
+    widths = [1 + (c == "한" or c == "\t") for c in text]
+    cells = [by_state(" " * w, v, ALL) for w, v in zip(widths, rows["h"], strict=True)]
+    assert "".join(line.removeprefix("h  ") for line in lines) == "".join(cells)
+
+
+def test_gates_of_a_unit(program, trained, colours, no_colours, monkeypatch, tmp_path):
+    command = ["cells", trained / "verse.txt", "--unit", "1.7", "--gates", "-n", 100]
+    monkeypatch.setenv("COLUMNS", "60")
+    trace = library.load(trained / "verse").unit_trace(VERSE[:100], (1, 7))
+    rows = {name: values.tolist() for name, values in trace.values.items()}
+    code, out, err = program(*command)
+    assert (code, out) == (0, over_time(trace.text, rows, 60, None) + "\n")
+    assert "stdout shows no colours" in err
+    assert "; a digit is the first one behind the decimal point, with its sign above it\n" in err
+    assert max(map(len, out.split("\n"))) <= 60
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    assert program(*command) == (0, over_time(trace.text, rows, 60, ALL) + "\n", "")
+    page = tmp_path / "gates.html"
+    assert program(*command, "--out", page) == (0, "", f"{page}: open it in a browser\n")
+    content = page.read_text()
+    assert (
+        "Layer 1, unit 7, after each character: f, i, o from 0 (shut) to 1 (open), tanh(c) from −1 to 1."
+        in content
+    )
+    assert content == library.load(trained / "verse").cells_page(trace, title="verse.txt")
 
 
 def test_found_units(program, trained, colours, no_colours, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import VERSE, train
+from helpers import VERSE, refused, train
 
 import charlm
 from charlm.insight import oddities, units
@@ -346,6 +346,36 @@ def test_from_python(run):
             call("é")
         with pytest.raises(ValueError, match="empty"):
             call("")
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "rows"),
+    [
+        ({}, "The river", ["f", "i", "o", "tanh(c)"]),
+        ({"cell": "gru"}, "The river", ["r", "z", "h"]),
+        ({"cell": "rnn"}, "The river", ["h"]),
+        ({"level": "byte"}, "Thé riv한", ["f", "i", "o", "tanh(c)"]),
+    ],
+)
+def test_a_unit_over_time(text_file, monkeypatch, settings, text, rows):
+    """Its rows are those of the whole network, however the text is cut, one value a character."""
+    monkeypatch.chdir(text_file.parent)
+    small = {"layers": 2, "hidden": 12, "batch_size": 4, "seq_len": 8, "steps": 4}
+    model = charlm.train(text_file, **small, **settings)
+    whole = model._reader().read(model.vocabulary.encode(text), states=True, gates=True)
+    monkeypatch.setattr("charlm.insight.reading._PIECE", 4)
+    trace = model.unit_trace(text, (1, 3))
+    assert (trace.text, trace.layer, trace.unit, list(trace.values)) == (text, 1, 3, rows)
+    size = (lambda c: len(c.encode())) if settings.get("level") == "byte" else len
+    lasts = np.cumsum([size(c) for c in text]) - 1
+    for name, values in trace.values.items():
+        expected = whole.states[:, 1, 3] if name == rows[-1] else whole.gates[1, name][:, 3]
+        assert np.allclose(values, expected[lasts], atol=1e-6), name
+    assert model.unit_trace(text, (0, 11), 2).text == "Th"
+    for unit in ((2, 0), (0, 12), (-1, 0), (0, -1)):
+        for call in (model.unit_trace, model.cells_page):
+            with refused(charlm.ConfigError, "unit", "must be from (0, 0) to (1, 11), got "):
+                call(text, unit)
 
 
 @pytest.mark.parametrize(

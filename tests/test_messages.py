@@ -129,6 +129,7 @@ USAGE = [
     (["eval", "a.txt", "--lr", "0.1"], "--lr goes with --dynamic; the other scores learn nothing"),
     (["eval", "a.txt", "--json", "--heat"], "--json excludes --heat"),
     (["eval", "a.txt", "--out", "a.html"], "--out belongs to --heat"),
+    (["cells", "a.txt", "--find", "--gates"], "--gates goes with --unit"),
     (["fetch", "--url", "http://x/"], "--url needs the NAME of the text that lies there"),
     (["gradients", "--run", "run", "--scale", "2"], "--scale and --forget-bias are for fresh cells; name no run"),
     (["gradients", "a.txt"], "TEXT is for runs, name one; fresh cells read random symbols"),

@@ -17,7 +17,7 @@ from charlm.insight.characters import characters
 from charlm.insight.reading import Surprise
 from charlm.pages import page as page_module
 from charlm.pages import plots
-from charlm.pages.coloured import by_state, by_surprise
+from charlm.pages.coloured import by_state, by_surprise, over_time
 from charlm.pages.page import Markup, data, fill, page, safe, write_page
 from charlm.storage.history import Reading, read_history
 from charlm.text.vocabulary import Vocabulary
@@ -122,6 +122,20 @@ def test_states_are_coloured_from_blue_to_orange():
     css = (Path(page_module.__file__).parent / "page.css").read_text()
     for letter, most in {"s": 8, "p": 5, "n": 5}.items():
         assert all(f".{letter}{k} {{" in css for k in range(1, most + 1))
+
+
+def test_rows_over_time_have_a_column_a_character():
+    values = {"f": np.array([0, 0.5, 0, 1]), "tanh(c)": np.array([-1, 0.04, 0.2, 0.62])}
+    content = over_time("<\n\n ", values)
+    head = "<div><b><u></u><i>f</i><i>tanh(c)</i></b>"
+    assert content == (
+        f'<div class="over-time">{head}'
+        '<b title="f 0.00, tanh(c) -1.00"><u>&lt;</u><i class=n0></i><i class=n5></i></b>'
+        '<b title="f 0.50, tanh(c) 0.04"><u class=end>↵</u><i class=p2></i><i class=n0></i></b>'
+        '<b title="f 0.00, tanh(c) 0.20"><u class=end>↵</u><i class=n0></i><i class=p1></i></b>'
+        f'</div>{head}<b title="f 1.00, tanh(c) 0.62"><u> </u><i class=p5></i><i class=p3></i></b>'
+        "</div></div>"
+    )
 
 
 def test_report_without_matplotlib(here, charlm, monkeypatch):
@@ -431,6 +445,7 @@ def test_hostile_text_stays_text(browser, here):
         "heat": model.heat_page(text, title=HOSTILE),
         "cells": model.cells_page(text, title=HOSTILE),
         "unit": model.cells_page(text, unit=(1, 3), title=HOSTILE),
+        "trace": model.cells_page(model.unit_trace(text, (1, 3)), title=HOSTILE),
         "report": library.report("hostile"),
     }.items():
         path = here / f"{name}.html"
@@ -438,5 +453,13 @@ def test_hostile_text_stays_text(browser, here):
         browser.open(path)
         assert browser.evaluate("typeof window.taken") == "undefined", name
         assert (browser.complaints, browser.requests) == ([], [path.as_uri()]), name
-        shown = browser.evaluate("document.querySelector('.text').textContent").replace("↵", "")
-        assert shown in text, name
+        shown = browser.evaluate(
+            "(text => text ? text.textContent : [...document.querySelectorAll('.over-time b:not(:first-child)')]"
+            ".map(b => b.textContent).join(''))(document.querySelector('.text'))"
+        ).replace("↵", "")
+        assert shown, name
+        assert shown in text.replace("\n" * (name == "trace"), ""), name
+        if name == "trace":
+            for width in (360, 1400):
+                browser.open(path, width)
+                assert browser.evaluate("document.documentElement.scrollWidth") == width

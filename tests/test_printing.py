@@ -198,7 +198,7 @@ PAINT = re.compile("\x1b\\[(?:0|38;5;231;48;5;\\d+|38;5;231;48;2;\\d+;\\d+;\\d+)
 LOOKING = [
     ["eval", TEXT, "--run", NAME, "--heat"], ["eval", TEXT, "--run", NAME, "--heat", "--out", f"{NAME}.html"],
     ["eval", TEXT, "--run", NAME, "--dynamic"], ["cells", TEXT, "--run", NAME, "--unit", "0.1"],
-    ["cells", TEXT, "--run", NAME, "--find"], ["sample", NAME, "--color", "--temp", "9", "--start", "b\x1b[2J"],
+    ["cells", TEXT, "--run", NAME, "--unit", "0.1", "--gates"], ["cells", TEXT, "--run", NAME, "--find"], ["sample", NAME, "--color", "--temp", "9", "--start", "b\x1b[2J"],
     ["sample", NAME, "--temp", "0", "--check-copy", "--start", "ab\n\x1b[2J"],
     ["gradients", "--run", NAME, "--lags", "4"], ["info", NAME, "--check"], ["info", "--check"],
 ]  # fmt: skip
@@ -226,7 +226,7 @@ def test_nothing_that_is_looked_at_reaches_a_terminal_raw(learned, colours):
         expected = coloured and not colours["NO_COLOR"] and "--out" not in arguments
         assert bool(PAINT.findall(part)) == bool(expected)
     assert r"\x1b" in parts[0][1]
-    assert "copy: " in parts[6][1]
+    assert "copy: " in parts[7][1]
 
 
 @pytest.mark.slow

@@ -1,13 +1,15 @@
 """charlm cells: a text coloured by the state of single units."""
 
+import shutil
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import charlm
 from charlm.commands.console import say, say_unknown, show
-from charlm.commands.drawing import NO_COLOURS, by_state, colour_system
+from charlm.commands.drawing import NO_COLOURS, by_state, colour_system, over_time
 from charlm.commands.options import (
     CHECKPOINTS,
     Checkpoints,
@@ -21,6 +23,7 @@ from charlm.commands.options import (
 
 # Characters that are drawn of each unit that was found.
 _EXCERPT = 240
+_DIGITS = "a digit is the first one behind the decimal point, with its sign above it"
 
 
 def cells(
@@ -38,6 +41,10 @@ def cells(
             "place in the line, its length, quotes, brackets, a vowel to come.",
         ),
     ] = False,
+    gates: Annotated[
+        bool,
+        typer.Option("--gates", help="With --unit: its gates and state in rows below the text."),
+    ] = False,
     length: Annotated[
         int, typer.Option("--length", "-n", **whole(1), help="With --unit: characters to colour.")
     ] = 1000,
@@ -50,23 +57,37 @@ def cells(
 
     A unit's state is the tanh of an LSTM's cell, or another cell's hidden state. --find chooses
     units on the first two thirds of up to 20,000 characters, and reports the correlations on the
-    last third.
+    last third. --gates draws f, i, o and tanh(c) of an LSTM's unit, r, z and h of a GRU's, h of a
+    tanh RNN's.
 
     Example: charlm cells chapter.txt --find
 
     Example: charlm cells chapter.txt --unit 1.26 --out unit.html
+
+    Example: charlm cells chapter.txt --unit 1.26 --gates -n 200
     """
     if (unit is None) == (not find):
         raise typer.BadParameter("give either --unit LAYER.UNIT or --find")
+    if gates and find:
+        raise typer.BadParameter("--gates goes with --unit")
     model = charlm.load(run, checkpoints=checkpoints, on_unknown=on_unknown)
     say_unknown(model, text, text)
     network, chosen = model.config.model, None
     if unit is not None:
         chosen = _numbers(unit, network.layers, network.hidden)
-    read = model.text_states(text) if chosen is None else model.text_states(text, length)
     colours = colour_system(sys.stdout)
     if not (out or colours):
-        say(NO_COLOURS)
+        say(f"{NO_COLOURS}; {_DIGITS}" if gates else NO_COLOURS)
+    if chosen and gates:
+        trace = model.unit_trace(text, chosen, length)
+        if out:
+            _save(out, model.cells_page(trace, title=text.name))
+        else:
+            rows = {name: values.tolist() for name, values in trace.values.items()}
+            columns = shutil.get_terminal_size().columns
+            show(over_time(trace.text, rows, columns, colours), painted=True)
+        return
+    read = model.text_states(text) if chosen is None else model.text_states(text, length)
 
     def coloured(unit: tuple[int, int], begin: int = 0, end: int | None = None) -> str:
         states = read.states[(slice(begin, end), *unit)].tolist()
@@ -86,8 +107,12 @@ def cells(
     elif not out:
         show(coloured(chosen).removesuffix("\n"), painted=True)
     if out:
-        charlm.save_page(out, model.cells_page(read, chosen, text.name))
-        say(f"{out}: open it in a browser")
+        _save(out, model.cells_page(read, chosen, text.name))
+
+
+def _save(out: Path, page: str) -> None:
+    charlm.save_page(out, page)
+    say(f"{out}: open it in a browser")
 
 
 def _numbers(unit: str, layers: int, hidden: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ styled.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -129,6 +129,57 @@ def wrap(text: str, columns: int) -> list[str]:
     from rich.text import Text
 
     return [line.plain for line in Text(text).wrap(Console(), columns, overflow="fold")]
+
+
+def over_time(
+    text: str, rows: Mapping[str, Sequence[float]], columns: int, system: "ColorSystem | None"
+) -> str:
+    """Return a text, escaped, in lines that fit, and named rows of cells under each of them.
+
+    A row has a value from -1 to 1 for each character, coloured as by `by_state`. Without colours it
+    is the first decimal, and where a row has values below 0, their signs stand in a row above it.
+    Empty lines have no rows of their own: their ends stand behind that of the line before.
+    """
+    from rich.cells import cell_len
+
+    margin = max(map(len, rows)) + 2
+    # A line's end is a blank.
+    shown = [" " if c == "\n" else printable(c) for c in text]
+    widths = [cell_len(piece) for piece in shown]
+    written = []
+    for part in _parts(text, widths, max(columns - margin, _NARROWEST)):
+        written.append(" " * margin + "".join(shown[part]))
+        for name, values in rows.items():
+            cells = list(zip(values[part], widths[part], strict=True))
+            if system:
+                drawn = "".join(by_state(" " * width, value, system) for value, width in cells)
+            else:
+                if min(values) < 0:
+                    signs = ("-"[: value < 0].ljust(width)[:width] for value, width in cells)
+                    written.append(" " * margin + "".join(signs))
+                digits = ((min(9, int(10 * abs(value))), width) for value, width in cells)
+                drawn = "".join(str(digit).ljust(width)[:width] for digit, width in digits)
+            written.append(name.ljust(margin) + drawn)
+        written.append("")
+    return "\n".join(line.rstrip(" ") for line in written).rstrip("\n")
+
+
+def _parts(text: str, widths: Sequence[int], columns: int) -> Iterator[slice]:
+    """Yield the lines that a text is divided into, at newlines and between words."""
+    begin = used = gap = 0
+    for k, (c, width) in enumerate(zip(text, widths, strict=True)):
+        while used + width > columns and k > begin:
+            end = gap if gap > begin else k
+            yield slice(begin, end)
+            begin, used = end, sum(widths[end:k])
+        used += width
+        if c == " ":
+            gap = k + 1
+        elif c == "\n" != text[k + 1 : k + 2]:
+            yield slice(begin, k + 1)
+            begin, used = k + 1, 0
+    if begin < len(text):
+        yield slice(begin, len(text))
 
 
 def symbols(characters: str, columns: int, lines: int) -> list[str]:

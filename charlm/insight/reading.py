@@ -102,10 +102,10 @@ class Reader:
             self._z[0] = following
         return TextReading(surprise, found_states, found_gates)
 
-    def gates(self, ids: Ids) -> Iterator[TextReading]:
+    def gates(self, ids: Ids, *, states: bool = False) -> Iterator[TextReading]:
         """Read the next symbols some thousand at a time, with their gates."""
         for begin in range(0, ids.size, _PIECE):
-            yield self.read(ids[begin : begin + _PIECE], gates=True)
+            yield self.read(ids[begin : begin + _PIECE], states=states, gates=True)
 
 
 class Saturation(NamedTuple):

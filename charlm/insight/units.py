@@ -36,6 +36,19 @@ class UnitFinding(NamedTuple):
     correlation: float  # Pearson's, on the held-out last third of the text
 
 
+class UnitTrace(NamedTuple):
+    """What one unit computed after each of the N characters of a text.
+
+    `values` has, in the order of the equations, f, i, o and tanh(c) of an LSTM, r, z and h of a
+    GRU, h of a tanh RNN: (N,) each. Gates are from 0 to 1, and the last, the state, from -1 to 1.
+    """
+
+    text: str
+    layer: int  # from 0
+    unit: int  # in its layer, from 0
+    values: Mapping[str, Array]
+
+
 class TextStates:
     """The N characters of a text, and (N, L, H) states of every unit after each."""
 

@@ -1,5 +1,6 @@
 """Texts as markup, coloured by surprise or by a unit's state."""
 
+from collections.abc import Mapping
 from itertools import groupby
 
 import numpy as np
@@ -60,6 +61,27 @@ def by_state(text: str, states: Array) -> Markup:
         inside = "".join(_glyph(c) for c, _ in run)
         spans += f"<span class={_shade(level)}>{inside}</span>" if level else inside
     return fill("text", spans=Markup(spans))
+
+
+def over_time(text: str, values: Mapping[str, Array]) -> Markup:
+    """Colour a row of cells below a text for each of its (len(text),) values, from -1 to 1.
+
+    Each character is a column; columns wrap with the page's width. Empty lines have no rows of
+    their own: their ends stand behind that of the line before.
+    """
+    shades = [
+        np.rint(np.clip(row, -1, 1) * _SHADES).astype(int).tolist() for row in values.values()
+    ]
+    numbers = [[f"{name} {value:.2f}" for value in row.tolist()] for name, row in values.items()]
+    heads = "".join(f"<i>{safe(name)}</i>" for name in values)
+    head, markup = f"<div><b><u></u>{heads}</b>", ""
+    for k, (c, *levels) in enumerate(zip(text, *shades, strict=True)):
+        if not k or text[k - 1] == "\n" != c:
+            markup += "</div>" * bool(k) + head
+        cells = "".join(f"<i class={_shade(level)}></i>" for level in levels)
+        glyph = "<u class=end>↵</u>" if c == "\n" else f"<u>{safe(c)}</u>"
+        markup += f'<b title="{", ".join(row[k] for row in numbers)}">{glyph}{cells}</b>'
+    return fill("over time", lines=Markup(markup + "</div>"))
 
 
 def _shade(level: int) -> str:

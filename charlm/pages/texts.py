@@ -2,8 +2,8 @@
 
 from charlm.insight.characters import characters
 from charlm.insight.oddities import KEPT, Heat
-from charlm.insight.units import TextStates, UnitFinding
-from charlm.pages.coloured import by_state, by_surprise, legend_of_states
+from charlm.insight.units import TextStates, UnitFinding, UnitTrace
+from charlm.pages.coloured import by_state, by_surprise, legend_of_states, over_time
 from charlm.pages.page import Markup, fill, page
 
 _CELL = 360
@@ -37,6 +37,15 @@ def states_page(title: str, read: TextStates, unit: tuple[int, int] | None = Non
     lead = f"Layer {unit[0]}, unit {unit[1]}: its state after it has read each character."
     text = by_state(read.text, read.states[(slice(None), *unit)])
     return _page(title, lead, [legend_of_states(), text])
+
+
+def trace_page(title: str, trace: UnitTrace) -> str:
+    """Return the page of a unit's gates and state, in rows below a text."""
+    *gates, state = trace.values
+    of_gates = f"{', '.join(gates)} from 0 (shut) to 1 (open), " * bool(gates)
+    rows = f"{of_gates}{state} from \N{MINUS SIGN}1 to 1"
+    lead = f"Layer {trace.layer}, unit {trace.unit}, after each character: {rows}."
+    return _page(title, lead, [legend_of_states(), over_time(trace.text, trace.values)])
 
 
 def selection(read: TextStates) -> Markup:
