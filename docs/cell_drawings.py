@@ -88,15 +88,22 @@ class Drawing:
         self, x: float, y: float, label: str, size: float = 15, anchor: str = "middle",
         colour: str = INK,
     ) -> None:  # fmt: skip
-        """Write mathematics: letters in italics, `_{...}` lowered, words in quotes upright."""
-        pieces, low = [], 0.0
-        for part in re.findall(r"_\{[^}]*\}|'[^']*'|[^_']+", label):
-            if part[0] == "_":
-                drop = size * 0.28
+        """Write mathematics: letters in italics, words in quotes upright, `_{...}` lowered.
+
+        `^{...}` is raised, and what is lowered behind it stands below it.
+        """
+        pieces, low, back = [], 0.0, 0.0
+        for part in re.findall(r"[_^]\{[^}]*\}|'[^']*'|[^_^']+", label):
+            if part[0] in "_^":
+                drop = size * (0.28 if part[0] == "_" else -0.42)
+                dx = f'dx="{-back:g}" ' if back else ""
                 pieces.append(
-                    f'<tspan dy="{drop:g}" font-size="{size * 0.7:g}">{escape(part[2:-1])}</tspan>'
+                    f'<tspan {dx}dy="{drop - low:g}" font-size="{size * 0.7:g}">'
+                    f"{escape(part[2:-1])}</tspan>"
                 )
-                low += drop
+                low = drop
+                # About as wide as the digits and parentheses that are raised.
+                back = 0.32 * size * len(part[2:-1]) if part[0] == "^" else 0.0
                 continue
             up = f' dy="{-low:g}"' if low else ""
             low = 0.0
@@ -257,9 +264,9 @@ def unrolled() -> str:
     d = Drawing(780, 400, "A stacked RNN, unrolled in time")
     columns, rows = (150, 310, 470, 630), (255, 165)
     names = ("t−3", "t−2", "t−1", "t")
-    for y, layer in zip(rows, ("'layer 0'", "'layer 1'"), strict=True):
+    for k, y in enumerate(rows):
         d.line((60, y), (columns[0] - 40, y))
-        d.text(56, y - 10, layer, size=13, anchor="start")
+        d.text(56, y - 10, f"'layer {k}'", size=13, anchor="start")
         for a, b in pairwise(columns):
             d.line((a + 38, y), (b - 40, y))
         d.line((columns[-1] + 38, y), (740, y))
@@ -268,8 +275,8 @@ def unrolled() -> str:
         d.line((x, rows[0] - 18), (x, rows[1] + 20))
         d.line((x, rows[1] - 18), (x, 97))
         d.text(x, 350, f"x_{{{name}}}")
-        d.box(x, rows[0], f"h_{{{name}}}", SQUASH, 76)
-        d.box(x, rows[1], f"h_{{{name}}}", SQUASH, 76)
+        for k, y in enumerate(rows):
+            d.box(x, y, f"h^{{({k})}}_{{{name}}}", SQUASH, 76)
         d.box(x, 80, f"p_{{{name}}}", GATE, 66, 32)
     d.text(columns[-1], 42, "L_{t}", colour=WAY_BACK)
     last = columns[-1]
@@ -280,13 +287,12 @@ def unrolled() -> str:
             d.line((a - 40, y + 11), (b + 40, y + 11), colour=WAY_BACK, dashed=True)
     for x in columns:
         d.line((x + 13, rows[1] + 18), (x + 13, rows[0] - 20), colour=WAY_BACK, dashed=True)
-    d.text(230, rows[0] - 9, "W_{h}", size=13)
-    d.text(230, rows[1] - 9, "W_{h}", size=13)
-    d.text(138, 302, "W_{x}", size=13, anchor="end")
-    d.text(138, 214, "W_{x}", size=13, anchor="end")
+    for k, y in enumerate(rows):
+        d.text(230, y - 9, f"W^{{({k})}}_{{h}}", size=13)
+        d.text(138, y + 48, f"W^{{({k})}}_{{x}}", size=13, anchor="end")
     d.text(138, 126, "W", size=13, anchor="end")
     d.note(390, 384, "dashed: the gradient of one loss on its way back, through the recurrent "
-           "matrix once a step")  # fmt: skip
+           "matrix once a time step")  # fmt: skip
     return d.svg()
 
 

@@ -3,6 +3,7 @@
     python docs/make_figures.py              draw anew from docs/figures/measured.json
     python docs/make_figures.py --measure    measure first; all but the timing comes out the same
     python docs/make_figures.py --time       time first
+    python docs/make_figures.py --memory     train for the tasks of memory first: 15 minutes
 
 Needs the extra `plot`.
 """
@@ -10,7 +11,7 @@ Needs the extra `plot`.
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy is imported
 
 import matplotlib
 import measurements
+import memory_tasks
 import numpy as np
 from cell_drawings import DRAWINGS
 from matplotlib.axes import Axes
@@ -50,7 +52,7 @@ def forget_bias(numbers: Mapping[str, Any], ax: Axes) -> None:
         data["bias"], data["h"], "s-", color=OTHER, ms=4, label="h, recurrent weights of scale 1"
     )
     ax.set_xlabel("forget bias b")
-    ax.set_ylabel("what a step multiplies the gradient by")
+    ax.set_ylabel("the gradient's factor a time step")
     ax.legend(loc="lower right")
 
 
@@ -66,7 +68,7 @@ def squashing(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
     left.set_ylabel("density")
     left.legend(loc="upper left")
     right.set_ylim(1e-12, 3)
-    right.set_xlabel("lag k, steps back")
+    right.set_xlabel("lag k, time steps back")
     right.set_ylabel("$||dL_t\\,/\\,dh_{t-k}||$")
     right.legend(loc="upper right")
 
@@ -80,9 +82,9 @@ def truncation(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
             )
     for ax, what in (
         (left, "cosine with the whole gradient"),
-        (right, "length, as a share of the whole one's"),
+        (right, "length, relative to the whole one"),
     ):
-        ax.set_xlabel("T, steps the gradient goes back")
+        ax.set_xlabel("T, time steps the gradient goes back")
         ax.set_ylabel(what)
         ax.set_ylim(0.55, 1.04)
         ax.set_xticks(data["T"], [str(T) for T in data["T"]])
@@ -97,7 +99,7 @@ def cost(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
     right.set_ylabel("megabytes of cache")
     for ax in (left, right):
         ax.set_xscale("log", base=2)
-        ax.set_xlabel("T, steps the gradient goes back")
+        ax.set_xlabel("T, time steps the gradient goes back")
         ax.set_xticks(T, [str(length) for length in T])
 
 
@@ -110,8 +112,56 @@ def clipping(numbers: Mapping[str, Any], left: Axes, right: Axes) -> None:
     left.set_ylabel("length of the gradient, before clipping")
     right.set_ylabel("loss, nats per character")
     for ax in (left, right):
-        ax.set_xlabel("update")
+        ax.set_xlabel("step")
     right.legend(loc="upper right")
+
+
+def _accuracies(ax: Axes, lags: Sequence[int], rows: Any, colour: str, **line: Any) -> None:
+    """Draw the mean accuracy at each lag, and a point for each seed."""
+    for seed in zip(*rows, strict=True):
+        ax.plot(lags, seed, ".", ms=6, alpha=0.6, mew=0, color=colour)
+    ax.plot(lags, np.mean(rows, axis=1), lw=1.6, color=colour, **line)
+
+
+def _accuracy_axes(title: str, ax: Axes) -> None:
+    ax.axhline(memory_tasks.CHANCE, color="#666666", lw=1, ls=":")
+    ax.axvspan(memory_tasks.MIXED[-1], 520, color="#eeeeee", lw=0)
+    ax.set_xscale("log")
+    ax.set_xticks(memory_tasks.TESTED, [str(lag) for lag in memory_tasks.TESTED])
+    ax.minorticks_off()
+    ax.set_xlim(1.7, 520)
+    ax.set_ylim(0, 1.04)
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel("lag of the answer")
+    ax.set_ylabel("accuracy")
+
+
+def _legend_below(ax: Axes) -> None:
+    ax.legend(loc="lower left", ncols=3, columnspacing=1, handlelength=1.2)
+
+
+def memory_of_cells(numbers: Mapping[str, Any], *panels: Axes) -> None:
+    data = numbers["memory_tasks"]
+    for ax, (task, of_cells) in zip(panels, data["cells"].items(), strict=True):
+        for cell, rows in of_cells.items():
+            _accuracies(ax, data["lags"], rows, COLOURS[cell[0]], label=cell)
+        _accuracy_axes(task, ax)
+    _legend_below(panels[0])
+
+
+def memory_truncated(numbers: Mapping[str, Any], *panels: Axes) -> None:
+    data = numbers["memory_tasks"]
+    shown = (("three letters", "lstm"), ("brackets", "gru"), ("brackets", "lstm"))
+    of_T = {
+        "T = 16": data["T"]["16"],
+        "T = 64": data["cells"],
+        "longest line": data["T"]["longest"],
+    }
+    for ax, (task, cell) in zip(panels, shown, strict=True):
+        for mark, (T, found) in zip("abc", of_T.items(), strict=True):
+            _accuracies(ax, data["lags"], found[task][cell], COLOURS[mark], label=T)
+        _accuracy_axes(f"{task}, {cell}", ax)
+    _legend_below(panels[0])
 
 
 FIGURES = {
@@ -120,6 +170,8 @@ FIGURES = {
     "truncation.svg": (truncation, 2),
     "cost.svg": (cost, 2),
     "clipping.svg": (clipping, 2),
+    "memory.svg": (memory_of_cells, 3),
+    "memory-truncation.svg": (memory_truncated, 3),
 }
 
 
@@ -131,7 +183,8 @@ def draw(folder: Path) -> None:
     numbers = json.loads(NUMBERS.read_text(encoding="utf-8"))
     for name, (plot, count) in FIGURES.items():
         with matplotlib.rc_context(SETTINGS | {"legend.fontsize": 8}):
-            figure = Figure(figsize=(3.9 * count + 0.6 * (count == 1), 2.9), layout="constrained")
+            size = ({1: 4.5, 2: 7.8, 3: 9.6}[count], 2.9)
+            figure = Figure(figsize=size, layout="constrained")
             plot(numbers, *figure.subplots(1, count, squeeze=False)[0])
             figure.savefig(folder / name, metadata={"Date": None, "Creator": None})
 
@@ -150,6 +203,8 @@ def main() -> None:
     numbers = json.loads(NUMBERS.read_text(encoding="utf-8")) if NUMBERS.exists() else {}
     for name in ("timing",) * ("--time" in sys.argv) + MEASURED * ("--measure" in sys.argv):
         numbers[name] = plain(getattr(measurements, name)())
+    if "--memory" in sys.argv:
+        numbers["memory_tasks"] = plain(memory_tasks.memory_tasks())
     lines = [f"{json.dumps(name)}: {json.dumps(numbers[name])}" for name in sorted(numbers)]
     NUMBERS.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
     draw(HERE)

@@ -1,6 +1,7 @@
 """The course: its labels are the code's, its numbers charlm's, its pages one another's, its figures made."""
 
 import json
+import math
 import re
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -12,8 +13,11 @@ from checks import refresh
 
 import charlm
 from charlm.insight.gradients import rate
+from charlm.nn import reference
+from charlm.nn.model import shapes
 from charlm.nn.parameters import Parameters
 from charlm.nn.rnn import RNN
+from charlm.settings.schema import ModelConfig
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -25,6 +29,7 @@ every_page = pytest.mark.parametrize("page", PAGES)
 
 sys.path.insert(0, str(DOCS))
 import cell_drawings
+import memory_tasks
 
 
 def plain(line):
@@ -47,15 +52,22 @@ def labels_of(page):
 
 
 def table(page, first_cell):
-    """Return the numbers of the table whose head begins with this cell, row by row."""
-    lines = PAGES[page].splitlines()
+    """Return the numbers from the row, or below the head, that begins with this cell, row by row."""
+    lines = PAGES[page].replace("−", "-").splitlines()
     at = next(k for k, line in enumerate(lines) if line.startswith(f"| {first_cell} |"))
     rows = []
-    for line in lines[at + 2 :]:
+    for line in lines[at + 2 if lines[at + 1].startswith("|---") else at :]:
         if not line.startswith("|"):
             break
         rows.append([float(number) for number in line.strip("|").split("|")[1:] if number.strip()])
     return rows
+
+
+def code_of(page):
+    """Return the page's blocks of code: those that it quotes, and those to run."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.S)
+    whole = [block for block in blocks if block.startswith("import")]
+    return [block for block in blocks if block not in whole], whole
 
 
 @every_page
@@ -69,7 +81,7 @@ def test_labels_are_those_of_the_code(page):
 @every_page
 def test_code_is_that_of_the_reference(page):
     source = (ROOT / "charlm" / "nn" / "reference.py").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", PAGES[page], re.S)
+    blocks, _ = code_of(page)
     assert len(blocks) == 2
     # Indented less, lines break elsewhere.
     assert all("".join(block.split()) in "".join(source.split()) for block in blocks)
@@ -184,6 +196,61 @@ def test_worked_example(page):
     assert f"$dw_h = {sum(shares):.4f}$" in PAGES[page]
 
 
+@every_page
+def test_worked_lstm(page, capsys):
+    """The page's code runs the reference, and prints the page's table."""
+    (code,) = code_of(page)[1]
+    exec(code, {})
+    printed = np.array(re.findall(r"-?\d+\.\d*", capsys.readouterr().out), float).reshape(12, 3)
+    assert table(page, "$i_t$") == printed.tolist()
+    (dc_1, _, dc_3), (dh_1, _, dh_3) = printed[7], table(page, "$dh_t = 0.5 da_{t+1}$")[0]
+    for share in (1 - dc_1 / dc_3, 1 - dh_1 / dh_3):
+        assert f"{share:.0%}".replace("%", " %") in PAGES[page]
+
+
+@every_page
+def test_worked_gru(page):
+    Wx, Wh, b, h = (
+        np.array([[1.0], [0], [1]]),
+        np.full((3, 1), 0.5),
+        np.zeros(3),
+        np.full((1, 1), 0.5),
+    )
+    hs, _, back = reference.gru(np.ones((1, 1, 1)), h, Wx, b, Wh, b)
+    _, (dh,), gradients = back(np.ones((1, 1, 1)), np.zeros((1, 1)))
+    r, z = reference.sigmoid(Wx + Wh * h)[:2, 0]
+    values = np.array([r, z, np.tanh(1 + r * 0.25)])
+    da = gradients["bx"]
+    slopes = np.append((values * (1 - values))[:2], 1 - values[2] ** 2)
+    rows = [[*values, hs.item()], [*(da / slopes), 1], da]
+    assert table(page, "| $r$") == [[round(number, 4) for number in row] for row in rows]
+    assert f"$dh_0 = {dh.item():.4f}$" in PAGES[page]
+    assert f"{z:.4f}" in PAGES[page]
+
+
+@every_page
+def test_parameters_units_and_temperature(page):
+    sizes = {
+        cell: sum(
+            math.prod(shape)
+            for name, shape in shapes(ModelConfig(cell=cell, layers=1), 65).items()
+            if name.startswith(cell)
+        )
+        for cell in CELLS
+    }  # of one layer of 256 units, which reads an embedding of 256
+    assert sizes["lstm"] == 4 * sizes["rnn"]
+    assert sizes["gru"] == 3 * sizes["rnn"] + 3 * 256
+    nats = (math.log(65), 1.5)
+    for number in (
+        *(f"{size:,}" for size in sizes.values()), *(f"{loss:.2f}" for loss in nats),
+        *(f"{loss / math.log(2):.2f}" for loss in nats), f"{math.exp(1.5):.2f}",
+    ):  # fmt: skip
+        assert number in PAGES[page], number
+    logits = np.array([2, 1, 0])
+    expected = [np.exp(logits / tau) / np.exp(logits / tau).sum() for tau in (1, 0.5, 2)]
+    assert table(page, r"$\tau = 1$") == np.round(expected, 3).tolist()
+
+
 @pytest.fixture(scope="module")
 def fresh_cells():
     return {
@@ -235,6 +302,55 @@ def test_other_numbers(page):
         assert number in text, number
 
 
+@every_page
+def test_numbers_of_the_memory_tasks(page):
+    found = MEASURED["memory_tasks"]
+    cells, alone = found["cells"], found["alone"]
+    lags = {lag: k for k, lag in enumerate(found["lags"])}
+
+    def means(rows, at=memory_tasks.ALONE):
+        return [float(f"{np.mean(rows[lags[lag]]):.2f}") for lag in at]
+
+    def means_alone(rows):
+        return [float(f"{np.mean(row):.2f}") for row in rows]
+
+    of_T = {"16": found["T"]["16"], "64": cells, "longest": found["T"]["longest"]}
+    biases = {**found["forget bias"], "1": cells["three letters"]["lstm"]}
+    alone_biases = {**alone["bias"], "5": alone["T"]["longest"][:2]}
+    section = PAGES[page].split("\n## 10.")[1].split("\n## 11.")[0]
+    tables = [
+        [[float(number) for number in row.split("|")[2:-1]] for row in rows.splitlines()[2:]]
+        for rows in re.findall(r"(?:^\|.*\|\n)+", section, re.M)[1:]
+    ]
+    assert tables == [
+        [means(rows) for of in (*cells.values(), found["longer"]) for rows in of.values()],
+        [
+            [number for of in of_T.values() for number in means(of[task][cell], (50, 200))]
+            for task in ("three letters", "brackets")
+            for cell in CELLS
+        ],
+        [means_alone(rows) for rows in alone["T"].values()],
+        [means(biases[b]) + means_alone(alone_biases[b]) for b in ("-1", "0", "1", "5")],
+    ]
+    unclipped = found["not clipped"]
+    assert all(unclipped["three letters"][c] == cells["three letters"][c] for c in ("gru", "lstm"))
+    kept = 1 / (1 + math.exp(-5))
+    for number in (
+        *(mean for of in (cells, unclipped) for mean in (*means(of["brackets"]["rnn"], (20,)), *means(of["brackets"]["lstm"], (200,)))),
+        *(max(rows[1]) for rows in alone["T"].values()), *(mean for rows in alone["cell"].values() for mean in means_alone(rows)),
+        *sorted(cells["one letter"]["rnn"][lags[200]])[-2:], max(alone["T"]["64"][2]),
+        min(means(of["gru"], (400,))[0] for of in cells.values()), kept**50, kept**200,
+    ):  # fmt: skip
+        assert f"{number:.2f}" in section, number
+    assert f"{kept:.3f}" in section
+    sizes = [
+        sum(map(math.prod, shapes(ModelConfig(cell, 1, sized["hidden"], "one-hot"), V).values()))
+        for cell, sized in memory_tasks.CELLS.items()
+        for V in (9, 10)  # with the newline: of brackets, of letters
+    ]
+    assert all(f"{size:,}" in section for size in (min(sizes), max(sizes)))
+
+
 @pytest.mark.parametrize("name", ["forget_bias", "squashing", "memory"])
 def test_measured_numbers_can_be_measured_again(name):
     """Those that take no training; the others are `make_figures.py --measure`."""
@@ -258,4 +374,36 @@ def test_every_figure_is_drawn(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         path.name for path in FIGURES.glob("*.svg")
     }
-    assert set(MEASURED) == {*make_figures.MEASURED, "timing"}
+    assert set(MEASURED) == {*make_figures.MEASURED, "timing", "memory_tasks"}
+
+
+@pytest.mark.parametrize("lag", [2, 10, 200])
+@pytest.mark.parametrize("task", memory_tasks.TASKS)
+def test_lines_ask_for_what_is_a_lag_before(task, lag):
+    _, answers, count = memory_tasks.TASKS[task]
+    lines = memory_tasks.lines(task, (lag,), 50, 0)
+    assert len({line[-count:] for line in lines}) > 3
+    for line in lines:
+        within = line[count : count + lag]
+        if task == "brackets":
+            assert memory_tasks.OPEN.index(line[0]) == memory_tasks.CLOSE.index(line[-1])
+            for _ in range(memory_tasks.DEEPEST):
+                within = re.sub(r"\(\)|\[\]|\{\}|<>", "", within)
+            assert (within, len(line)) == ("", lag + 2)
+        else:
+            assert line[count + lag :] == "?" + line[:count]
+            assert not set(within) & set(answers)
+
+
+def test_tasks_are_learned_by_the_library(monkeypatch):
+    """Cells of the same size; a text of one lag is read line by line, whole."""
+    assert memory_tasks.SEED_OF_NEW not in memory_tasks.SEEDS_ALONE
+    monkeypatch.setattr(memory_tasks, "LINES", 600)
+    models = [
+        memory_tasks.learn("one letter", cell, 0, None, (2,), steps=300, validate_every=300)
+        for cell in memory_tasks.CELLS
+    ]
+    sizes = [sum(view.size for view in model.parameters.values()) for model in models]
+    assert max(sizes) < 1.02 * min(sizes)
+    assert all(model.config.train.seq_len == 6 for model in models)
+    assert memory_tasks.accuracy(models[-1], "one letter", 2) > 0.9

@@ -95,6 +95,6 @@ def _draw_panel(ax: Any, title: str, curves: Sequence[tuple[str, str, Array]]) -
         style = "--" if mark == "x" else "-"
         ax.semilogy(norms, style, color=colour, linewidth=1.6, label=label)
     ax.set_title(title, fontsize=9, parse_math=False)
-    ax.set_xlabel("lag k, steps back")
+    ax.set_xlabel("lag k, time steps back")
     # Below the axes: inside them some curve would cross it.
     ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncol=2)
