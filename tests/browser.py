@@ -108,7 +108,7 @@ class Browser:
     def press(self, key: str, *, control: bool = False) -> None:
         """Press a key."""
         keys = {"Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "End": 35, "Home": 36}
-        keys |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+        keys |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "z": 90}
         for kind in ("rawKeyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key.replace(" ", "Space"),
                       modifiers=2 * control, windowsVirtualKeyCode=keys.get(key, 0))  # fmt: skip

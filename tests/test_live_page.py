@@ -193,7 +193,9 @@ def test_typing_is_read(live):
     assert browser.evaluate("text.caret") == len(before) - 7
     # What stands behind the caret is dimmed, and replaced where writing goes on.
     assert (
-        browser.evaluate("document.querySelectorAll('.pen, .pen ~ span:not(:last-child)').length")
+        browser.evaluate(
+            "text.characters.slice(text.caret).every(({ span }) => span.matches('.behind')) && document.querySelectorAll('.behind').length"
+        )
         == 7
     )
     assert browser.evaluate(
@@ -360,7 +362,10 @@ def test_units_that_were_found_are_named(live, pages, tmp_path):
     assert len(found) > 1
     browser.click("#found button:nth-child(2)")
     assert browser.evaluate("[state.layer, state.unit]") == [found[1]["layer"], found[1]["unit"]]
-    assert browser.evaluate("$('found').children[1].getAttribute('aria-pressed')") == "true"
+    pressed = "$('found').children[1].getAttribute('aria-pressed')"
+    assert browser.evaluate(pressed) == "true"
+    browser.evaluate("colourBy('surprise')")
+    assert browser.evaluate(pressed) == "false"
     assert browser.evaluate("document.querySelectorAll('.grid .known').length") == len(found)
 
 
@@ -390,6 +395,191 @@ def test_values_flow_only_where_motion_is_welcome(live):
         assert (browser.evaluate("document.getAnimations().length") == 0) == calm
 
 
+def test_what_is_destroyed_comes_back(live):
+    browser = live()
+    browser.evaluate("$('length').value = 30, $('speed').value = 6")
+    focus(browser, "#input")
+    browser.type("The ")
+    browser.evaluate("text.caret = 20")
+    kept = browser.evaluate("input.value")
+    acts = {
+        "Write": "write()", "One step": "take()", "a bar": "bars.rows[1].button.click()",
+        "Start over": "text.caret = 0, restart(), text.caret = 20", "typing": "",
+        "deleting": "input.setSelectionRange(3, 20)",
+    }  # fmt: skip
+    for name, act in acts.items():
+        browser.evaluate(f"lastEdit.kind = '', {act or 0}")
+        browser.wait("!state.writing")
+        focus(browser, "#input")
+        if name == "typing":
+            browser.type("th")
+            browser.type("e ")
+        if name == "deleting":
+            browser.press("Backspace")
+        browser.wait(READ)
+        if name != "Start over":
+            assert browser.evaluate("input.value") != kept, name
+        if name == "One step":
+            browser.click("#undo")
+        else:
+            browser.press("z", control=True)
+        browser.wait(READ)
+        value, ids, same = browser.evaluate(
+            "[input.value, vocabulary.decode(text.ids), vocabulary.decode(reader.ids) === input.value]"
+        )
+        assert (value, ids, same) == (kept, kept, True), name
+        browser.evaluate("text.caret = 20")
+    # At last the text that the page began with; then nothing is left to undo.
+    for _ in range(3):
+        browser.press("z", control=True)
+    assert browser.evaluate("input.value === model.text")
+    assert browser.evaluate("$('status').textContent") == "nothing to undo"
+
+
+def test_bytes_come_back_as_they_were(live):
+    browser = live("bytes")
+    browser.evaluate("take(0xEB), take(0x8B)")
+    for byte in (0xA4, 0x0D, ord("a")):
+        browser.evaluate(f"window.before = [...text.ids], take({byte}), undo()")
+        browser.wait(READ)
+        assert browser.evaluate("String(before) === String(text.ids)")
+        assert browser.evaluate("String(before) === String(reader.ids)")
+        browser.evaluate(f"take({byte})")
+
+
+def test_from_the_same_place_the_same_is_written(live):
+    browser = live()
+    browser.evaluate("$('length').value = 40, $('speed').value = 6")
+    written = []
+    for act in ("write()", "write()", "take()", "$('seed').value = 2, write()"):
+        browser.evaluate(f"text.caret = 30, {act}")
+        browser.wait(f"!state.writing && {READ}")
+        written.append(browser.evaluate("input.value.slice(30)"))
+        browser.evaluate("undo()")
+    assert written[0] == written[1] != written[3]
+    assert written[2] == written[0][0], "one step is the first of them"
+
+
+def test_a_number_out_of_range_is_shown_as_it_is_used(live):
+    browser = live()
+    for name, typed, used in (
+        ("length", "0", "1"), ("length", "2.7", "2"), ("length", "", "1"),
+        ("seed", "-3", "0"), ("seed", "5000000000", "4294967295"),
+    ):  # fmt: skip
+        browser.evaluate(
+            f"$('{name}').value = '{typed}', $('{name}').dispatchEvent(new Event('change'))"
+        )
+        assert browser.evaluate(f"[$('{name}').value, String(number('{name}'))]") == [used] * 2
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_characters_that_are_not_known_are_named_for_all_to_see(live, width):
+    browser = live(width=width)
+    focus(browser, "#input")
+    browser.type("#\u00a0")
+    box = "$('status').getBoundingClientRect().height > 10"
+    assert browser.evaluate(f"[$('status').textContent, {box}]") == [
+        "Not among this model's characters, left out: # \\xa0", True,
+    ]  # fmt: skip
+    browser.evaluate("take()")
+    assert not browser.evaluate(box)
+    browser.evaluate("vocabulary.unknown = 3")
+    focus(browser, "#input")
+    browser.type("#")
+    assert browser.evaluate("$('status').textContent").endswith("read as the unknown symbol: #")
+
+
+def test_a_long_text_is_seen_to_be_read(live):
+    browser = live()
+    focus(browser, "#input")
+    seen = "getComputedStyle($('reading')).visibility"
+    assert browser.evaluate(seen) == "hidden"
+    browser.evaluate("document.execCommand('insertText', false, 'the old heron '.repeat(800))")
+    browser.wait(f"{seen} === 'visible'")
+    browser.wait(READ)
+    assert browser.evaluate(f"[{seen}, vocabulary.decode(reader.ids) === input.value]") == [
+        "hidden",
+        True,
+    ]
+    # What is being written can be undone too.
+    before = browser.evaluate("text.ids.length")
+    browser.evaluate("write()")
+    browser.wait("state.written > 2")
+    browser.press("z", control=True)
+    assert browser.evaluate("[state.writing, text.ids.length]") == [False, before]
+
+
+def test_the_end_is_followed_where_it_is_in_view(live):
+    browser = live(width=390, height=640)
+    browser.evaluate("$('length').value = 3000, $('speed').value = 5, write()")
+    browser.wait("text.field.scrollHeight > text.field.clientHeight + 120")
+    browser.wait("state.written > 300 && text.isAtEnd")
+    browser.evaluate("text.field.scrollTop -= 30, window.place = text.field.scrollTop")
+    browser.wait(f"state.written > {browser.evaluate('state.written')} + 60")
+    assert browser.evaluate("[text.field.scrollTop - place, state.writing]") == [0, True]
+    browser.evaluate("pause()")
+    browser.wait("!frameAsked")
+    assert browser.evaluate("text.field.scrollTop - place") == 0
+    browser.evaluate("write()")
+    browser.evaluate("text.field.scrollTop = text.field.scrollHeight")
+    browser.wait(f"state.written > {browser.evaluate('state.written')} + 60")
+    browser.wait("text.isAtEnd && text.field.scrollTop > place + 30")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "stays"),
+    [(390, 844, True), (480, 320, False), (320, 256, False), (1280, 400, False), (1280, 900, True)],
+)
+def test_the_text_stays_in_view_where_there_is_room(live, width, height, stays):
+    browser = live(width=width, height=height)
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    browser.evaluate("scrollTo({ top: 600, behavior: 'instant' })")
+    assert browser.evaluate("$('field').getBoundingClientRect().bottom > 0") == stays
+
+
+def test_outlines_fit_their_squares(live):
+    browser = live()
+    for selector in (".chosen", ".known"):
+        drawn, outline = browser.evaluate(
+            f"[units.side / devicePixelRatio, document.querySelector('.grid {selector}').offsetWidth]"
+        )
+        assert abs(drawn - outline) <= 1
+
+
+def test_a_language_is_changed_while_the_page_writes(live):
+    browser = live()
+    browser.evaluate("$('length').value = 3000, write(), $('language').click()")
+    browser.wait("document.querySelector('#grids figcaption').textContent === '층 0'")
+    assert browser.evaluate("[state.writing, bars.rows[0].button.ariaLabel.includes('확률')]") == [
+        True,
+        True,
+    ]
+
+
+def test_what_is_written_is_shown_after_a_composition(live):
+    browser = live()
+    focus(browser, "#input")
+    browser.evaluate("document.body.classList.add('composing')")
+    event = "new KeyboardEvent('keydown', { key: 'Enter', ctrlKey: true, isComposing: true })"
+    browser.evaluate(f"input.dispatchEvent({event})")
+    assert not browser.evaluate("state.writing")
+    browser.evaluate("write()")
+    assert browser.evaluate("[state.writing, document.body.matches('.composing')]") == [True, False]
+
+
+def test_colours_that_tell_something_are_not_forced(live):
+    browser = live()
+    browser.call(
+        "Emulation.setEmulatedMedia", features=[{"name": "forced-colors", "value": "active"}]
+    )
+    colours = browser.evaluate(
+        "['.s5', '.legend .s8', '#bars .drawn'].map(name => "
+        "getComputedStyle(document.querySelector(name)).backgroundColor)"
+    )
+    assert len(set(colours)) == 3
+    assert len(set(browser.evaluate("stateColours(units.grids[0].frame)"))) == 11
+
+
 def test_a_screen_reader_is_not_flooded(live):
     browser = live()
     slide(browser, "speed", 6)
@@ -401,6 +591,10 @@ def test_a_screen_reader_is_not_flooded(live):
     browser.wait("!state.writing")
     browser.wait("said.length")
     assert browser.evaluate("said") == ["200 characters written"]
+    slide(browser, "topP", 0.5)
+    assert browser.evaluate("$('topP').ariaValueText") == "0.50"
+    live_regions = "document.querySelectorAll('output, [role=status], [aria-live]').length"
+    assert browser.evaluate(live_regions) == 2, "what is said, and the tip"
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])

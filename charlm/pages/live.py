@@ -70,7 +70,7 @@ def is_live_page(path: Path) -> bool:
 
 
 def _weights(trained: Trained, *, float32: bool) -> dict[str, Any]:
-    """Return the arrays in base64, their type, and their bytes."""
+    """Return the arrays in base64, their type, and the bytes that they take in the page."""
     parameters, dtype = trained.model.parameters, "float32" if float32 else "float16"
     nbytes = parameters.size * np.dtype(dtype).itemsize
     if (in_page := nbytes * 4 // 3) > LARGEST:
@@ -87,7 +87,7 @@ def _weights(trained: Trained, *, float32: bool) -> dict[str, Any]:
             raise ExchangeError("--to html", problem, "keep float32 with --float32")
         packed = base64.b64encode(stored.tobytes()).decode()
         arrays.append({"name": name, "shape": array.shape, "data": packed})
-    return {"dtype": dtype, "bytes": nbytes, "arrays": arrays}
+    return {"dtype": dtype, "bytes": in_page, "arrays": arrays}
 
 
 def _description(name: str, trained: Trained, ids: Ids | None) -> dict[str, Any]:

@@ -10,8 +10,12 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 // Characters a second by the slider's place; the last is as fast as it goes.
 const SPEEDS = [2, 5, 10, 25, 60, 150, Infinity];
-// Milliseconds of a frame for reading and writing; the rest is for drawing.
-const BUDGET = 14;
+// Milliseconds of a frame for writing, and for reading; the rest is for drawing.
+const BUDGET = 14, READING_BUDGET = 60;
+// Texts that can be returned to, and milliseconds within which edits of a kind are one.
+const MOST_UNDOS = 100, BURST = 1000;
+// Unknown characters that are named.
+const MOST_NAMED = 20;
 // Symbols that are looked back over, and milliseconds that a pointer rests before they are.
 const LOOK_BACK = 100, REST = 90;
 // Up to so many characters a second, values are seen to flow through the cell.
@@ -26,8 +30,11 @@ const state = {
   marked: [],   // spans that are underlined, and their classes
   follow: true, // the caret is to be scrolled into view
   flow: 0,      // milliseconds in which values are to flow through the cell
+  renamed: false, // the language has changed
 };
+const undos = []; // {ids, caret} before each change, the last one last
 let random, frameAsked = false, lastFrame = 0, lookBackTimer = 0, fitted = "";
+let lastEdit = { kind: "", time: 0 };
 
 const text = new TextField($("field"), $("letters"), input, vocabulary);
 const bars = new Bars($("bars"), vocabulary, take);
@@ -73,12 +80,12 @@ function weightsAt(k) {
 
 function write() {
   if (state.writing) return pause();
+  document.body.classList.remove("composing");
+  remember();
   text.truncate(text.caret);
   reader.truncate(text.ids.length);
-  state.writing = true;
-  state.left = Math.max(1, Math.floor(Number($("length").value)) || 1);
-  state.written = 0;
-  state.due = 1;
+  seedRandom();
+  Object.assign(state, { writing: true, left: number("length"), written: 0, due: 1, follow: true });
   hideTip();
   showTransport();
   ask();
@@ -100,11 +107,19 @@ function writeSymbol(id = draw(weightsAt(reader.length), random)) {
   state.shaded = Math.min(state.shaded, text.characters.length - 1);
 }
 
+// Write and One step repeat from the same place. Other places have other numbers: with the same
+// ones, a text that goes on could fall into what was written before.
+function seedRandom() {
+  random = new Random(number("seed") + Math.imul(text.ids.length, 0x85ebca6b));
+}
+
 // Write one symbol at the caret: the one that was chosen, or one that is drawn.
 function take(id) {
   pause();
+  remember();
   text.truncate(text.caret);
   reader.truncate(text.ids.length);
+  seedRandom();
   while (reader.length < text.ids.length) reader.push(text.ids[reader.length]);
   writeSymbol(id);
   text.update(text.string.length);
@@ -122,14 +137,42 @@ function back() {
 }
 
 function restart() {
-  state.writing = false;
-  random = new Random(Number($("seed").value));
+  pause();
+  remember();
+  setIds(text.encode(model.text).ids);
+  say("");
+}
+
+function setIds(ids) {
   hideTip();
-  text.setText(model.text);
-  reader.truncate(0);
-  state.shaded = 0;
-  showTransport();
+  const kept = text.setIds(ids);
+  reader.truncate(text.symbolsBefore(kept));
+  state.shaded = Math.min(state.shaded, kept);
+  state.follow = true;
   ask();
+}
+
+// Keep the text as it is before a change. Edits of the same kind in a burst are one change.
+function remember(kind = "") {
+  const time = performance.now(), { ids } = text;
+  const goesOn = kind && kind === lastEdit.kind && time - lastEdit.time < BURST;
+  lastEdit = { kind, time };
+  if (goesOn) return;
+  undos.push({ ids: [...ids], caret: text.caret });
+  if (undos.length > MOST_UNDOS) undos.shift();
+}
+
+// Return to the text before the last change.
+function undo() {
+  pause();
+  lastEdit.kind = "";
+  let before = undos.pop();
+  // A key may have changed nothing, such as Backspace at the beginning.
+  while (before && String(before.ids) === String(text.ids)) before = undos.pop();
+  if (!before) return say(label("noUndo"));
+  setIds(before.ids);
+  text.caret = before.caret;
+  say(label("undone"));
 }
 
 // Take over what was typed, pasted or deleted.
@@ -139,8 +182,13 @@ function takeInput() {
   reader.truncate(text.symbolsBefore(kept));
   state.shaded = Math.min(state.shaded, kept);
   state.follow = true;
-  if (unknown.length) say(label("unknown", [...new Set(unknown)].join(" ")));
+  if (unknown.length) sayUnknown([...new Set(unknown)].map(printable));
   ask();
+}
+
+function sayUnknown(names) {
+  if (names.length > MOST_NAMED) names.splice(MOST_NAMED, Infinity, "…");
+  say(label(vocabulary.unknown === null ? "leftOut" : "readAsUnknown", names.join(" ")), true);
 }
 
 // ---- Frames: read and write for some milliseconds, then draw once what has changed
@@ -152,7 +200,8 @@ function ask() {
 
 function frame(now) {
   frameAsked = false;
-  const end = performance.now() + BUDGET, isRead = () => reader.length === text.ids.length;
+  const isRead = () => reader.length === text.ids.length;
+  const end = performance.now() + (isRead() ? BUDGET : READING_BUDGET);
   while (!isRead() && performance.now() < end) reader.push(text.ids[reader.length]);
   if (state.writing && isRead()) writeSome(now, end);
   lastFrame = now;
@@ -165,6 +214,8 @@ function writeSome(now, end) {
   const seconds = Math.min(100, Math.max(0, now - lastFrame)) / 1000;
   state.due = speed() === Infinity ? state.left : state.due + speed() * seconds;
   const before = state.written;
+  // Who has scrolled up reads there.
+  state.follow ||= text.isAtEnd;
   while (state.left > 0 && state.due >= 1 && performance.now() < end) {
     writeSymbol();
     state.left--;
@@ -172,7 +223,6 @@ function writeSome(now, end) {
     state.written++;
   }
   if (state.written === before) return;
-  state.follow = true;
   if (speed() <= SLOW) state.flow = 900 / speed();
   if (!state.left) pause();
 }
@@ -189,12 +239,14 @@ function show() {
   const step = { before: before[layer], state: record.state[layer], gates: record.gates[layer] };
   cell.show(step, unit, vocabulary.name(k ? reader.ids[k - 1] : model.start));
   // What is read out waits until the page pauses.
-  if (!state.writing) {
+  if (!state.writing || state.renamed) {
     bars.name();
     units.name((each) => reader.memory(k - 1, each)[unit]);
   }
   if (state.flow && !calm.matches) cell.flow(state.flow);
-  Object.assign(state, { flow: 0, follow: false });
+  Object.assign(state, { flow: 0, follow: false, renamed: false });
+  $("reading").style.transform = `scaleX(${reader.length / Math.max(1, text.ids.length)})`;
+  $("reading").classList.toggle("busy", reader.length < text.ids.length);
 }
 
 // Fit the canvases to the page. Its height changes with an equation's length, which fits as it is.
@@ -290,7 +342,6 @@ function hideTip() {
 function choose(layer, unit) {
   Object.assign(state, { layer, unit });
   colourBy("unit");
-  showUnit();
   const memory = reader.memory(moment() - 1, layer)[unit];
   if (!state.writing) say(label("unitState", layer, unit, signed(memory)));
 }
@@ -301,6 +352,7 @@ function colourBy(what) {
   document.querySelector(`input[name=colour][value=${what}]`).checked = true;
   $("by-surprise-legend").hidden = what !== "surprise";
   $("by-unit-legend").hidden = what !== "unit";
+  showUnit();
   ask();
 }
 
@@ -310,8 +362,9 @@ function showUnit() {
   $("by-unit").textContent = label("byUnit", layer, unit);
   $("cell-name").textContent = label("cellName", model.cell.toUpperCase(), layer, unit);
   $("gates-name").textContent = label("gatesName", layer);
+  const pressed = state.colouredBy === "unit" && `${layer}.${unit}`;
   for (const chip of $("found").children)
-    chip.setAttribute("aria-pressed", chip.dataset.unit === `${layer}.${unit}`);
+    chip.setAttribute("aria-pressed", chip.dataset.unit === pressed);
 }
 
 function showFound() {
@@ -328,8 +381,16 @@ function showFound() {
 
 // ---- Words
 
-function say(words) {
+// Read words out; some are for all to see.
+function say(words, seen = false) {
   $("status").textContent = words;
+  $("status").classList.toggle("seen", seen);
+}
+
+// The whole number that a field gives, within its bounds.
+function number(id) {
+  const { value, min, max } = $(id);
+  return Math.min(max, Math.max(min, Math.floor(Number(value)) || 0));
 }
 
 function symbolName() {
@@ -350,7 +411,10 @@ function showSettings() {
     topP: topP?.toFixed(2) ?? label("all"), minP: minP?.toFixed(2) ?? label("off"),
     speed: speed() === Infinity ? label("fastest") : label("perSecond", speed()),
   };
-  for (const id in words) $(id).nextElementSibling.textContent = words[id];
+  for (const id in words) {
+    $(id).nextElementSibling.textContent = words[id];
+    $(id).setAttribute("aria-valuetext", words[id]);
+  }
 }
 
 function showLead() {
@@ -367,6 +431,7 @@ function showLead() {
 }
 
 function showWords() {
+  state.renamed = true;
   labelElements();
   showLead();
   $("made").textContent = label("made", model.version);
@@ -382,19 +447,21 @@ function showWords() {
 
 // ---- Controls
 
-const clicks = { write, step: () => take(), back, restart };
+const clicks = { write, step: () => take(), back, undo, restart };
 for (const id in clicks) $(id).addEventListener("click", clicks[id]);
 for (const id of ["temperature", "topK", "topP", "minP", "speed"])
   $(id).addEventListener("input", () => {
     showSettings();
     ask();
   });
-$("seed").addEventListener("change", () => { random = new Random(Number($("seed").value)); });
+for (const id of ["length", "seed"])
+  $(id).addEventListener("change", () => { $(id).value = number(id); });
 for (const choice of document.querySelectorAll("input[name=colour]"))
   choice.addEventListener("change", () => colourBy(choice.value));
 $("language").addEventListener("click", () => {
   language = OTHER[language][0];
   showWords();
+  say("");
   ask();
 });
 
@@ -409,7 +476,13 @@ $("type").addEventListener("click", () => {
 });
 
 // Who types, or moves the caret, pauses what is being written; a finger may scroll it.
-input.addEventListener("beforeinput", pause);
+input.addEventListener("beforeinput", (event) => {
+  pause();
+  if (event.inputType === "historyUndo") {
+    event.preventDefault();
+    undo();
+  } else if (!event.isComposing) remember(event.inputType);
+});
 input.addEventListener("pointerdown", (event) => {
   if (event.pointerType !== "touch") pause();
 });
@@ -417,7 +490,10 @@ input.addEventListener("input", (event) => {
   // A syllable that is being composed is not read yet; the textarea shows it.
   if (!event.isComposing) takeInput();
 });
-input.addEventListener("compositionstart", () => document.body.classList.add("composing"));
+input.addEventListener("compositionstart", () => {
+  remember("insertText");
+  document.body.classList.add("composing");
+});
 input.addEventListener("compositionend", () => {
   document.body.classList.remove("composing");
   takeInput();
@@ -427,11 +503,20 @@ document.addEventListener("selectionchange", () => {
 });
 
 input.addEventListener("keydown", (event) => {
+  if (event.isComposing) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
     write();
   } else if (!/^(Tab|Shift|Control|Alt|Meta)$/.test(event.key)) pause();
   if (event.key === "Escape") hideTip();
+});
+// The browser knows nothing of what the page has written. The fields of numbers have its undo.
+document.addEventListener("keydown", (event) => {
+  const { key, ctrlKey, metaKey, shiftKey, altKey, isComposing, target } = event;
+  const isUndo = /^[zㅋ]$/i.test(key) && (ctrlKey || metaKey) && !shiftKey && !altKey;
+  if (!isUndo || isComposing || target.type === "number") return;
+  event.preventDefault();
+  undo();
 });
 // Walking with the keys points at the character before the caret, the last one that was read.
 input.addEventListener("keyup", (event) => {
@@ -469,4 +554,4 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 
 $("topK").max = $("topK").value = Math.min(40, network.V);
 showWords();
-restart();
+setIds(text.encode(model.text).ids);

@@ -30,6 +30,7 @@ const LABELS = {
   pause: { en: "Pause", ko: "멈춤" },
   step: { en: "One step", ko: "한 문자" },
   back: { en: "Back", ko: "뒤로" },
+  undo: { en: "Undo", ko: "되돌리기" },
   restart: { en: "Start over", ko: "처음부터" },
   type: { en: "Type", ko: "입력" },
   hint: {
@@ -49,10 +50,16 @@ const LABELS = {
   bits0: { en: "0 bits", ko: "0비트" },
   bits8: { en: "8 and more", ko: "8 이상" },
   came: { en: (bits) => ` came, ${bits} bits`, ko: (bits) => ` 나옴, ${bits}비트` },
-  unknown: {
+  leftOut: {
     en: (symbols) => `Not among this model's characters, left out: ${symbols}`,
     ko: (symbols) => `이 모델이 모르는 문자라서 뺐습니다: ${symbols}`,
   },
+  readAsUnknown: {
+    en: (symbols) => `Not among this model's characters, read as the unknown symbol: ${symbols}`,
+    ko: (symbols) => `이 모델이 모르는 문자라서 미지 기호로 읽었습니다: ${symbols}`,
+  },
+  undone: { en: "undone", ko: "되돌렸습니다" },
+  noUndo: { en: "nothing to undo", ko: "되돌릴 것이 없습니다" },
   wrote: {
     en: (count, symbol) => `${count} ${symbol}s written`,
     ko: (count, symbol) => `${symbol} ${count}개를 썼습니다`,

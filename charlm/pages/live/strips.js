@@ -17,8 +17,9 @@ class Strips {
     this.first = 0; // the symbol of the first column
     this.strips = STRIPS.filter((gate) => gates.includes(gate)).map((gate) => {
       const [figure, title, letter] = make("figure", "figcaption", "em");
-      const [meaning, now, canvas] = make("span", "output", "canvas");
+      const [meaning, now, canvas] = make("span", "span", "canvas");
       letter.textContent = gate;
+      now.className = "now";
       canvas.setAttribute("role", "img");
       title.append(letter, meaning, now);
       figure.append(title, canvas);

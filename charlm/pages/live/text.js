@@ -31,7 +31,8 @@ class TextField {
     this.tail.textContent = "\u200b";
     this.newLine();
     this.pen = this.tail;
-    this.penLine = this.letters.lastChild;
+    this.penIndex = 0;
+    this.dimmed = 0; // characters that are dimmed or not as the pen wants it
   }
 
   newLine() {
@@ -80,14 +81,24 @@ class TextField {
     first.span.remove();
     line.append(this.tail);
     this.characters.length = index;
+    this.dimmed = Math.min(this.dimmed, index);
     this.ids.length = first.begin;
     this.string = this.string.slice(0, first.offset);
   }
 
-  setText(text) {
-    this.truncate(0);
-    for (const id of this.encode(text).ids) this.append(id);
+  // Become the text of these symbols, with the caret at its end. Return how many characters at the
+  // beginning were kept.
+  setIds(ids) {
+    const differs = ({ begin, end }) => {
+      for (let k = begin; k < end; k++) if (this.ids[k] !== ids[k]) return true;
+    };
+    const first = this.characters.findIndex(differs);
+    if (first >= 0) this.truncate(first);
+    const kept = this.characters.length;
+    for (const id of ids.slice(this.ids.length)) this.append(id);
     this.update(this.string.length);
+    // A byte may have completed the last character.
+    return Math.max(0, kept - 1);
   }
 
   encode(text) {
@@ -153,17 +164,29 @@ class TextField {
 
   // Show where writing goes on; what stands behind it is dimmed.
   showPen(index, follow) {
-    const pen = this.characters[index]?.span ?? this.tail;
+    const { characters } = this, pen = characters[index]?.span ?? this.tail;
     this.pen.classList.remove("pen");
-    this.penLine.classList.remove("pen-line");
     pen.classList.add("pen");
-    pen.parentNode.classList.add("pen-line");
-    Object.assign(this, { pen, penLine: pen.parentNode });
+    // A class, since a selector of siblings walks along the whole line for each of its characters.
+    const first = Math.min(this.penIndex, this.dimmed, index), isNew = this.dimmed < characters.length;
+    const end = isNew ? characters.length : Math.max(this.penIndex, index);
+    for (const { span } of characters.slice(first, index)) span.classList.remove("behind");
+    for (const { span } of characters.slice(index, end)) span.classList.add("behind");
+    Object.assign(this, { pen, penIndex: index, dimmed: characters.length });
     if (follow) this.scrollTo(pen);
+  }
+
+  get isAtEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.field;
+    return scrollHeight - scrollTop - clientHeight < 2;
   }
 
   scrollTo(span) {
     const { field } = this;
+    if (span === this.tail) {
+      field.scrollTop = field.scrollHeight;
+      return;
+    }
     const box = span.getBoundingClientRect(), frame = field.getBoundingClientRect();
     const below = box.bottom + box.height - frame.bottom, above = frame.top + box.height - box.top;
     if (below > 0) field.scrollTop += below;

@@ -13,10 +13,10 @@ function stateClass(value) {
   return shade > 0 ? `p${shade}` : shade < 0 ? `n${-shade}` : "";
 }
 
-// Return the colours of the shades as the page has them, light or dark.
-function stateColours() {
+// Return the colours of the shades as an element has them, light or dark.
+function stateColours(element) {
   const [probe] = make("i"), colours = [];
-  document.body.append(probe);
+  element.append(probe);
   for (let shade = -SHADES; shade <= SHADES; shade++) {
     probe.className = stateClass(shade / SHADES);
     colours.push(getComputedStyle(probe).backgroundColor);
@@ -58,8 +58,8 @@ class Units {
   mark(name, layer) {
     const [mark] = make("i");
     mark.className = name;
-    mark.style.width = `${100 / this.columns}%`;
-    mark.style.height = `${100 / this.rows}%`;
+    mark.style.width = `calc(var(--side) * ${100 / this.columns}%)`;
+    mark.style.height = `calc(var(--side) * ${100 / this.rows}%)`;
     this.grids[layer].frame.append(mark);
     return mark;
   }
@@ -91,11 +91,14 @@ class Units {
 
   // Fit the canvases to the page, in its colours.
   resize() {
-    this.colours = stateColours();
+    this.colours = stateColours(this.grids[0].frame);
     // Whole pixels a square, so that all gaps are equally wide.
     const pixels = this.grids[0].frame.clientWidth * devicePixelRatio;
     this.size = Math.max(2, Math.round(pixels / this.columns));
-    for (const { canvas, shades } of this.grids) {
+    this.side = this.size - (this.size > 6 ? Math.round(this.size / 9) : 0);
+    for (const { frame, canvas, shades } of this.grids) {
+      // Outlines have the squares' size, without the gap.
+      frame.style.setProperty("--side", this.side / this.size);
       canvas.width = this.size * this.columns;
       canvas.height = this.size * this.rows;
       shades.fill(SHADES + 1); // none: all squares are drawn anew
@@ -105,7 +108,7 @@ class Units {
   // Show the states of a layer's units; a square whose colour stays is not drawn.
   show(layer, states) {
     const { canvas, shades } = this.grids[layer], context = canvas.getContext("2d");
-    const side = this.size - (this.size > 6 ? Math.round(this.size / 9) : 0);
+    const { side } = this;
     states.forEach((state, unit) => {
       const shade = shadeOf(state);
       if (shade === shades[unit]) return;

@@ -50,11 +50,15 @@ class Vocabulary {
   name(id) {
     if (id === this.unknown) return "rare";
     if (!this.symbols && id >= 0x80) return `0x${id.toString(16)}`;
-    const symbol = this.symbols ? this.symbols[id] : String.fromCharCode(id);
-    if (symbol in CONTROL_NAMES) return CONTROL_NAMES[symbol];
-    if (/^\p{M}$/u.test(symbol)) return `◌${symbol}`;
-    if (/^[\p{L}\p{N}\p{P}\p{S}]$/u.test(symbol)) return symbol;
-    const code = symbol.codePointAt(0).toString(16);
-    return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`;
+    return printable(this.symbols ? this.symbols[id] : String.fromCharCode(id));
   }
+}
+
+// Return a character, or a name of one that does not print.
+function printable(symbol) {
+  if (symbol in CONTROL_NAMES) return CONTROL_NAMES[symbol];
+  if (/^\p{M}$/u.test(symbol)) return `◌${symbol}`;
+  if (/^[\p{L}\p{N}\p{P}\p{S}]$/u.test(symbol)) return symbol;
+  const code = symbol.codePointAt(0).toString(16);
+  return code.length <= 2 ? `\\x${code.padStart(2, "0")}` : `\\u${code.padStart(4, "0")}`;
 }
