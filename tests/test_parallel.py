@@ -14,6 +14,7 @@ import pytest
 from helpers import VERSE
 
 from charlm import environment
+from charlm.errors import RunError
 from charlm.storage.checkpoint import load as load_checkpoint
 from charlm.storage.history import read_history
 from charlm.training import parallel
@@ -143,6 +144,21 @@ def test_several_processes_need_mpi4py(charlm, text_file, tmp_path, monkeypatch)
         else:
             assert err == ""
     assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_a_process_that_trains_alone_says_what_it_waits_for(monkeypatch, capfd):
+    def start_mpi(*_):
+        time.sleep(0.5)
+        raise RunError("", "the others never came")
+
+    parallel.connect.cache_clear()
+    monkeypatch.setattr(environment, "launched", lambda: environment.Launched(0, 2))
+    monkeypatch.setattr(environment, "require", start_mpi)
+    for patience_s, said in ((0.1, "charlm: process 0 of 2 waits for the others"), (9.0, "")):
+        monkeypatch.setattr(parallel, "_PATIENCE_S", patience_s)
+        with pytest.raises(RunError):
+            parallel.connect()
+        assert capfd.readouterr().err.startswith(said)
 
 
 @pytest.mark.slow
@@ -294,20 +310,6 @@ def test_what_cannot_be_one_run(folder):
     code, err = run([*python, *train], folder, env=os.environ | others)
     assert code == 1
     assert err.startswith("charlm: 4 processes: were started, and their MPI sees 1")
-
-
-@pytest.mark.slow
-def test_a_process_that_trains_alone_says_what_it_waits_for(folder):
-    alone = PROGRAM.replace(
-        "for arguments in runs:", "if charlm.launched().rank: sys.exit()\nfor arguments in runs:"
-    )
-    waiting = subprocess.Popen(
-        [MPIRUN, "-n", "2", sys.executable, "-c", alone, json.dumps(["float32", [started("verse")], 0, 0, ""])],
-        cwd=folder, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert "charlm: process 0 of 2 waits for the others" in waiting.stderr.readline()
-    waiting.terminate()
-    waiting.communicate(timeout=60)
 
 
 @pytest.mark.slow

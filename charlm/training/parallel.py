@@ -229,9 +229,21 @@ def connect() -> Group:
     Raises:
         RunError: a launcher started several processes, and they cannot find one another.
     """
-    size = environment.launched().size
+    rank, size = environment.launched()
     if size == 1:
         return Group()
+    line = f"process {rank} of {size} waits for the others: all of them must call the training"
+    waiting = threading.Timer(_PATIENCE_S, _tell, [line])
+    waiting.daemon = True
+    waiting.start()
+    try:
+        return MPIGroup(_mpi(size))
+    finally:
+        waiting.cancel()
+
+
+def _mpi(size: int) -> Any:
+    """Start MPI, which waits for all processes, and check that it finds as many of them."""
     where = f"{size} processes"
     with warnings.catch_warnings():
         # That the launcher is another MPI's; the error below says it.
@@ -245,15 +257,7 @@ def connect() -> Group:
             "start them with the mpirun of that library, or with srun --mpi=pmi2 or pmix, or "
             "install mpi4py for the one that starts them",
         )
-    rank = mpi.COMM_WORLD.rank
-    line = f"process {rank} of {size} waits for the others: all of them must call the training"
-    waiting = threading.Timer(_PATIENCE_S, _tell, [line])
-    waiting.daemon = True
-    waiting.start()
-    try:
-        return MPIGroup(mpi)
-    finally:
-        waiting.cancel()
+    return mpi
 
 
 def whole_state(group: Group, state: States) -> States:
