@@ -108,6 +108,7 @@ def test_a_row_of_presets_and_one_of_filters(tmp_path):
     assert len(rows) == 1 + len(result["rows"])
 
 
+@pytest.mark.slow
 def test_cells_draw_a_plot(benchmark, tmp_path):
     pytest.importorskip("matplotlib")
     cells = benchmark("equal_cells")

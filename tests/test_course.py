@@ -213,6 +213,7 @@ def test_commands_of_the_lesson(charlm, tmp_path):
     assert {"live.html", "report.html"} <= {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_the_figure_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     import make_gates

@@ -165,6 +165,7 @@ def test_radius_is_the_largest_eigenvalue():
     assert radius == pytest.approx({"gru.0.r": 0.9, "gru.0.z": 0.3, "gru.0.n": 2.0})
 
 
+@pytest.mark.slow
 def test_what_the_course_says():
     """Vanishing, exploding, the second path and the forget bias, at the sizes shown by default."""
 
@@ -294,6 +295,7 @@ def test_json_holds_every_number(charlm):
     assert document["networks"][0]["dc"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".svg", ".png"])
 def test_pictures(charlm, tmp_path, suffix):
     pytest.importorskip("matplotlib")

@@ -121,6 +121,7 @@ def test_numbers_are_those_of_numpy(network, browser, tmp_path):
         assert np.abs(norms - expected).max(initial=0) < 1e-4 * scale
 
 
+@pytest.mark.slow
 @every_network
 def test_float16_costs_little(network, browser, tmp_path):
     model = make(*network)
@@ -139,6 +140,7 @@ def test_every_float16_is_decoded(browser, tmp_path):
     assert np.array_equal(found[finite], expected[finite])
 
 
+@pytest.mark.slow
 @every_network
 def test_greedy_text_is_that_of_the_library(network, browser, tmp_path):
     """A text is read behind `start` in the page; a start text of `sample` is read alone."""

@@ -180,6 +180,7 @@ def test_report(here, charlm):
     assert library.report(here / "checkpoints" / "verse" / "best.npz") == content
 
 
+@pytest.mark.slow
 def test_a_report_links_to_the_page_of_its_model_beside_it(here):
     def links(out=None):
         found = elements(library.report("verse", out=out))
@@ -194,6 +195,7 @@ def test_a_report_links_to_the_page_of_its_model_beside_it(here):
     assert links(folder / "verse.html") == links(here / "report.html") == []
 
 
+@pytest.mark.slow
 def test_report_compares_the_losses(here, charlm):
     """With ln V and the characters' entropy, which needs the text, and with advice."""
     text = (here / "verse.txt").read_text()

@@ -351,6 +351,7 @@ def test_numbers_of_the_memory_tasks(page):
     assert all(f"{size:,}" in section for size in (min(sizes), max(sizes)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["forget_bias", "squashing", "memory"])
 def test_measured_numbers_can_be_measured_again(name):
     """Those that take no training; the others are `make_figures.py --measure`."""
@@ -366,6 +367,7 @@ def test_measured_numbers_can_be_measured_again(name):
     assert close(make_figures.plain(getattr(measurements, name)()), MEASURED[name])
 
 
+@pytest.mark.slow
 def test_every_figure_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
     import make_figures
@@ -395,6 +397,7 @@ def test_lines_ask_for_what_is_a_lag_before(task, lag):
             assert not set(within) & set(answers)
 
 
+@pytest.mark.slow
 def test_tasks_are_learned_by_the_library(monkeypatch):
     """Cells of the same size; a text of one lag is read line by line, whole."""
     assert memory_tasks.SEED_OF_NEW not in memory_tasks.SEEDS_ALONE
