@@ -6,7 +6,7 @@ same numbers of streams in one process, and an Allreduce, give what is predicted
     step(N)       compute(B / N) + allreduce(N)
     allreduce(N)  2 log2(N) latency + 2 (N - 1) / N nbytes / bandwidth + (N - 1) / N nbytes / adding
 
-The last two lines are Rabenseifner's algorithm, a reduce-scatter and an allgather by halving and
+The second is Rabenseifner's algorithm, a reduce-scatter and an allgather by halving and
 doubling: Thakur, Rabenseifner & Gropp 2005, Optimization of collective communication operations in
 MPICH, section 4.5.
 """

@@ -12,7 +12,7 @@ import charlm
 from charlm.errors import CheckpointError, ConfigError
 from charlm.evaluation import dynamic, score
 from charlm.evaluation.dynamic import CHUNK
-from charlm.evaluation.score import carried, cold, layout
+from charlm.evaluation.score import carried, carried_nats, cold, layout
 from charlm.nn.model import Model
 from charlm.nn.stepper import Stepper
 from charlm.runs.loading import learned_text, whole_text
@@ -74,6 +74,20 @@ def test_sixteen_pieces_are_close_to_one(learned):
     assert many.nats != one.nats
     assert many.nats == pytest.approx(one.nats, abs=0.002)
     assert many.nats < cold(model, ids, 0).nats, "the carried state helps"
+
+
+@pytest.mark.parametrize("of", [1, 3, 16, 20])
+@pytest.mark.parametrize("items", [False, True])
+@pytest.mark.parametrize("size", [700, 6_003])
+def test_parts_add_up_to_the_whole(learned, size, items, of):
+    """Several processes score some of the pieces each; there may be more of them than pieces."""
+    model, ids = learned
+    parts = [
+        carried_nats(model, ids[:size], 0, rank=rank, of=of, items=items) for rank in range(of)
+    ]
+    whole = carried(model, ids[:size], 0, items=items).nats * size
+    assert sum(parts) == pytest.approx(whole, rel=1e-6)
+    assert sum(part > 0 for part in parts) == min(of, layout(size)[0])
 
 
 @pytest.mark.parametrize("size", [700, 4799, 4800, 4801, 11_003])

@@ -345,8 +345,9 @@ def test_a_missing_library_is_named(to, tmp_path, monkeypatch):
         assert refusal(path).problem == problem
 
 
-def test_a_broken_library_is_named(tmp_path, monkeypatch):
-    (tmp_path / "onnx.py").write_text("raise ImportError('libonnx.so: not found\\nmore')\n")
+@pytest.mark.parametrize("error", ["ImportError", "OSError", "RuntimeError"])
+def test_a_broken_library_is_named(error, tmp_path, monkeypatch):
+    (tmp_path / "onnx.py").write_text(f"raise {error}('libonnx.so: not found\\nmore')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "onnx", raising=False)
     problem = "needs onnx, which cannot be imported (libonnx.so: not found)"

@@ -53,8 +53,8 @@ class ModelCache:
     def draw_masks(self, rng: np.random.Generator, first: int = 0, of: int = 0) -> None:
         """Draw the masks of a step with the step's generator.
 
-        Where the streams are those from `first` on `of` more, they get the columns that they have
-        in the masks of all.
+        Where these are only some of a run's `of` streams, from number `first` on, they get the
+        columns that they have in the masks of all.
         """
         for rate, mask in zip(self.rates, self.masks, strict=True):
             if mask is None:

@@ -31,7 +31,7 @@ from charlm import environment
 from charlm.errors import RunError
 from charlm.types import Array, State, States
 
-T = TypeVar("T")
+Value = TypeVar("Value")
 _Outcome = tuple[Any, BaseException | None]
 
 # A process that ends waits so long for the others to end as well, before it ends them; a quarter
@@ -62,11 +62,11 @@ class Group:
         """Return the sum of all processes' numbers, each of them in float64."""
         return numbers
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: Value) -> list[Value]:
         """Return the values of all processes, by their rank."""
         return [value]
 
-    def broadcast(self, value: T) -> T:
+    def broadcast(self, value: Value) -> Value:
         """Return the value of process 0."""
         return value
 
@@ -74,11 +74,11 @@ class Group:
         """Return for each flag whether it is set in any process."""
         return flags
 
-    def once(self, function: Callable[[], T]) -> T:
+    def once(self, function: Callable[[], Value]) -> Value:
         """Call a function in process 0, and return its result, or raise its error, in all."""
         return function()
 
-    def each(self, function: Callable[[], T]) -> T:
+    def each(self, function: Callable[[], Value]) -> Value:
         """Call a function in every process; where some fail, raise the first one's error in all."""
         return function()
 
@@ -114,11 +114,11 @@ class MPIGroup(Group):
         self.sum(found)
         return tuple(found.tolist())
 
-    def gather(self, value: T) -> list[T]:
+    def gather(self, value: Value) -> list[Value]:
         return list(self._comm.allgather(value))
 
-    def broadcast(self, value: T) -> T:
-        found: T = self._comm.bcast(value)
+    def broadcast(self, value: Value) -> Value:
+        found: Value = self._comm.bcast(value)
         # MPI gives process 0 a copy too, and a run's lock has none.
         return value if self.rank == 0 else found
 
@@ -127,18 +127,18 @@ class MPIGroup(Group):
         self._comm.Allreduce(self._in_place, found, self._max)
         return tuple(map(bool, found))
 
-    def once(self, function: Callable[[], T]) -> T:
+    def once(self, function: Callable[[], Value]) -> Value:
         result, error = self.broadcast(_attempt(function) if self.rank == 0 else (None, None))
         if error is not None:
             raise error
-        return cast("T", result)
+        return cast("Value", result)
 
-    def each(self, function: Callable[[], T]) -> T:
+    def each(self, function: Callable[[], Value]) -> Value:
         result, error = _attempt(function)
         for found in self.gather(error):
             if found is not None:
                 raise found
-        return cast("T", result)
+        return cast("Value", result)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -180,7 +180,10 @@ class MPIGroup(Group):
             else:
                 self._connections[0] = socket.create_connection(address, _CONNECT_S)
                 self._connections[0].send(token + b"%d" % self.rank)
-        if not all(self.gather(len(self._connections) == expected)):
+        is_connected = self.gather(len(self._connections) == expected)
+        if server:
+            server.close()
+        if not all(is_connected):
             # As behind a firewall: a killed process goes unnoticed.
             self._connections.clear()
         for rank, connection in self._connections.items():
