@@ -26,7 +26,7 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
     """Forward, backward, clipping, Adam, and the weights taken over."""
     model = network(cell, L, H, V, embedding)
     cache, state = model.cache(T, B), [model.zero_state(B)]
-    optimizer = Adam(model.parameters.flat, model.gradient.flat, TrainConfig())
+    optimizer = Adam(model.parameters, model.gradient, TrainConfig())
     ids = np.random.default_rng(0).integers(0, V, (T + 1, B))
 
     def work() -> None:

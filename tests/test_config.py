@@ -75,7 +75,7 @@ def test_a_presets_weight_decay_is_adams(optimizer):
     decay = PRESETS["medium"]["train.weight_decay"]
     assert decay > 0
     found = resolved(preset="medium", train__optimizer=optimizer).train.weight_decay
-    assert found == (decay if optimizer == "adam" else 0)
+    assert found == (decay if optimizer in ("adam", "soap") else 0)
     given = resolved(preset="medium", train__optimizer=optimizer, train__weight_decay=0.01)
     assert given.train.weight_decay == 0.01
 

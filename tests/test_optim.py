@@ -8,11 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charlm.nn.parameters import Block, Parameters
 from charlm.optim.averaging import EMA
 from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import BLOCK, SGD, Adagrad, Adam, RMSprop
+from charlm.optim.optimizers import BASIS_EVERY, BLOCK, SGD, SOAP, Adagrad, Adam, RMSprop
 from charlm.optim.schedules import Plateau, learning_rate
 from charlm.settings.schema import TrainConfig
+
+
+def row(flat):
+    """Return parameters that are one row of numbers, those of `flat`."""
+    return Parameters([Block("p", 1, {"W": flat.size})], flat.dtype, flat)
 
 
 def test_clip_keeps_the_direction():
@@ -106,7 +112,7 @@ def test_adam_by_the_book(size):
     rng = np.random.default_rng(0)
     p, expected = np.ones(size), np.ones(size)
     dp, m, v = np.zeros(size), np.zeros(size), np.zeros(size)
-    adam = Adam(p, dp, TrainConfig(beta1=0.8, beta2=0.9, epsilon=1e-3, weight_decay=0.1))
+    adam = Adam(row(p), row(dp), TrainConfig(beta1=0.8, beta2=0.9, epsilon=1e-3, weight_decay=0.1))
     for t in range(1, 4):
         dp[:] = rng.normal(size=size)
         adam.step(0.01)
@@ -123,7 +129,7 @@ def test_adagrad_and_rmsprop_by_the_book(decay):
     rng = np.random.default_rng(0)
     p, expected, dp, v = np.ones(size), np.ones(size), np.zeros(size), np.zeros(size)
     train = TrainConfig(beta2=decay or 0.5, epsilon=1e-3, weight_decay=0.1)
-    made = (Adagrad if decay is None else RMSprop)(p, dp, train)
+    made = (Adagrad if decay is None else RMSprop)(row(p), row(dp), train)
     for _ in range(3):
         dp[:] = rng.normal(size=size)
         g = dp + 0.1 * expected
@@ -135,7 +141,7 @@ def test_adagrad_and_rmsprop_by_the_book(decay):
 
 def test_nesterov_by_the_book():
     p, dp, v, expected = np.ones(3), np.array([1.0, 2.0, 3.0]), np.zeros(3), np.ones(3)
-    sgd = SGD(p, dp, TrainConfig(momentum=0.5, nesterov=True, weight_decay=0))
+    sgd = SGD(row(p), row(dp), TrainConfig(momentum=0.5, nesterov=True, weight_decay=0))
     for _ in range(3):
         sgd.step(0.2)
         v = 0.5 * v + dp
@@ -146,10 +152,44 @@ def test_nesterov_by_the_book():
 def test_sgd_by_the_book():
     p, dp, v, expected = np.ones(3), np.zeros(3), np.zeros(3), np.ones(3)
     dp_kept = np.array([1.0, 2.0, 3.0])
-    sgd = SGD(p, dp, TrainConfig(momentum=0.5, weight_decay=0.1))
+    sgd = SGD(row(p), row(dp), TrainConfig(momentum=0.5, weight_decay=0.1))
     for _ in range(3):
         dp[:] = [1.0, 2.0, 3.0]  # the weight decay was added to it
         sgd.step(0.2)
         v = 0.5 * v + dp_kept + 0.1 * expected
         expected = expected - 0.2 * v
     assert p == pytest.approx(expected)
+
+
+def test_soap_by_the_book():
+    rng, blocks = np.random.default_rng(0), [Block("lstm.0", 8, {"Wx": 3, "Wh": 2, "b": 1})]
+    p, dp = Parameters(blocks, np.float64), Parameters(blocks, np.float64)
+    p.blocks[0][:] = rng.normal(size=(8, 6))
+    soap = SOAP(p, dp, TrainConfig(beta1=0.8, beta2=0.9, epsilon=1e-3, weight_decay=0.1))
+    W, C, Q, m, v = (dict(p.copies()), {}, {}, {}, {})
+    for name, K in (("lstm.0.Wx", 3), ("lstm.0.Wh", 2)):
+        C[name], Q[name] = np.zeros((K, K)), np.eye(K)
+    for t in range(1, 2 * BASIS_EVERY + 3):
+        dp.blocks[0][:] = rng.normal(size=(8, 6)) @ np.diag([5, 1, 0.2, 3, 0.1, 1])
+        dW = dp.copies()
+        soap.step(0.01)
+        for name, g in dW.items():
+            if name in Q:
+                C[name] = 0.95 * C[name] + 0.05 * g.T @ g
+                if t % BASIS_EVERY == 0:
+                    Q[name] = np.linalg.qr(C[name] @ Q[name])[0]
+                g = g @ Q[name]
+            m[name] = 0.8 * m.get(name, 0) + 0.2 * g
+            v[name] = 0.9 * v.get(name, 0) + 0.1 * g**2
+            P = 0.01 * (m[name] / (1 - 0.8**t)) / (np.sqrt(v[name] / (1 - 0.9**t)) + 1e-3)
+            W[name] = W[name] * (1 - 0.01 * 0.1) - (P @ Q[name].T if name in Q else P)
+    for name, view in p.views.items():
+        assert view == pytest.approx(W[name], rel=1e-10), name
+    turned = soap.matrices.views["lstm.0.Wx.Q"]
+    assert turned.T @ turned == pytest.approx(np.eye(3), abs=1e-12)
+    assert abs(turned[0, 0]) > 0.9, "the first vector is where the gradient is largest"
+
+
+def test_soap_leaves_wide_blocks_to_adam():
+    layout = [Block("lstm.0", 4, {"Wx": 5000, "Wh": 1, "b": 1}), Block("output", 9, {"W": 1})]
+    assert [block.name for block in SOAP.matrix_blocks(layout)] == ["lstm.0.Wh"]

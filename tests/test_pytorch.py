@@ -122,7 +122,7 @@ def test_ten_steps_with_clipping(cell, optimizer):
     model, peer, rng = make(cell)
     ours, constants, theirs, options = OPTIMIZERS[optimizer]
     train = TrainConfig(**{"weight_decay": 0} | constants)
-    mine = ours(model.parameters.flat, model.gradient.flat, train)
+    mine = ours(model.parameters, model.gradient, train)
     trainable = [weights for weights in peer.parameters() if weights.requires_grad]
     other = theirs(trainable, lr=0.1, **options)
     cache, state, peer_state = model.cache(T, B), model.zero_state(B), None

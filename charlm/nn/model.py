@@ -23,7 +23,7 @@ from charlm.nn.gru import GRU
 from charlm.nn.linear import GradBuffer
 from charlm.nn.lstm import LSTM
 from charlm.nn.output import Output
-from charlm.nn.parameters import Parameters
+from charlm.nn.parameters import Block, Parameters
 from charlm.nn.recurrent import RecurrentLayer
 from charlm.nn.rnn import RNN
 from charlm.settings.schema import ModelConfig
@@ -175,9 +175,13 @@ class Model:
 
 def shapes(config: ModelConfig, V: int) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of a model's parameters; allocates nothing."""
+    return {k: shape for block in blocks(config, V) for k, shape in block.shapes().items()}
+
+
+def blocks(config: ModelConfig, V: int) -> list[Block]:
+    """Return the layout of a model's parameters; allocates nothing."""
     first, layers, output = _network(config, V)
-    blocks = chain(first.blocks(), *(layer.blocks() for layer in layers), output.blocks())
-    return {name: shape for block in blocks for name, shape in block.shapes().items()}
+    return [*first.blocks(), *chain(*(layer.blocks() for layer in layers)), *output.blocks()]
 
 
 class Memory(NamedTuple):
@@ -201,14 +205,15 @@ def memory(
     *,
     rates: Sequence[float],
     optimizer_states: int,
+    optimizer_matrices: int,
     ema: bool,
     items: bool = False,
 ) -> Memory:
     """Add up the arrays of a float32 training; allocates nothing.
 
     `rates` are L+1 dropout rates, `optimizer_states` the arrays as long as the parameters that the
-    optimizer keeps; `ema` says that a second model holds averaged weights, and `items` that the
-    state is zero where independent items begin.
+    optimizer keeps, and `optimizer_matrices` the numbers of its matrices; `ema` says that a second
+    model holds averaged weights, and `items` that the state is zero where independent items begin.
     """
     first, layers, output = _network(config, V, rates[0] > 0)
     linears = [linear for layer in layers for linear in layer.linears]
@@ -221,7 +226,7 @@ def memory(
         )
 
     P = sum(math.prod(shape) for shape in shapes(config, V).values())
-    weights = P * (2 + optimizer_states) + copies(training=True)
+    weights = P * (2 + optimizer_states) + optimizer_matrices + copies(training=True)
     weights += P + copies(training=False) if ema else 0
 
     caches = [layer.cache_shapes(T, B, training=True) for layer in layers]

@@ -1,21 +1,28 @@
-"""Optimizers over one flat buffer: SGD with momentum, Adagrad, RMSprop and Adam.
+"""Optimizers over one flat buffer: SGD with momentum, Adagrad, RMSprop, Adam and SOAP.
 
 They work block by block, so that a block stays in the processor's cache from line to line.
 
-An optimizer's state is a dictionary of flat arrays and one counter, saved and loaded as it is.
+An optimizer's state is a dictionary of flat arrays, SOAP's matrices and one counter, saved and
+loaded as it is.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 
+from charlm.nn.parameters import Block, Parameters
 from charlm.settings.schema import TrainConfig
 from charlm.types import Array
 
 BLOCK = 16384
+# SOAP's constants, the paper's: the decay of the second moments, and the steps between bases.
+MOMENTS_DECAY = 0.95
+BASIS_EVERY = 10
+# A block of more columns is left to Adam: (K, K) matrices would take too much time and memory.
+MOST_COLUMNS = 4096
 
 
 class Optimizer(ABC):
@@ -45,9 +52,16 @@ class Optimizer(ABC):
 class Configured(Optimizer):
     """Base class of the optimizers that train, whose constants are the configuration's."""
 
-    def __init__(self, parameters: Array, gradient: Array, train: TrainConfig) -> None:
-        super().__init__(parameters, gradient)
+    def __init__(self, parameters: Parameters, gradient: Parameters, train: TrainConfig) -> None:
+        super().__init__(parameters.flat, gradient.flat)
         self.train = train
+        # What is kept of each block beside `state`.
+        self.matrices = Parameters(self.matrix_blocks(parameters.layout), parameters.flat.dtype)
+
+    @classmethod
+    def matrix_blocks(cls, layout: Sequence[Block]) -> list[Block]:
+        """Return the layout of `matrices`, given that of the parameters."""
+        return []
 
 
 class SGD(Configured):
@@ -131,6 +145,12 @@ class Adam(Configured):
     STATE = ("m", "v")
 
     def _update(self, learning_rate: float, *arrays: Array) -> None:
+        p, _, _, _, u = arrays
+        self._adam(learning_rate, *arrays)
+        p -= u
+
+    def _adam(self, learning_rate: float, *arrays: Array) -> None:
+        """Decay the weights, update the moments, and write into u what p moves by."""
         p, dp, m, v, u = arrays
         beta1, beta2, weight_decay = self.train.beta1, self.train.beta2, self.train.weight_decay
         if weight_decay:
@@ -147,7 +167,68 @@ class Adam(Configured):
         u += self.train.epsilon
         np.divide(m, u, out=u)
         u *= learning_rate / (1 - beta1**self.steps)
-        p -= u
+
+
+class SOAP(Adam):
+    """Adam in the eigenbasis of the gradient's second moments, for each layer's Wx and Wh.
+
+        C  = 0.95 C + 0.05 dW^T dW          (K, K), W has K columns
+        Q  = qr(C Q)                        every 10 steps, from the identity towards eigenvectors
+        m, v and the step P are Adam's of dW Q
+        W  = W - P Q^T
+
+    The entries of x or h are correlated, and so are the columns of dW: those of dW Q are less, and
+    a rate for each number, as Adam has it, suits them better. Biases, embedding and output layer
+    are left to Adam.
+
+    Sources: Vyas et al. 2025, SOAP, algorithm 3, in its one-sided form; Gupta, Koren & Singer 2018,
+    Shampoo.
+    """
+
+    def __init__(self, parameters: Parameters, gradient: Parameters, train: TrainConfig) -> None:
+        super().__init__(parameters, gradient, train)
+        self._rotated = [
+            (gradient.views[block.name], *(self.matrices.views[f"{block.name}.{k}"] for k in "CQ"))
+            for block in self.matrices.layout
+        ]  # dW, C, Q
+        for _, _, Q in self._rotated:
+            np.fill_diagonal(Q, 1)
+
+    @classmethod
+    def matrix_blocks(cls, layout: Sequence[Block]) -> list[Block]:
+        """Return the layout of C and Q, of the input and the recurrent weights of each layer."""
+        columns = {
+            f"{block.name}.{part}": K
+            for block in layout
+            for part, K in block.parts.items()
+            if part in ("Wx", "Wh") and K <= MOST_COLUMNS
+        }
+        return [Block(name, K, {"C": K, "Q": K}) for name, K in columns.items()]
+
+    def step(self, learning_rate: float) -> None:
+        """Make one step."""
+        for dW, C, Q in self._rotated:
+            self._rotate(dW, C, Q)
+        super().step(learning_rate)
+        # The gradient's buffer holds the steps now.
+        for P, _, Q in self._rotated:
+            P[...] = P @ Q.T
+        self.parameters -= self.gradient
+
+    def _rotate(self, dW: Array, C: Array, Q: Array) -> None:
+        # C = 0.95 C + 0.05 dW^T dW
+        C *= MOMENTS_DECAY
+        C += (1 - MOMENTS_DECAY) * (dW.T @ dW)
+        # Q = qr(C Q)
+        if (self.steps + 1) % BASIS_EVERY == 0:
+            Q[...] = np.linalg.qr(C @ Q)[0]
+        # dP = dW Q
+        dW[...] = dW @ Q
+
+    def _update(self, learning_rate: float, *arrays: Array) -> None:
+        _, dp, _, _, u = arrays
+        self._adam(learning_rate, *arrays)
+        np.copyto(dp, u)
 
 
 OPTIMIZERS: Mapping[str, type[Configured]] = {
@@ -155,6 +236,7 @@ OPTIMIZERS: Mapping[str, type[Configured]] = {
     "rmsprop": RMSprop,
     "adagrad": Adagrad,
     "sgd": SGD,
+    "soap": SOAP,
 }
 
 

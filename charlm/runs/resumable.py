@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from charlm.errors import CheckpointError, RunError, TextError
-from charlm.nn.model import shapes
+from charlm.nn.model import blocks, shapes
 from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run
@@ -128,10 +128,13 @@ def _check_fit(path: Path, config: Config, V: int, text: TextInfo, count: int) -
 def training_arrays(config: Config, V: int) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of the arrays of a last.npz."""
     model, train = config.model, config.train
-    prefixes = ["", *(f"optimizer.{name}/" for name in OPTIMIZERS[train.optimizer].STATE)]
+    optimizer = OPTIMIZERS[train.optimizer]
+    prefixes = ["", *(f"optimizer.{name}/" for name in optimizer.STATE)]
     prefixes += ["average/"] * (train.average > 0)
     weights = shapes(model, V).items()
     found = {prefix + name: shape for prefix in prefixes for name, shape in weights}
+    for block in optimizer.matrix_blocks(blocks(model, V)):
+        found |= {f"optimizer.{name}": shape for name, shape in block.shapes().items()}
     for k in range(model.layers):
         for name in ("h", "c") if model.cell == "lstm" else ("h",):
             found[f"state/{k}.{name}"] = (model.hidden, train.batch_size)

@@ -61,7 +61,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 # An optimizer's learning rate as a multiple of Adam's; measured, see docs/recipes.md.
-_RATES = {"adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
+_RATES = {"soap": 1.0, "adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
 SHORT = 300_000
 LONG = 10_000_000
 # Characters of a short item, on average, and minutes in which a short list is read so often that it
@@ -109,7 +109,7 @@ def for_optimizer(config: Config, given: frozenset[str]) -> Config:
             # The velocity sums 1 / (1 - momentum) gradients.
             rate *= 1 - train.momentum
         config = config.replace(train__learning_rate=float(f"{rate:.3g}"))
-    if "train.weight_decay" not in given and train.optimizer != "adam":
+    if "train.weight_decay" not in given and train.optimizer not in ("soap", "adam"):
         # Theirs is not decoupled: added to the gradient, Adam's value would dominate it.
         config = config.replace(train__weight_decay=0.0)
     return config

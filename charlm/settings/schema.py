@@ -75,7 +75,7 @@ class TrainConfig:
     embedding_dropout: float = _setting(
         0.0, "rate on the embedding; above 0, a step takes a fifth longer", "[0, 1)"
     )
-    optimizer: Literal["adam", "rmsprop", "adagrad", "sgd"] = _setting(
+    optimizer: Literal["soap", "adam", "rmsprop", "adagrad", "sgd"] = _setting(
         "adam", "adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
     )
     learning_rate: float = _setting(
@@ -140,7 +140,7 @@ class Settings(TypedDict, total=False):
     minutes: float | None
     dropout: float
     embedding_dropout: float
-    optimizer: Literal["adam", "rmsprop", "adagrad", "sgd"]
+    optimizer: Literal["soap", "adam", "rmsprop", "adagrad", "sgd"]
     learning_rate: float
     schedule: Literal["cosine", "linear", "step", "plateau", "constant"]
     warmup: int

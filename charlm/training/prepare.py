@@ -6,6 +6,7 @@ resume    what runs/resumable.py finds -> threads -> memory -> Trainer, restored
 Of several processes the first one does all that comes before the ids are mapped.
 """
 
+import math
 import os
 import platform
 import time
@@ -19,7 +20,7 @@ import numpy as np
 
 from charlm import environment
 from charlm.errors import ConfigError, RunError, TextError
-from charlm.nn.model import Memory, memory
+from charlm.nn.model import Memory, blocks, memory
 from charlm.optim.optimizers import OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
@@ -337,9 +338,20 @@ def training_memory(config: Config, V: int, processes: int = 1) -> Memory:
     train, T, B = config.train, config.train.seq_len, -(-config.train.batch_size // processes)
     assert isinstance(T, int)
     rates = [train.embedding_dropout] + [train.dropout] * config.model.layers
-    states, ema = len(OPTIMIZERS[train.optimizer].STATE), train.average > 0
+    optimizer, ema = OPTIMIZERS[train.optimizer], train.average > 0
+    matrices = optimizer.matrix_blocks(blocks(config.model, V))
     items = config.data.items is not None
-    return memory(config.model, V, T, B, rates=rates, optimizer_states=states, ema=ema, items=items)
+    return memory(
+        config.model,
+        V,
+        T,
+        B,
+        rates=rates,
+        optimizer_states=len(optimizer.STATE),
+        optimizer_matrices=sum(math.prod(block.shape) for block in matrices),
+        ema=ema,
+        items=items,
+    )
 
 
 def _check_memory(config: Config, V: int, group: Group) -> Memory:

@@ -118,7 +118,8 @@ def _roll_back(trainer: Trainer) -> States:
 def share(trainer: Trainer, state: States | None = None) -> None:
     """Copy what process 0 holds to the other processes; `state` is that of all streams."""
     group, optimizer = trainer.group, trainer.optimizer
-    for flat in (trainer.model.parameters.flat, *optimizer.state.values()):
+    kept = (*optimizer.state.values(), optimizer.matrices.flat)
+    for flat in (trainer.model.parameters.flat, *kept):
         np.copyto(flat, group.broadcast(flat))
     if trainer.ema:
         np.copyto(trainer.ema.mean, group.broadcast(trainer.ema.mean))
@@ -154,6 +155,7 @@ def _arrays(trainer: Trainer, state: States) -> dict[str, Array]:
     arrays = pack(parameters)
     for name, flat in trainer.optimizer.state.items():
         arrays |= pack(parameters.view_of(flat), f"optimizer.{name}/")
+    arrays |= pack(trainer.optimizer.matrices, "optimizer.")
     if trainer.ema:
         arrays |= pack(trainer.ema_model.parameters, "average/")
     for k, (layer, parts) in enumerate(zip(trainer.model.layers, state, strict=True)):

@@ -77,7 +77,9 @@ class Trainer:
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
         rates = [on_input] + [train.dropout] * config.model.layers
         self.cache = self.model.cache(T, len(self.streams.own), rates)
-        self.optimizer = OPTIMIZERS[train.optimizer](parameters, self.gradient, train)
+        self.optimizer = OPTIMIZERS[train.optimizer](
+            self.model.parameters, self.model.gradient, train
+        )
         # What is validated, sampled from and kept.
         self.ema_model, self.ema = self.model, None
         if train.average:
