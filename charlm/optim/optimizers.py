@@ -173,7 +173,7 @@ class SOAP(Adam):
     """Adam in the eigenbasis of the gradient's second moments, for each layer's Wx and Wh.
 
         C  = 0.95 C + 0.05 dW^T dW          (K, K), W has K columns
-        Q  = qr(C Q)                        every 10 steps, from the identity towards eigenvectors
+        Q  = qr(C Q), diag(R) > 0           every 10 steps, from the identity towards eigenvectors
         m, v and the step P are Adam's of dW Q
         W  = W - P Q^T
 
@@ -221,7 +221,9 @@ class SOAP(Adam):
         C += (1 - MOMENTS_DECAY) * (dW.T @ dW)
         # Q = qr(C Q)
         if (self.steps + 1) % BASIS_EVERY == 0:
-            Q[...] = np.linalg.qr(C @ Q)[0]
+            turned, R = np.linalg.qr(C @ Q)
+            # The decomposition is unique up to signs; m and v are of vectors that keep theirs.
+            np.multiply(turned, np.copysign(1, np.diag(R)), out=Q)
         # dP = dW Q
         dW[...] = dW @ Q
 
