@@ -3,15 +3,18 @@
 import numpy as np
 from turns import kept, serve
 
+from charlm import environment
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
 from charlm.nn.linear import GRADIENT_COLUMNS
 from charlm.nn.model import Model
 from charlm.nn.output import steps_per_block
-from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import Adam
-from charlm.settings.schema import ModelConfig, TrainConfig
+from charlm.settings.schema import Config, ModelConfig
+from charlm.text.corpus import TextInfo
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.data_parallel import DataParallel
+from charlm.training.planning import measure
+from charlm.training.trainer import Trainer
 
 
 def network(cell: str, L: int, H: int, V: int, embedding: str = "auto", training: bool = True):
@@ -23,17 +26,26 @@ def network(cell: str, L: int, H: int, V: int, embedding: str = "auto", training
 
 
 def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
-    """Forward, backward, clipping, Adam, and the weights taken over."""
-    model = network(cell, L, H, V, embedding)
-    cache, state = model.cache(T, B), [model.zero_state(B)]
-    optimizer = Adam(model.parameters, model.gradient, TrainConfig())
-    ids = np.random.default_rng(0).integers(0, V, (T + 1, B))
+    """Forward, backward, clipping, Adam, and the weights taken over, as `charlm train` does it.
+
+    The number of threads is timed as there; dropout and averaged weights, which PyTorch's side does
+    not have, are off.
+    """
+    config = Config().replace(
+        model__cell=cell, model__layers=L, model__hidden=H, model__embedding=embedding,
+        data__validation=0.0, train__batch_size=B, train__seq_len=T, train__dropout=0.0,
+        train__average=0.0, train__learning_rate=1e-6, train__steps=10**6,
+    )  # fmt: skip
+    vocabulary = Vocabulary("".join(map(chr, range(32, 32 + V))), " ")
+    ids = np.random.default_rng(0).integers(0, V, 8 * B * (T + 1)).astype(vocabulary.dtype)
+    given = config, vocabulary, TextInfo("", ids.size, "", ""), ids
+    counts = environment.thread_counts()
+    chosen = measure(*given, counts).threads if len(counts) > 1 else counts[0]
+    trainer = Trainer(*given, None, threads=chosen)
 
     def work() -> None:
-        _, state[0] = model.loss_and_gradient(ids[:-1], ids[1:], state[0], cache)
-        clip(model.gradient.flat, global_norm(model.gradient.flat), 1.0)
-        optimizer.step(1e-3)
-        model.refresh()
+        with environment.limited(trainer.parallel.blas_threads):
+            trainer.update()
 
     return work
 
@@ -41,9 +53,23 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
 def products(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "auto"):
     """The matrix products of an update alone, each on arrays that stay where they are."""
     model = network(cell, L, H, V, embedding)
-    works = [alone(linear, B, T, 1) for layer in model.layers for linear in layer.linears]
-    works.append(alone(model.output.linear, B, T, steps_per_block(T, B, V)))
-    return lambda: [work() for work in works]
+    parallel = DataParallel(model, 1, B, [], environment.thread_counts()[-1])
+    works = []
+    for replica, share in zip(parallel.models, parallel.shares, strict=True):
+        b, output = share.stop - share.start, replica.output.linear
+        steps = [alone(linear, b, T, 1) for linear in replica.linears if linear is not output]
+        works.append([*steps, alone(output, b, T, steps_per_block(T, b, V))])
+
+    def of_replica(r: int) -> None:
+        parallel.models[r].choose_products()
+        for work in works[r]:
+            work()
+
+    def work() -> None:
+        with environment.limited(parallel.blas_threads):
+            parallel.run(of_replica)
+
+    return work
 
 
 def output(cell: str, L: int, H: int, B: int, T: int, V: int):
@@ -64,9 +90,9 @@ def alone(linear, B: int, T: int, abreast: int):
 
     def work() -> None:
         for N in columns:
-            np.matmul(linear.W, x[:, :N], out=a[:, :N])
+            linear.forward(x[:, :N], a[:, :N])
         for N in columns:
-            np.matmul(linear.WT, a[:, :N], out=dx[:, :N])
+            linear.backward(a[:, :N], dx[:, :N])
         for N in gathered:
             np.matmul(das[:, :N], xs[:, :N].T, out=linear.partial)
 

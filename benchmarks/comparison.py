@@ -66,4 +66,7 @@ def fastest_peer(stack: ExitStack, job: str, sizes: dict) -> tuple[Worker, int, 
             found.append((seconds, threads, form))
         worker.close()
     _, threads, form = min(found)
-    return stack.enter_context(Worker("pytorch_worker.py", threads)), threads, form
+    peer = stack.enter_context(Worker("pytorch_worker.py", threads))
+    # Its imports are over when it answers; ours may time its threads then.
+    peer.ask("peak")
+    return peer, threads, form

@@ -77,7 +77,7 @@ class TrainingPlan(NamedTuple):
     streams: int  # B, streams in a step
     time_steps: int  # T, time steps in a step
     epochs: float  # passes over the training part
-    threads: int  # of the BLAS, in each process
+    threads: int  # of each process
     processes: int  # that share the streams
     step_s: float | None  # seconds that a step takes; None where it was not timed
     expected_s: float | None  # the same of the whole training
@@ -196,7 +196,7 @@ def start(
         preset: short, list, tiny, small, medium or large; None or `auto` chooses by the text.
         overrides: settings by their dotted keys, each with the source that an error names; a later
             one replaces an earlier one, all those of the file, and `settings` theirs.
-        threads: of the BLAS while it trains; where None, the number that `set_threads` or a
+        threads: that share the streams; where None, the number that `set_threads` or a
             variable such as OPENBLAS_NUM_THREADS says, else one, or as many as there are usable
             CPUs if that is faster in a few timed steps; fewer than 50 steps use one.
         reading: called with the text's bytes read so far, and all of them.
@@ -250,7 +250,7 @@ def resume(
         checkpoints: the folder of all runs.
         text: where its text is now, if it moved.
         steps: a new goal.
-        threads: of the BLAS while it trains; as many as the run had where None.
+        threads: that share the streams; as many as the run had where None.
 
     Raises:
         ConfigError: the goal is no whole number of at least 1.
@@ -470,7 +470,7 @@ def _plan(prepared: PreparedRun) -> TrainingPlan:
         streams=streams.B,
         time_steps=streams.T,
         epochs=trainer.steps / streams.steps_per_pass,
-        threads=trainer.threads,
+        threads=trainer.parallel.threads,
         processes=trainer.group.size,
         step_s=None if pace is None else pace.step_s,
         expected_s=None if pace is None else pace.total_s(trainer.steps, trainer.validate_every),

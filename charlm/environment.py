@@ -29,6 +29,8 @@ _LAUNCHERS: Final = (
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
 )
+# Processors, by OpenBLAS's names, for which it has a kernel for small matrices that packs nothing.
+_SMALL_KERNELS: Final = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 _MEMINFO: Final = Path("/proc/meminfo")
 _GROUP: Final = Path("/sys/fs/cgroup")
 _MEMBERSHIP: Final = Path("/proc/self/cgroup")
@@ -61,6 +63,11 @@ def set_threads(count: int) -> None:
         _blas().limit(limits=count)
 
 
+def tells_threads() -> bool:
+    """Return whether the BLAS's number of threads can be set while it runs."""
+    return bool(_blas().info())
+
+
 def limited(count: int | None) -> AbstractContextManager[Any]:
     """Let the BLAS use this many threads in a `with` block; None changes nothing."""
     limiter: AbstractContextManager[Any] = _blas().limit(limits=count)
@@ -74,6 +81,18 @@ def threads() -> int:
     if chosen := chosen_threads():
         return chosen
     return len(affinity())
+
+
+def has_small_kernel() -> bool:
+    """Return whether small products, on one thread each, are the faster way to a narrow one.
+
+    They are where the BLAS has a kernel for them, and one thread. It is never timed: the choice may
+    change the last bits of a result.
+    """
+    return all(
+        library.get("architecture") in _SMALL_KERNELS and library["num_threads"] == 1
+        for library in _blas().info() or [{}]
+    )
 
 
 def chosen_threads() -> int | None:
@@ -94,7 +113,7 @@ def thread_counts(processes: int = 1) -> list[int]:
     if chosen := chosen_threads():
         return [chosen]
     # A BLAS that cannot be told has one number; a caller's own limit is kept.
-    least = 1 if _blas().info() else threads()
+    least = 1 if tells_threads() else threads()
     return sorted({least, max(least, min(usable_cpus() // processes, threads()))})
 
 

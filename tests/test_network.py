@@ -10,7 +10,7 @@ import pytest
 from charlm.nn.dropout import draw_mask
 from charlm.nn.embedding import Embedding
 from charlm.nn.functions import cross_entropy, cross_entropy_backward, softmax
-from charlm.nn.linear import GRADIENT_COLUMNS, Linear
+from charlm.nn.linear import GRADIENT_COLUMNS, Linear, block_rows
 from charlm.nn.model import Model, memory
 from charlm.nn.output import steps_per_block
 from charlm.nn.parameters import Block, Parameters
@@ -55,6 +55,39 @@ def test_linear_products(contiguous):
     linear.backward(da, dx)
     assert a == pytest.approx(np.array([0.5, 0.5, 1, 1, 1, 1])[:, None] * (W @ x))
     assert dx == pytest.approx(W[:, 1:3].T @ da)
+
+
+@pytest.mark.parametrize(
+    ("M", "K", "N", "rows"),
+    [
+        (1024, 322, 8, 256),
+        (1024, 513, 64, 16),
+        (800, 513, 16, 100),
+        (64, 100, 16, 64),  # a small product
+        (1009, 322, 8, 1009),  # a prime number of rows
+        (1024, 2048, 64, 1024),  # blocks of less than 8 rows
+    ],
+)
+def test_rows_of_a_block(M, K, N, rows):
+    assert block_rows(M, K, N) == rows
+
+
+@pytest.mark.parametrize("N", [1, 2, 8, 33])
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_products_in_blocks(N, contiguous):
+    rng = np.random.default_rng(0)
+    linear, W, _ = bound_linear(840, 700, slice(0, 660), 0)
+    linear.in_blocks = True
+    if N > 1:
+        assert block_rows(840, 700, N) < 840
+        assert block_rows(660, 840, N) < 660
+    wide, da, dx = (rng.normal(size=(rows, N + 2)) for rows in (700, 840, 660))
+    x, dx = (wide[:, :N].copy(), dx[:, :N].copy()) if contiguous else (wide[:, :N], dx[:, :N])
+    a, da = np.empty((840, N)), da[:, :N].copy()
+    linear.forward(x, a)
+    linear.backward(da, dx)
+    assert a == pytest.approx(W @ x)
+    assert dx == pytest.approx(W[:, :660].T @ da)
 
 
 @pytest.mark.parametrize("B", [1, 100, GRADIENT_COLUMNS, GRADIENT_COLUMNS + 1])

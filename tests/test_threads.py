@@ -1,6 +1,6 @@
 """Threads of the BLAS: CPUs that may be used, how many threads are chosen, and how long they hold."""
 
-import contextlib
+import itertools
 import os
 from types import SimpleNamespace
 
@@ -64,6 +64,27 @@ def test_threads_are_set_after_numpy_is_loaded():
             pytest.skip("threadpoolctl does not know this BLAS")
         assert {library["num_threads"] for library in info} == {count} == {environment.threads()}
         assert environment.chosen_threads() == count
+
+
+@pytest.mark.parametrize(
+    ("libraries", "expected"),
+    [
+        ([("SkylakeX", 1)], True),
+        ([("Cooperlake", 1), ("SapphireRapids", 1)], True),
+        ([("SkylakeX", 2)], False),
+        ([("Zen", 1)], False),
+        ([("SkylakeX", 1), ("Haswell", 1)], False),
+        ([(None, 1)], False),
+        ([], False),
+    ],
+)
+def test_where_products_are_made_in_blocks(monkeypatch, libraries, expected):
+    info = [
+        {"num_threads": count} | ({"architecture": name} if name else {})
+        for name, count in libraries
+    ]
+    monkeypatch.setattr(environment, "_blas", lambda: SimpleNamespace(info=lambda: info))
+    assert environment.has_small_kernel() is expected
 
 
 @pytest.mark.parametrize(
@@ -163,18 +184,12 @@ def test_the_choice_of_threads(times, chosen):
      ({2: 0.2}, 2, "")],
 )  # fmt: skip
 def test_steps_are_timed_in_turns(text_file, tmp_path, monkeypatch, cost, chosen, note):
-    clock, now, used = [0.0], [0], []
+    clock, used = [0.0], []
 
-    @contextlib.contextmanager
-    def limited(count):
-        now[0] = count
-        yield
+    def update(trainer):
+        used.append(trainer.parallel.threads)
+        clock[0] += cost[used[-1]]
 
-    def update(_):
-        used.append(now[0])
-        clock[0] += cost[now[0]]
-
-    monkeypatch.setattr(environment, "limited", limited)
     monkeypatch.setattr(planning.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(Trainer, "update", update)
     vocabulary, ids = open_ids(text_file, tmp_path)
@@ -182,7 +197,8 @@ def test_steps_are_timed_in_turns(text_file, tmp_path, monkeypatch, cost, chosen
     pace = measure(config, vocabulary, TextInfo("", ids.size, "", ""), ids, list(cost))
     assert (pace.threads, pace.note) == (chosen, note)
     assert pace.step_s == pytest.approx(cost[chosen])
-    assert used[1:] == list(cost) * (len(used[1:]) // len(cost))
+    turns = [threads for threads, _ in itertools.groupby(used)]
+    assert turns == list(cost) * (len(turns) // len(cost))
     assert clock[0] < 3 + 2 * sum(cost.values()), "no longer than one number of threads alone"
 
 

@@ -253,8 +253,8 @@ def test_masks_are_those_of_the_rates_and_the_update(text_file, tmp_path):
     for n in range(3):
         t.update()
         rng = randomness.generator(0, randomness.DROPOUT_MASKS, n)
-        assert len(t.cache.masks) == 3
-        for rate, mask in zip((0.2, 0.4, 0.4), t.cache.masks, strict=True):
+        assert len(t.parallel.caches[0].masks) == 3
+        for rate, mask in zip((0.2, 0.4, 0.4), t.parallel.caches[0].masks, strict=True):
             expected = np.empty_like(mask)
             draw_mask(rate, expected, rng)
             assert np.array_equal(mask, expected)
@@ -313,19 +313,20 @@ ALLOCATED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("changes", ALLOCATED, ids=str)
-def test_memory_is_known_before(tmp_path, text_file, changes):
+def test_memory_is_known_before(tmp_path, text_file, changes, threads):
     """The formula against what tracemalloc sees, and the parameters to the last one."""
     config = settings(text_file, **changes)
     vocabulary = Vocabulary("".join(map(chr, range(32, 97))), " ")
     ids = np.zeros(50_000, vocabulary.dtype)
     tracemalloc.start()
-    t = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None)
+    t = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None, threads=threads)
     if t.model.parameters.size < 400_000:
         t.update()
     traced = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    needed = training_memory(config, vocabulary.size)
+    needed = training_memory(config, vocabulary.size, threads=threads)
     assert needed.parameters == t.model.parameters.size
     assert needed.total == pytest.approx(traced, rel=0.03)
 

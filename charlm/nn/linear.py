@@ -8,7 +8,13 @@ The products run on contiguous copies of the weights, renewed by `refresh` whene
 changed. The gradient is summed over several time steps at a time: their columns lie side by side in
 a `GradBuffer`, since a product over the B columns of one time step would have too short an inner
 dimension.
+
+A product with few columns spends much of its time on packing the weights for the BLAS's kernel. Its
+kernel for small matrices packs nothing: where there is one, the product is a batch of small ones, a
+block of rows each.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -17,6 +23,14 @@ from charlm.types import Array
 
 # Columns of a `GradBuffer`. With fewer, adding to dW costs more; with more, they leave the caches.
 GRADIENT_COLUMNS = 1024
+# A small product has at most so many multiplications, OpenBLAS's own bound; in blocks of fewer rows
+# the calls cost more than packing.
+SMALL = 100**3
+FEWEST_ROWS = 8
+# Rows that are transposed at a time: the lines of all stay in the cache from column to column.
+ROWS = 128
+# Of the arrays of `Linear.shapes`, the first are copies of the weights that replicas share.
+SHARED_COPIES = 2
 
 
 class GradBuffer:
@@ -45,6 +59,7 @@ class Linear:
     def __init__(self, M: int, K: int, grad_columns: slice, sigmoid_rows: int = 0) -> None:
         self.M, self.K = M, K
         self.grad_columns, self.sigmoid_rows = grad_columns, sigmoid_rows
+        self.in_blocks = False  # whether the BLAS has a kernel for small matrices
 
     @property
     def x_rows(self) -> int:
@@ -67,6 +82,10 @@ class Linear:
             self.WT, self.partial = copies[1:3]
             self.total = dW
 
+    def share_copies(self, other: "Linear") -> None:
+        """Compute with another layer's copies of the same weights, which that one renews."""
+        self.W, self.WT = other.W, other.WT
+
     def buffer(self, B: int) -> GradBuffer:
         """Allocate the columns that `accumulate_grad` fills."""
         return GradBuffer(self.M, self.x_rows, B, self.W.dtype)
@@ -79,19 +98,17 @@ class Linear:
     def _refresh_derived(self) -> None:
         self.W[: self.sigmoid_rows] *= 0.5
         if self.dW is not None:
-            np.copyto(self.WT, self.weights[:, self.grad_columns].T)
+            for top in range(0, self.M, ROWS):
+                rows = slice(top, top + ROWS)
+                np.copyto(self.WT[:, rows], self.weights[rows, self.grad_columns].T)
 
     def forward(self, x: Array, a: Array) -> None:
         """Write W @ x into a: (K, N), perhaps columns of a wider array, to contiguous (M, N)."""
-        # dot is faster than matmul for one stream by a tenth, but copies what is not contiguous.
-        if x.flags.c_contiguous:
-            np.dot(self.W, x, out=a)
-        else:
-            np.matmul(self.W, x, out=a)
+        _multiply(self.W, x, a, self.in_blocks)
 
     def backward(self, da: Array, dx: Array) -> None:
         """Write W^T @ da into dx: (M, N), sigmoid rows not halved, to (grad columns, N)."""
-        np.matmul(self.WT, da, out=dx)
+        _multiply(self.WT, da, dx, self.in_blocks)
 
     def add_grad(self, da: Array, x: Array) -> None:
         """Add da (M, N) @ x^T (N, K) to dW; fastest for an N of many hundreds."""
@@ -115,3 +132,26 @@ class Linear:
     def _add_buffered(self, buffer: GradBuffer) -> None:
         self.add_grad(buffer.da[:, : buffer.filled], buffer.x[:, : buffer.filled])
         buffer.filled = 0
+
+
+@cache
+def block_rows(M: int, K: int, N: int) -> int:
+    """Return the rows of the largest blocks that make an (M, K) @ (K, N) product small ones.
+
+    All have the same number of rows; M where no such blocks are worth it.
+    """
+    most = min(M, SMALL // (K * N))
+    return next((m for m in range(most, FEWEST_ROWS - 1, -1) if M % m == 0), M)
+
+
+def _multiply(W: Array, x: Array, out: Array, in_blocks: bool) -> None:
+    (M, K), N = W.shape, x.shape[1]
+    rows = block_rows(M, K, N) if in_blocks and N > 1 else M
+    if rows < M:
+        blocks = M // rows
+        np.matmul(W.reshape(blocks, rows, K), x, out=out.reshape(blocks, rows, N))
+    elif x.flags.c_contiguous and out.flags.c_contiguous:
+        # dot is faster than matmul for one stream by a tenth, but copies what is not contiguous.
+        np.dot(W, x, out=out)
+    else:
+        np.matmul(W, x, out=out)

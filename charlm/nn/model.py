@@ -16,11 +16,11 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from charlm import randomness
+from charlm import environment, randomness
 from charlm.nn.dropout import apply_mask, draw_mask
 from charlm.nn.embedding import Embedding, FoldedEmbedding, OneHot
 from charlm.nn.gru import GRU
-from charlm.nn.linear import GradBuffer
+from charlm.nn.linear import SHARED_COPIES, GradBuffer, Linear
 from charlm.nn.lstm import LSTM
 from charlm.nn.output import Output
 from charlm.nn.parameters import Block, Parameters
@@ -72,6 +72,7 @@ class Model:
         dtype: float32, or float64 for checks.
         training: allocate the gradient too; without it the model only runs forward.
         masked_input: whether the embedding has dropout; it is looked up then, not folded.
+        original: the model of which this is a replica.
     """
 
     def __init__(
@@ -82,13 +83,16 @@ class Model:
         *,
         training: bool = True,
         masked_input: bool = False,
+        original: "Model | None" = None,
     ) -> None:
-        self.config, self.V = config, V
+        self.config, self.V, self._masked_input = config, V, masked_input
         self.input, self.layers, self.output = _network(config, V, masked_input)
         self.one_hot = type(self.input) is OneHot
         parts: list[OneHot | Recurrent | Output] = [self.input, *self.layers, self.output]
         layouts = [part.blocks() for part in parts]
-        self.parameters = Parameters(chain(*layouts), dtype)
+        self.parameters: Parameters = (
+            Parameters(chain(*layouts), dtype) if original is None else original.parameters
+        )
         self.gradient = self.parameters.zeros_like() if training else None
         begin = 0
         for part, layout in zip(parts, layouts, strict=True):
@@ -96,6 +100,17 @@ class Model:
             gradient = None if self.gradient is None else self.gradient.blocks[own]
             part.bind(self.parameters.blocks[own], gradient)
             begin = own.stop
+        if original:
+            for linear, other in zip(self.linears, original.linears, strict=True):
+                linear.share_copies(other)
+
+    def replica(self) -> "Model":
+        """Return a model of the same parameters, and of the copies that this one renews.
+
+        Its gradient is its own, so that it may run in another thread meanwhile.
+        """
+        dtype = self.parameters.flat.dtype
+        return Model(self.config, self.V, dtype, masked_input=self._masked_input, original=self)
 
     def initialize(self, seed: int) -> None:
         """Draw the initial weights."""
@@ -108,12 +123,21 @@ class Model:
         self.output.initialize(views, rng)
         self.refresh()
 
+    @property
+    def linears(self) -> list[Linear]:
+        """Return the linear layers."""
+        return [*chain(*(layer.linears for layer in self.layers)), self.output.linear]
+
     def refresh(self) -> None:
         """Renew the layers' copies of the weights; call it after every change of the weights."""
-        for layer in self.layers:
-            for linear in layer.linears:
-                linear.refresh()
-        self.output.linear.refresh()
+        for linear in self.linears:
+            linear.refresh()
+
+    def choose_products(self) -> None:
+        """Multiply as is fastest with the threads that the BLAS has now."""
+        in_blocks = environment.has_small_kernel()
+        for linear in self.linears:
+            linear.in_blocks = in_blocks
 
     def cache(self, T: int, B: int, rates: Sequence[float] = ()) -> ModelCache:
         """Allocate a cache for chunks of T time steps of B streams.
@@ -136,6 +160,7 @@ class Model:
         state is zero before a time step. Return the state that leaves, as views valid until the
         next forward with this cache.
         """
+        self.choose_products()
         x = cache.inputs[0]
         self.input.forward(ids, x)
         apply_mask(cache.masks[0], x, x)
@@ -208,40 +233,51 @@ def memory(
     optimizer_matrices: int,
     ema: bool,
     items: bool = False,
+    replicas: int = 1,
+    block: int = 0,
 ) -> Memory:
     """Add up the arrays of a float32 training; allocates nothing.
 
     `rates` are L+1 dropout rates, `optimizer_states` the arrays as long as the parameters that the
     optimizer keeps, and `optimizer_matrices` the numbers of its matrices; `ema` says that a second
     model holds averaged weights, and `items` that the state is zero where independent items begin.
+    So many `replicas` share the streams; for each one, optimizer and average have a scratch array
+    of a `block` of the parameters.
     """
     first, layers, output = _network(config, V, rates[0] > 0)
     linears = [linear for layer in layers for linear in layer.linears]
 
-    def copies(*, training: bool) -> int:
+    def copies(*, training: bool, shared: int = 0) -> int:
         return sum(
             math.prod(shape)
             for linear in (*linears, output.linear)
-            for shape in linear.shapes(training=training)
+            for shape in linear.shapes(training=training)[shared:]
         )
 
     P = sum(math.prod(shape) for shape in shapes(config, V).values())
     weights = P * (2 + optimizer_states) + optimizer_matrices + copies(training=True)
     weights += P + copies(training=False) if ema else 0
+    weights += min(block * replicas, P) * (1 + ema)
+    # A replica's gradient, and what it does not share.
+    weights += (replicas - 1) * (P + copies(training=True, shared=SHARED_COPIES))
 
-    caches = [layer.cache_shapes(T, B, training=True) for layer in layers]
-    arrays = [shape for cache in caches for shape in cache.values()]
-    arrays += output.cache_shapes(T, B, training=True).values()
-    for linear in linears:
-        arrays += GradBuffer.shapes(linear.M, linear.x_rows, B)
-    widths = [layers[0].X] + [config.hidden] * len(layers)
-    arrays += [(H, B) for H, rate in zip(widths, rates, strict=True) if rate]
-    # The zero state of an epoch's start, and the zero gradient of the state that leaves.
-    arrays += [(config.hidden, B)] * (2 * sum(len(layer.STATES) for layer in layers))
-    if items:
-        # The hidden states that leave each time step, and `keep`.
-        arrays += [(T, config.hidden, B)] * len(layers) + [(T, B)]
-    numbers = sum(map(math.prod, arrays)) + first.scratch(T, B)
+    widths, numbers = [layers[0].X] + [config.hidden] * len(layers), 0
+    for r in range(replicas):
+        b = (r + 1) * B // replicas - r * B // replicas
+        caches = [layer.cache_shapes(T, b, training=True) for layer in layers]
+        arrays = [shape for cache in caches for shape in cache.values()]
+        arrays += output.cache_shapes(T, b, training=True).values()
+        for linear in linears:
+            arrays += GradBuffer.shapes(linear.M, linear.x_rows, b)
+        arrays += [(H, b) for H, rate in zip(widths, rates, strict=True) if rate]
+        if items:
+            # The hidden states that leave each time step.
+            arrays += [(T, config.hidden, b)] * len(layers)
+        numbers += sum(map(math.prod, arrays)) + first.scratch(T, b)
+    # The zero state of an epoch's start, and the zero gradient of the state that leaves; of several
+    # replicas the state of all, too.
+    states = config.hidden * B * sum(len(layer.STATES) for layer in layers)
+    numbers += states * (2 + (replicas > 1)) + T * B * items
     ids = np.dtype(np.intp).itemsize * (T + 1) * B
     return Memory(P, 4 * weights, 4 * numbers + ids)
 

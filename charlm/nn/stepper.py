@@ -18,6 +18,7 @@ class Stepper:
 
     def __init__(self, model: Model, B: int) -> None:
         self.model = model
+        model.choose_products()
         self.caches = [layer.cache(1, B, rolling=True) for layer in model.layers]
         # The current state, as views that may be written to.
         self.state: States = [cache.state_out for cache in self.caches]

@@ -9,7 +9,7 @@ ExponentialMovingAverage.
 
 import numpy as np
 
-from charlm.optim.optimizers import BLOCK
+from charlm.optim.optimizers import BLOCK, Scratch, Split, whole
 from charlm.types import Array
 
 
@@ -17,16 +17,19 @@ class EMA:
     """The moving average of flat weights, in the buffer `mean`, which begins as the weights."""
 
     def __init__(self, mean: Array, decay: float) -> None:
-        self.mean, self.decay = mean, decay
-        self._difference = np.empty(min(BLOCK, mean.size), mean.dtype)
+        self.mean, self.decay, self._scratch = mean, decay, Scratch(mean)
 
-    def update(self, n: int, weights: Array) -> None:
+    def update(self, n: int, weights: Array, split: Split = whole) -> None:
         """Update the mean with the weights after step n."""
         keep = min(self.decay, (1 + n) / (10 + n))
-        for begin in range(0, weights.size, BLOCK):
-            here = slice(begin, begin + BLOCK)
-            mean = self.mean[here]
-            difference = self._difference[: mean.size]
-            np.subtract(weights[here], mean, out=difference)
-            difference *= 1 - keep
-            mean += difference
+
+        def average(part: slice) -> None:
+            for begin in range(part.start, part.stop, BLOCK):
+                block = slice(begin, min(begin + BLOCK, part.stop))
+                mean = self.mean[block]
+                difference = self._scratch.of(part)[: mean.size]
+                np.subtract(weights[block], mean, out=difference)
+                difference *= 1 - keep
+                mean += difference
+
+        split(weights.size, average)

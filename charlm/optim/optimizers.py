@@ -8,8 +8,8 @@ loaded as it is.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
@@ -17,12 +17,34 @@ from charlm.nn.parameters import Block, Parameters
 from charlm.settings.schema import TrainConfig
 from charlm.types import Array
 
-BLOCK = 16384
+# So long that threads which work on their own parts seldom meet at the interpreter's lock.
+BLOCK = 65536
 # SOAP's constants, the paper's: the decay of the second moments, and the steps between bases.
 MOMENTS_DECAY = 0.95
 BASIS_EVERY = 10
 # A block of more columns is left to Adam: (K, K) matrices would take too much time and memory.
 MOST_COLUMNS = 4096
+# Calls a function with parts of range(count) that make up the whole of it, perhaps in threads.
+Split: TypeAlias = Callable[[int, Callable[[slice], object]], object]
+
+
+def whole(count: int, work: Callable[[slice], object]) -> None:
+    """Call a function with range(count) as one part."""
+    work(slice(0, count))
+
+
+class Scratch:
+    """Scratch arrays of a block, one for each part of flat arrays."""
+
+    def __init__(self, like: Array) -> None:
+        self._like, self._arrays = like, dict[int, Array]()
+
+    def of(self, part: slice) -> Array:
+        """Return that of a part, the same each time."""
+        if part.start not in self._arrays:
+            size = min(BLOCK, part.stop - part.start)
+            self._arrays[part.start] = np.empty(size, self._like.dtype)
+        return self._arrays[part.start]
 
 
 class Optimizer(ABC):
@@ -34,15 +56,21 @@ class Optimizer(ABC):
         self.parameters, self.gradient = parameters, gradient
         self.state: dict[str, Array] = {name: np.zeros_like(parameters) for name in self.STATE}
         self.steps = 0  # steps made
-        self._scratch = np.empty(min(BLOCK, parameters.size), parameters.dtype)
+        self._scratch = Scratch(parameters)
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float, split: Split = whole) -> None:
         """Make one step."""
         self.steps += 1
         arrays = [self.parameters, self.gradient, *self.state.values()]
-        for begin in range(0, self.parameters.size, BLOCK):
-            parts = [array[begin : begin + BLOCK] for array in arrays]
-            self._update(learning_rate, *parts, self._scratch[: parts[0].size])
+
+        def update(part: slice) -> None:
+            scratch = self._scratch.of(part)
+            for begin in range(part.start, part.stop, BLOCK):
+                block = slice(begin, min(begin + BLOCK, part.stop))
+                size = block.stop - begin
+                self._update(learning_rate, *(array[block] for array in arrays), scratch[:size])
+
+        split(self.parameters.size, update)
 
     @abstractmethod
     def _update(self, learning_rate: float, *arrays: Array) -> None:
@@ -139,6 +167,10 @@ class Adam(Configured):
         v = beta2 v + (1 - beta2) dp^2
         p = p - learning_rate (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon)
 
+    The last line is computed with both corrections outside of the arrays, c = sqrt(1 - beta2^t):
+
+        p = p - (learning_rate c / (1 - beta1^t)) m / (sqrt(v) + c epsilon)
+
     Sources: Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
     """
 
@@ -162,11 +194,11 @@ class Adam(Configured):
         np.multiply(dp, dp, out=u)
         u *= 1 - beta2
         v += u
+        c = math.sqrt(1 - beta2**self.steps)
         np.sqrt(v, out=u)
-        u /= math.sqrt(1 - beta2**self.steps)
-        u += self.train.epsilon
+        u += c * self.train.epsilon
         np.divide(m, u, out=u)
-        u *= learning_rate / (1 - beta1**self.steps)
+        u *= learning_rate * c / (1 - beta1**self.steps)
 
 
 class SOAP(Adam):
@@ -205,15 +237,25 @@ class SOAP(Adam):
         }
         return [Block(name, K, {"C": K, "Q": K}) for name, K in columns.items()]
 
-    def step(self, learning_rate: float) -> None:
+    def step(self, learning_rate: float, split: Split = whole) -> None:
         """Make one step."""
-        for dW, C, Q in self._rotated:
-            self._rotate(dW, C, Q)
-        super().step(learning_rate)
-        # The gradient's buffer holds the steps now.
-        for P, _, Q in self._rotated:
-            P[...] = P @ Q.T
-        self.parameters -= self.gradient
+
+        def rotate(part: slice) -> None:
+            for dW, C, Q in self._rotated[part]:
+                self._rotate(dW, C, Q)
+
+        def rotate_back(part: slice) -> None:
+            # The gradient's buffer holds the steps P now.
+            for P, _, Q in self._rotated[part]:
+                P[...] = P @ Q.T
+
+        def move(part: slice) -> None:
+            self.parameters[part] -= self.gradient[part]
+
+        split(len(self._rotated), rotate)
+        super().step(learning_rate, split)
+        split(len(self._rotated), rotate_back)
+        split(self.parameters.size, move)
 
     def _rotate(self, dW: Array, C: Array, Q: Array) -> None:
         # C = 0.95 C + 0.05 dW^T dW

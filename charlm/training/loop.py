@@ -36,7 +36,7 @@ def events(trainer: Trainer) -> Iterator[Event]:
         group.once(run.take)
     try:
         loop = _Loop(trainer)
-        with group.together(), environment.limited(trainer.threads):
+        with group.together(), environment.limited(trainer.parallel.blas_threads):
             yield from loop.events()
         yield loop.done()
     finally:

@@ -33,6 +33,7 @@ _LONGEST_S = 12.0
 # The same where only the expected duration is shown.
 _LONGEST_GLANCE_S = 3.0
 _STEPS = 6
+_TURN_S = 0.15
 _TIME_STEPS = 200
 _SAMPLES = 3
 # For the last checkpoint and the end of the program.
@@ -71,30 +72,38 @@ def measure(
 
     The processes of a `group` do so together, and go by the clock of process 0.
 
-    Steps are timed with each of some numbers of BLAS threads in turns, so that what else the
-    machine does slows them alike; the rest with the number that is chosen.
+    Steps are timed with each of some numbers of threads in turns, so that what else the machine
+    does slows them alike; the rest with the number that is chosen.
     """
     minutes, goal = config.train.minutes, config.train.steps or _ENDLESS
     seconds = min(minutes * 60 * _TIMING_SHARE, _LONGEST_S) if minutes else _LONGEST_GLANCE_S
     calm, group = config.replace(train__steps=goal, train__learning_rate=_RATE), group or Group()
-    trainer = Trainer(calm, vocabulary, text, ids, None, group)
-    # The first step meets cold caches and fresh memory.
-    with environment.limited(min(counts)):
-        trainer.update()
+    trainer = Trainer(calm, vocabulary, text, ids, None, group, min(counts))
     times: dict[int, list[float]] = {threads: [] for threads in counts}
-    enough, made, spent = goal * _TIMING_SHARE, 0, 0.0
+    enough, made, spent, first, is_warm = goal * _TIMING_SHARE, 0, 0.0, 0.0, False
     while spent < seconds and (made < _STEPS or (spent < seconds * 3 / 4 and made < enough)):
         for threads in counts:
-            with environment.limited(threads):
-                times[threads] += group.broadcast(_seconds(trainer.update, 1))
-            made, spent = made + 1, spent + times[threads][-1]
+            if threads != trainer.parallel.threads:
+                trainer.use_threads(threads)
+                is_warm = False
+            with environment.limited(trainer.parallel.blas_threads):
+                # The first step meets cold caches and fresh memory.
+                if not is_warm:
+                    (first,) = group.broadcast(_seconds(trainer.update, 1))
+                    spent, is_warm = spent + first, True
+                count = min(_STEPS, max(1, int(_TURN_S / max(first, 1e-3))))
+                turn = group.broadcast(_seconds(trainer.update, count))
+            times[threads] += turn
+            made, spent = made + len(turn), spent + sum(turn)
     threads = choose_threads(times)
     steps = times[threads]
+    if threads != trainer.parallel.threads:
+        trainer.use_threads(threads)
     pieces, count = layout(trainer.validation.size)
-    own = -(-pieces // group.size)
+    own = -(-pieces // (group.size * trainer.parallel.size))
     length = config.train.sample_length if count else 0
     few, time_steps, samples = min(length, _TIME_STEPS), [0.0], [0.0]
-    with environment.limited(threads):
+    with environment.limited(trainer.parallel.blas_threads):
         if count:
             stepper, read = Stepper(trainer.ema_model, own), np.zeros(own, np.intp)
             time_steps = _seconds(lambda: cross_entropy(stepper.step(read), read), _TIME_STEPS)

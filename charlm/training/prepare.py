@@ -21,7 +21,7 @@ import numpy as np
 from charlm import environment
 from charlm.errors import ConfigError, RunError, TextError
 from charlm.nn.model import Memory, blocks, memory
-from charlm.optim.optimizers import OPTIMIZERS
+from charlm.optim.optimizers import BLOCK, OPTIMIZERS
 from charlm.runs.description import Description
 from charlm.runs.folder import Run, create, find_checkpoint
 from charlm.runs.loading import Trained, has_ids, load_model
@@ -36,6 +36,7 @@ from charlm.text.items import notes as item_notes
 from charlm.text.source import STRING, Source, Watch
 from charlm.text.vocabulary import Vocabulary
 from charlm.training import snapshot
+from charlm.training.data_parallel import replicas
 from charlm.training.finetuning import extend, model_settings
 from charlm.training.parallel import Group, connect
 from charlm.training.planning import WORTH_TIMING, Pace, measure, set_steps
@@ -63,7 +64,6 @@ class _Begun:
     config: Config
     vocabulary: Vocabulary
     text: TextInfo
-    memory: Memory
     notes: list[str]
     pretrained: Trained | None
 
@@ -102,10 +102,11 @@ def start_run(
         run = Run(checkpoints / (name or stem)) if resume else None
         if run and group.once(lambda: os.path.exists(run.last)):
             return _continue(run, overrides, pending.config, string, threads, group)
-        begun = group.once(
-            lambda: _begin(overrides, checkpoints, name, stem, paths, string, reading, group)
+        tried = environment.thread_counts(group.local_size) if threads is None else [threads]
+        begun, tried = group.once(
+            lambda: _begin(overrides, checkpoints, name, stem, paths, string, tried, reading, group)
         )
-        return _prepare(begun, threads, began, group)
+        return _prepare(begun, tried, began, group)
 
 
 def _begin(
@@ -115,10 +116,14 @@ def _begin(
     stem: str,
     paths: Sequence[Path],
     string: str | None,
+    tried: list[int],
     reading: Callable[[int, int], object] | None,
     group: Group,
-) -> _Begun:
-    """Read the text and make the run's folder; raises as `start_run`."""
+) -> tuple[_Begun, list[int]]:
+    """Read the text and make the run's folder; raises as `start_run`.
+
+    Of the numbers of threads that are to be tried, return those for which there is memory.
+    """
     pending, pretrained = resolve(overrides), None
     if (where := pending.config.train.init_from) is not None:
         path = find_checkpoint(where, checkpoints).absolute()
@@ -146,7 +151,8 @@ def _begin(
     if pretrained is not None:
         vocabulary, note = extend(vocabulary, pretrained.vocabulary, items=source.items is not None)
         notes.append(f"starts from the weights of {config.train.init_from}: {note}")
-    needed = _check_memory(config, vocabulary.size, group)
+    _check_memory(config, vocabulary.size, group, tried[0])
+    tried = [threads for threads in tried if _fits(config, vocabulary.size, group, threads)]
     if rare := len({*map(chr, np.flatnonzero(counts))} - {*vocabulary.symbols}):
         notes.append(
             f"{rare:,} characters that occur less than {data.min_count} times are one unknown "
@@ -159,18 +165,16 @@ def _begin(
         text = encode_to_file(source, vocabulary, run.ids, named, *watches, parts=parts)
         if text.sha256 != sha256:
             raise TextError(source.name, "changed while it was being read", "start again")
-    return _Begun(run, config, vocabulary, text, needed, notes, pretrained)
+    return _Begun(run, config, vocabulary, text, notes, pretrained), tried
 
 
-def _prepare(begun: _Begun, threads: int | None, began: float, group: Group) -> PreparedRun:
+def _prepare(begun: _Begun, tried: list[int], began: float, group: Group) -> PreparedRun:
     """Time a few steps, and make the trainer of a new run; raises as `start_run`."""
     run, config, vocabulary, text = begun.run, begun.config, begun.vocabulary, begun.text
     pace, minutes, steps = None, config.train.minutes, config.train.steps
     notes, pretrained = begun.notes, begun.pretrained
     with _discarding(run):
         ids = group.each(lambda: _open_ids(run, vocabulary, text, group))
-        tried = environment.thread_counts(group.local_size) if threads is None else [threads]
-        tried = group.broadcast(tried)
         if steps is None or steps >= WORTH_TIMING:
             pace = measure(config, vocabulary, text, ids, tried, group)
             if pace.note:
@@ -180,12 +184,13 @@ def _prepare(begun: _Begun, threads: int | None, began: float, group: Group) -> 
                 config, note = group.broadcast(set_steps(config, pace, left))
                 notes.append(note)
         group.once(lambda: run.save_config(to_yaml(config)))
-        with environment.limited(pace.threads if pace else min(tried)):
-            trainer = Trainer(config, vocabulary, text, ids, run, group)
-            if pretrained is not None:
-                trainer.begin_with(pretrained)
-            snapshot.share(trainer)
-    return PreparedRun(trainer, begun.memory, pace, notes)
+        chosen = pace.threads if pace and pace.threads else tried[0]
+        trainer = Trainer(config, vocabulary, text, ids, run, group, chosen)
+        if pretrained is not None:
+            trainer.begin_with(pretrained)
+        snapshot.share(trainer)
+    needed = training_memory(config, vocabulary.size, group.size, chosen)
+    return PreparedRun(trainer, needed, pace, notes)
 
 
 @contextmanager
@@ -283,20 +288,22 @@ def _resume(
         found = group.once(lambda: find_resumable(run, moved_to))
         # Another number may change the last bits of the result.
         threads = found.description.threads if threads is None else threads
-        is_known = threads is not None and 0 < threads <= _MOST_THREADS
-        with environment.limited(threads if is_known else None):
-            return _resume_found(run, found, steps, group)
+        if threads is None or not 0 < threads <= _MOST_THREADS:
+            threads = environment.threads()
+        return _resume_found(run, found, steps, threads, group)
     except BaseException:
         run.release()
         raise
 
 
-def _resume_found(run: Run, found: Resumable, steps: int | None, group: Group) -> PreparedRun:
+def _resume_found(
+    run: Run, found: Resumable, steps: int | None, threads: int, group: Group
+) -> PreparedRun:
     description, text = found.description, found.text
     config, vocabulary = description.config, description.vocabulary
     assert description.progress is not None
     made = description.progress.step
-    notes = group.broadcast(_version_notes(description, group))
+    notes = group.broadcast(_version_notes(description, threads, group))
     if steps is not None and steps < made:
         problem = f"must be at least the {made:,} steps that are made, got {steps:,}"
         raise RunError("--steps", problem, "a run cannot go back")
@@ -308,14 +315,14 @@ def _resume_found(run: Run, found: Resumable, steps: int | None, group: Group) -
         )
         config = config.replace(train__steps=steps)
     _check_streams(config, group)
-    needed = group.once(lambda: _check_memory(config, vocabulary.size, group))
+    needed = group.once(lambda: _check_memory(config, vocabulary.size, group, threads))
     if (source := found.source) and not found.intact:
         group.once(lambda: _encode_again(run, source, vocabulary, text, config))
         notes.append(f"{run.ids} was missing or damaged, and is encoded again from the text")
     elif not found.source and text.path != STRING:
         notes.append(f"{text.locations[0]} is gone; the run's own copy is used, {run.ids}")
     ids = group.each(lambda: _open_ids(run, vocabulary, text, group))
-    trainer = Trainer(config, vocabulary, text, ids, run, group)
+    trainer = Trainer(config, vocabulary, text, ids, run, group, threads)
     snapshot.resume(trainer)
     if moved:
         trainer.plateau.bad_validations = 0
@@ -333,39 +340,44 @@ def _encode_again(
         encode_to_file(source, vocabulary, run.ids, parts=parts)
 
 
-def training_memory(config: Config, V: int, processes: int = 1) -> Memory:
+def training_memory(config: Config, V: int, processes: int = 1, threads: int = 1) -> Memory:
     """Return the memory that each process of a training takes; the configuration is final."""
     train, T, B = config.train, config.train.seq_len, -(-config.train.batch_size // processes)
     assert isinstance(T, int)
-    rates = [train.embedding_dropout] + [train.dropout] * config.model.layers
-    optimizer, ema = OPTIMIZERS[train.optimizer], train.average > 0
+    optimizer = OPTIMIZERS[train.optimizer]
     matrices = optimizer.matrix_blocks(blocks(config.model, V))
-    items = config.data.items is not None
     return memory(
         config.model,
         V,
         T,
         B,
-        rates=rates,
+        rates=[train.embedding_dropout] + [train.dropout] * config.model.layers,
         optimizer_states=len(optimizer.STATE),
         optimizer_matrices=sum(math.prod(block.shape) for block in matrices),
-        ema=ema,
-        items=items,
+        ema=train.average > 0,
+        items=config.data.items is not None,
+        replicas=replicas(threads, B),
+        block=BLOCK,
     )
 
 
-def _check_memory(config: Config, V: int, group: Group) -> Memory:
+def _check_memory(config: Config, V: int, group: Group, threads: int) -> Memory:
     """Return the memory that each process takes; raises ConfigError where so much is not free."""
-    needed, free = training_memory(config, V, group.size), environment.free_memory()
-    values, total = config.flat(), needed.total * group.local_size
-    if free is None or total <= free:
+    needed, values = training_memory(config, V, group.size, threads), config.flat()
+    if _fits(config, V, group, threads):
         return needed
     keys = ["model.hidden", "model.layers"]
     if needed.caches > needed.weights:
         keys = ["train.batch_size", "train.seq_len"]
-    problem = f"needs {_size(total)}, got {_size(free)} of free memory"
+    free = environment.free_memory() or 0
+    problem = f"needs {_size(needed.total * group.local_size)}, got {_size(free)} of free memory"
     advice = "lower " + " or ".join(f"{key} ({values[key]})" for key in keys)
     raise ConfigError("train", problem, advice)
+
+
+def _fits(config: Config, V: int, group: Group, threads: int) -> bool:
+    needed, free = training_memory(config, V, group.size, threads), environment.free_memory()
+    return free is None or needed.total * group.local_size <= free
 
 
 def _size(count: int) -> str:
@@ -388,9 +400,9 @@ def _counting(reading: Callable[[int, int], object], total: int) -> Watch:
     return watch
 
 
-def _version_notes(description: Description, group: Group) -> list[str]:
+def _version_notes(description: Description, threads: int, group: Group) -> list[str]:
     """Return a note of what differs from the machine that wrote the checkpoint, if anything."""
-    now: dict[str, Any] = {**environment.versions(), "threads": environment.threads()}
+    now: dict[str, Any] = {**environment.versions(), "threads": threads}
     then: dict[str, Any] = {**description.versions, "threads": description.threads}
     now["processes"], then["processes"] = group.size, description.processes
     changed = [f"{key} {then.get(key)} -> {now[key]}" for key in now if then.get(key) != now[key]]

@@ -167,7 +167,7 @@ def _arrays(trainer: Trainer, state: States) -> dict[str, Array]:
 def _description(trainer: Trainer, kind: str, *, is_good: bool = True) -> dict[str, Any]:
     names = ("config", "vocabulary", "text", "progress", "plateau", "recovery")
     values = {name: getattr(trainer, name) for name in names}
-    values |= {"threads": environment.threads(), "versions": environment.versions()}
+    values |= {"threads": trainer.parallel.threads, "versions": environment.versions()}
     values["processes"] = trainer.group.size
     return Description(kind, **values, is_good=is_good).as_dict()
 

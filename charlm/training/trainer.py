@@ -8,10 +8,11 @@ numbers of the run that was never interrupted.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
-from charlm import environment, randomness
+from charlm import randomness
 from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Sampler
@@ -27,6 +28,7 @@ from charlm.settings.schema import Config
 from charlm.text.batches import ItemStreams, Streams, TextStreams
 from charlm.text.corpus import TextInfo, split
 from charlm.text.vocabulary import Vocabulary
+from charlm.training.data_parallel import DataParallel
 from charlm.training.events import Updated
 from charlm.training.finetuning import load_pretrained
 from charlm.training.parallel import Group
@@ -43,7 +45,8 @@ class Trainer:
     """The training of one model on one text, of which `ids` are the ids.
 
     The configuration is resolved: `train.steps` and `train.seq_len` are numbers. Where `run` is
-    None, nothing is saved. The processes of a `group` share the streams, and call the same methods.
+    None, nothing is saved. The processes of a `group` share the streams, and call the same methods;
+    each shares its own out to so many `threads`.
     """
 
     def __init__(
@@ -54,13 +57,13 @@ class Trainer:
         ids: Ids,
         run: Run | None,
         group: Group | None = None,
+        threads: int = 1,
     ) -> None:
         train, on_input = config.train, config.train.embedding_dropout
         assert train.steps is not None
         assert isinstance(train.seq_len, int)
         self.config, self.vocabulary, self.text, self.run = config, vocabulary, text, run
         self.steps, self.ids, self.group = train.steps, ids, group or Group()
-        self.threads = environment.threads()  # of the BLAS, for the whole training
         training, validation, _ = split(ids, config.data, text)
         T, B, own = train.seq_len, train.batch_size, self.group.share(train.batch_size)
         self.has_items = config.data.items is not None
@@ -75,8 +78,6 @@ class Trainer:
         assert self.model.gradient is not None
         self.model.initialize(train.seed)
         parameters, self.gradient = self.model.parameters.flat, self.model.gradient.flat
-        rates = [on_input] + [train.dropout] * config.model.layers
-        self.cache = self.model.cache(T, len(self.streams.own), rates)
         self.optimizer = OPTIMIZERS[train.optimizer](
             self.model.parameters, self.model.gradient, train
         )
@@ -86,14 +87,27 @@ class Trainer:
             self.ema_model = Model(config.model, vocabulary.size, training=False)
             np.copyto(self.ema_model.parameters.flat, parameters)
             self.ema = EMA(self.ema_model.parameters.flat, train.average)
-        self.zero_state = self.model.zero_state(self.cache.B)
+        self.zero_state = self.model.zero_state(len(self.streams.own))
         self.state: States = self.zero_state  # of this process's streams
+        self.parallel = self._replicate(threads)
         # Counters, saved with every checkpoint.
         self.progress, self.plateau, self.recovery = Progress(), Plateau(), Recovery()
         self.last_is_good = True  # a rollback returns to last.npz, not to good.npz
         self.resumed = False
         # True, in any process, ends the training after the current step, and saves it.
         self.stop_asked = False
+
+    def use_threads(self, threads: int) -> None:
+        """Share the streams out to so many threads from now on."""
+        # Views of the old caches, which go before there are new ones.
+        self.state = [tuple(part.copy() for part in layer) for layer in self.state]
+        del self.parallel
+        self.parallel = self._replicate(threads)
+
+    def _replicate(self, threads: int) -> DataParallel:
+        train, B = self.config.train, len(self.streams.own)
+        rates = [train.embedding_dropout] + [train.dropout] * self.config.model.layers
+        return DataParallel(self.model, self.streams.T, B, rates, threads)
 
     def begin_with(self, old: Trained) -> None:
         """Copy an old model's weights, before the first step."""
@@ -123,11 +137,10 @@ class Trainer:
         """Make one optimizer step; raise Trouble, before a parameter changes, where it diverges."""
         n, train = self.progress.step, self.config.train
         chunk, streams = self.streams.chunk(n), self.streams
-        rng = randomness.generator(train.seed, randomness.DROPOUT_MASKS, n)
-        self.cache.draw_masks(rng, streams.own.start, streams.B)
+        rng = partial(randomness.generator, train.seed, randomness.DROPOUT_MASKS, n)
         state, characters = self.zero_state if chunk.fresh else self.state, streams.T * streams.B
-        loss, self.state = self.model.loss_and_gradient(
-            chunk.inputs, chunk.targets, state, self.cache, chunk.keep, characters
+        loss, self.state = self.parallel.loss_and_gradient(
+            *chunk[:2], state, chunk.keep, characters, rng, streams.own.start, streams.B
         )
         self.group.sum(self.gradient)
         loss, norm = self.group.total(loss, global_norm(self.gradient) / self.group.size)
@@ -135,10 +148,10 @@ class Trainer:
         if what := watch(self.recovery, loss, norm, self.vocabulary.size, self.steps):
             raise Trouble(what, f"at step {n + 1} and learning rate {rate:.3g}")
         clip(self.gradient, norm, train.clip_norm)
-        self.optimizer.step(rate)
+        self.optimizer.step(rate, self.parallel.split)
         if self.ema:
-            self.ema.update(n, self.model.parameters.flat)
-        self.model.refresh()
+            self.ema.update(n, self.model.parameters.flat, self.parallel.split)
+        self.parallel.refresh()
         self.progress.step += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
@@ -149,15 +162,19 @@ class Trainer:
         """Return the validation loss, nats per character; raise Trouble where it is not finite."""
         if self.ema_model is not self.model:
             self.ema_model.refresh()
-        nats = score.carried_nats(
-            self.ema_model,
-            self.validation,
-            self.vocabulary.start_id,
-            rank=self.group.rank,
-            of=self.group.size,
-            items=self.has_items,
-        )
-        loss = self.group.total(nats)[0] / self.validation.size
+        threads, group = self.parallel.size, self.group
+
+        def nats(r: int) -> float:
+            return score.carried_nats(
+                self.ema_model,
+                self.validation,
+                self.vocabulary.start_id,
+                rank=group.rank * threads + r,
+                of=group.size * threads,
+                items=self.has_items,
+            )
+
+        loss = group.total(sum(self.parallel.run(nats)))[0] / self.validation.size
         if not math.isfinite(loss):
             raise self.trouble(f"the validation loss is no longer finite, got {loss:.4g}")
         return loss
