@@ -88,9 +88,9 @@ Page = Annotated[
 ]
 
 
-def threads(default: str, **more: Any) -> Any:
-    """Return the option for the number of the BLAS's threads."""
-    return typer.Option(**whole(1), help="Threads of the BLAS.", show_default=default, **more)
+def threads(default: str, text: str = "Threads of the BLAS.", **more: Any) -> Any:
+    """Return the option for the number of threads."""
+    return typer.Option(**whole(1), help=text, show_default=default, **more)
 
 
 def _set_threads(count: int | None) -> int | None:

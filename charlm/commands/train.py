@@ -86,7 +86,11 @@ def train(
     checkpoints: Annotated[Path, _run(help="Folder of all runs.")] = CHECKPOINTS,
     threads: Annotated[
         int | None,
-        threads("1 or all CPUs, timed; with --resume as before", rich_help_panel="Run"),
+        threads(
+            "1 or all CPUs, timed; with --resume as before",
+            "Threads, which share the streams.",
+            rich_help_panel="Run",
+        ),
     ] = None,
     quiet: Annotated[bool, _run("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:

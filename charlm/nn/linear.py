@@ -60,6 +60,7 @@ class Linear:
         self.M, self.K = M, K
         self.grad_columns, self.sigmoid_rows = grad_columns, sigmoid_rows
         self.in_blocks = False  # whether the BLAS has a kernel for small matrices
+        self.is_zero = False  # whether the gradient is known to be zero: a product may replace it
 
     @property
     def x_rows(self) -> int:
@@ -112,6 +113,10 @@ class Linear:
 
     def add_grad(self, da: Array, x: Array) -> None:
         """Add da (M, N) @ x^T (N, K) to dW; fastest for an N of many hundreds."""
+        if self.is_zero:
+            np.matmul(da, x.T, out=self.total)
+            self.is_zero = False
+            return
         np.matmul(da, x.T, out=self.partial)
         self.total += self.partial
 

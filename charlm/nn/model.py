@@ -188,6 +188,8 @@ class Model:
         assert self.gradient is not None
         state_out = self.forward(ids, state, cache, keep)
         self.gradient.flat.fill(0)
+        for linear in self.linears:
+            linear.is_zero = True
         loss = self.output.loss_and_gradient(targets, cache.output, count)
         dh = cache.output.dy
         for k in reversed(range(len(self.layers))):

@@ -77,7 +77,7 @@ class Description:
     recovery: Recovery | None = None
     damage: CheckpointError | None = None  # why text and counters are not usable; the weights are
     is_good: bool = True  # a rollback returns to this state, not to good.npz
-    threads: int | None = None  # of the BLAS
+    threads: int | None = None  # that share the streams
     processes: int = 1  # that shared the streams
     versions: Mapping[str, str] = field(default_factory=dict)  # of charlm, Python, NumPy, the BLAS
     imported: str | None = None  # the name of the file it was imported from
