@@ -62,7 +62,7 @@ def train(
     dropout: Annotated[float | None, setting("dropout", _TRAINING)] = None,
     optimizer: Annotated[
         str | None,
-        setting("optimizer", _TRAINING, help="adam, rmsprop, adagrad or sgd.", default="adam"),
+        setting("optimizer", _TRAINING, help="soap, adam, rmsprop, adagrad, sgd.", default="soap"),
     ] = None,
     lr: Annotated[
         float | None,

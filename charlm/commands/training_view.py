@@ -95,7 +95,7 @@ def announce(training: "Training") -> None:
         f"{plan.steps:,} steps of {plan.streams} streams x {plan.time_steps} time steps, "
         f"{plan.epochs:.2g} passes over the text"
     )
-    if train.optimizer != "adam":
+    if train.optimizer != "soap":
         steps += f", {train.optimizer} at a rate of {train.learning_rate:g}"
     if plan.processes > 1:
         steps += f", {plan.processes} processes"

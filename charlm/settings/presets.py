@@ -60,7 +60,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# An optimizer's learning rate as a multiple of Adam's; measured, see docs/recipes.md.
+# An optimizer's learning rate as a multiple of SOAP's; measured, see docs/results.md.
 _RATES = {"soap": 1.0, "adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
 SHORT = 300_000
 LONG = 10_000_000
@@ -98,7 +98,7 @@ def choose_preset(
 
 
 def for_optimizer(config: Config, given: frozenset[str]) -> Config:
-    """Convert the defaults' and presets' learning rate and weight decay, which are Adam's.
+    """Convert the defaults' and presets' learning rate and weight decay, which are SOAP's.
 
     Those whose keys are `given` stay.
     """
@@ -110,6 +110,6 @@ def for_optimizer(config: Config, given: frozenset[str]) -> Config:
             rate *= 1 - train.momentum
         config = config.replace(train__learning_rate=float(f"{rate:.3g}"))
     if "train.weight_decay" not in given and train.optimizer not in ("soap", "adam"):
-        # Theirs is not decoupled: added to the gradient, Adam's value would dominate it.
+        # Theirs is not decoupled: added to the gradient, SOAP's value would dominate it.
         config = config.replace(train__weight_decay=0.0)
     return config

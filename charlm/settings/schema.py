@@ -76,7 +76,7 @@ class TrainConfig:
         0.0, "rate on the embedding; above 0, a step takes a fifth longer", "[0, 1)"
     )
     optimizer: Literal["soap", "adam", "rmsprop", "adagrad", "sgd"] = _setting(
-        "adam", "adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
+        "soap", "soap, adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
     )
     learning_rate: float = _setting(
         0.008, "peak of the schedule; unless given, each optimizer has its own", "(0, inf)"
@@ -91,13 +91,13 @@ class TrainConfig:
         "auto", "step: steps between decays; auto for an eighth of the run", "[1, inf)"
     )
     plateau: int = _setting(1, "patience of the plateau schedule, in validations", "[0, inf)")
-    beta1: float = _setting(0.6, "adam: decay of the mean gradient", "[0, 1)")
-    beta2: float = _setting(0.99, "adam, rmsprop: decay of the mean square", "[0, 1)")
-    epsilon: float = _setting(1e-8, "adam, rmsprop, adagrad: added to the root", "(0, inf)")
+    beta1: float = _setting(0.6, "soap, adam: decay of the mean gradient", "[0, 1)")
+    beta2: float = _setting(0.99, "soap, adam, rmsprop: decay of the mean square", "[0, 1)")
+    epsilon: float = _setting(1e-8, "all but sgd: added to the root", "(0, inf)")
     momentum: float = _setting(0.9, "sgd: decay of the velocity", "[0, 1)")
     nesterov: bool = _setting(False, "sgd: Nesterov momentum")
     weight_decay: float = _setting(
-        0.1, "adam: decoupled; others: added to the gradient, 0 unless given", "[0, inf)"
+        0.1, "soap, adam: decoupled; others: added to the gradient, 0 unless given", "[0, inf)"
     )
     clip_norm: float = _setting(1.0, "largest global norm of the gradient; 0 for any", "[0, inf)")
     average: float = _setting(
