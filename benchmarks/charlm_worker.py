@@ -35,6 +35,7 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
         model__cell=cell, model__layers=L, model__hidden=H, model__embedding=embedding,
         data__validation=0.0, train__batch_size=B, train__seq_len=T, train__dropout=0.0,
         train__average=0.0, train__learning_rate=1e-6, train__steps=10**6,
+        train__optimizer="adam",
     )  # fmt: skip
     vocabulary = Vocabulary("".join(map(chr, range(32, 32 + V))), " ")
     ids = np.random.default_rng(0).integers(0, V, 8 * B * (T + 1)).astype(vocabulary.dtype)

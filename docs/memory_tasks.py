@@ -85,6 +85,7 @@ def learn(
     T = T or max(map(len, learned)) + 1
     shared: dict[str, Any] = {
         "preset": "small", "layers": 1, "embedding": "one-hot", "forget_bias": 1.0, "steps": STEPS,
+        "optimizer": "adam", "schedule": "cosine", "final_rate": 0.02,
         "dropout": 0.0, "weight_decay": 0.0, "validation": 0.01, "validate_every": STEPS,
         "sample_length": 0, "seq_len": T, "batch_size": CHARACTERS // T,
     }  # fmt: skip
