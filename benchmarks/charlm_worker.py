@@ -1,5 +1,7 @@
 """What charlm does, measured inside its own process; see turns.py."""
 
+import sys
+
 import numpy as np
 from turns import kept, serve
 
@@ -40,9 +42,9 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
     vocabulary = Vocabulary("".join(map(chr, range(32, 32 + V))), " ")
     ids = np.random.default_rng(0).integers(0, V, 8 * B * (T + 1)).astype(vocabulary.dtype)
     given = config, vocabulary, TextInfo("", ids.size, "", ""), ids
-    counts = environment.thread_counts()
-    chosen = measure(*given, counts).threads if len(counts) > 1 else counts[0]
-    trainer = Trainer(*given, None, threads=chosen)
+    pace = measure(*given, environment.thread_counts())
+    print(pace.note, file=sys.stderr)
+    trainer = Trainer(*given, None, threads=pace.threads)
 
     def work() -> None:
         with environment.limited(trainer.parallel.blas_threads):

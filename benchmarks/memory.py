@@ -57,6 +57,7 @@ def process(sizes: dict, text: Path) -> int:
     """
     with TemporaryDirectory() as runs:
         arguments = ["train", str(text), *options(sizes), "--minutes", "0.1", "--checkpoints", runs]
+        arguments += ["--threads", "1"]
         child = subprocess.Popen(
             [sys.executable, "-m", "charlm", *arguments], cwd=ROOT, stderr=subprocess.PIPE
         )

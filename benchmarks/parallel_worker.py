@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from turns import serve, timed
 
+from charlm import environment
 from charlm.settings.schema import Config
 from charlm.text.corpus import TextInfo, open_ids
 from charlm.text.vocabulary import Vocabulary
@@ -29,9 +30,11 @@ def step(L: int, H: int, B: int, T: int, count: int) -> dict:
         path = Path(folder) / "ids.bin"
         rng.integers(0, V, 4 * B * T, np.uint8).tofile(path)
         ids = open_ids(path, vocabulary.dtype)
-        trainer = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None, GROUP)
-        trainer.update()
-        return {"seconds": timed(trainer.update, 0, count)}
+        text, threads = TextInfo("", ids.size, "", ""), environment.threads()
+        trainer = Trainer(config, vocabulary, text, ids, None, GROUP, threads)
+        with environment.limited(trainer.parallel.blas_threads):
+            trainer.update()
+            return {"seconds": timed(trainer.update, 0, count)}
 
 
 def allreduce(count: int) -> dict:

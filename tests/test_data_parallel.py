@@ -69,6 +69,18 @@ def test_threads_make_the_run_of_one(text_file, tmp_path, changes, threads, B):
     assert all(map(np.array_equal, arrays(again[0]), arrays(several)))
 
 
+def test_the_number_of_threads_may_change(text_file, tmp_path):
+    """As while steps are timed: the run is the same up to rounding."""
+    changes = {"train__batch_size": 12, "train__learning_rate": 1e-3}
+    _, losses, validation = trained(text_file, tmp_path, 1, steps=6, **changes)
+    other, theirs, _ = trained(text_file, tmp_path, 3, steps=2, **changes)
+    for threads in (1, 2):
+        other.use_threads(threads)
+        theirs += [other.update().loss for _ in range(2)]
+    assert theirs == pytest.approx(losses, rel=1e-5)
+    assert other.validate() == pytest.approx(validation, rel=1e-5)
+
+
 @pytest.mark.parametrize("items", [False, True])
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_the_gradient_is_the_sum(cell, items):

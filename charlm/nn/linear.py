@@ -9,9 +9,9 @@ changed. The gradient is summed over several time steps at a time: their columns
 a `GradBuffer`, since a product over the B columns of one time step would have too short an inner
 dimension.
 
-A product with few columns spends much of its time on packing the weights for the BLAS's kernel. Its
-kernel for small matrices packs nothing: where there is one, the product is a batch of small ones, a
-block of rows each.
+A BLAS packs the weights anew in every product, which takes much of the time where there are few
+columns. OpenBLAS's kernel for small matrices packs nothing: where there is one, such a product is a
+batch of small ones, a block of rows each.
 """
 
 from functools import cache

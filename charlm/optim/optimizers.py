@@ -37,14 +37,14 @@ class Scratch:
     """Scratch arrays of a block, one for each part of flat arrays."""
 
     def __init__(self, like: Array) -> None:
-        self._like, self._arrays = like, dict[int, Array]()
+        self._like, self._arrays = like, dict[tuple[int, int], Array]()
 
     def of(self, part: slice) -> Array:
         """Return that of a part, the same each time."""
-        if part.start not in self._arrays:
-            size = min(BLOCK, part.stop - part.start)
-            self._arrays[part.start] = np.empty(size, self._like.dtype)
-        return self._arrays[part.start]
+        key = part.start, part.stop
+        if key not in self._arrays:
+            self._arrays[key] = np.empty(min(BLOCK, part.stop - part.start), self._like.dtype)
+        return self._arrays[key]
 
 
 class Optimizer(ABC):
