@@ -38,7 +38,9 @@ def test_norm_of_what_is_not_finite_is_not(bad):
 
 @given(steps=st.integers(1, 3000), warmup=st.integers(0, 500))
 def test_cosine_with_warmup(steps, warmup):
-    train = TrainConfig(steps=steps, warmup=warmup, learning_rate=0.5, final_rate=0.1)
+    train = TrainConfig(
+        steps=steps, warmup=warmup, learning_rate=0.5, final_rate=0.1, schedule="cosine"
+    )
     rates = [learning_rate(n, train) for n in range(steps)]
     rise = min(warmup, steps // 5)
     assert all(0 < rate <= 0.5 for rate in rates)
@@ -49,7 +51,7 @@ def test_cosine_with_warmup(steps, warmup):
 
 
 def test_cosine_half_way():
-    train = TrainConfig(steps=101, warmup=0, learning_rate=1.0, final_rate=0.2)
+    train = TrainConfig(steps=101, warmup=0, learning_rate=1.0, final_rate=0.2, schedule="cosine")
     assert learning_rate(50, train) == pytest.approx(0.6)
     assert learning_rate(25, train) == pytest.approx(0.2 + 0.8 * (1 + math.cos(math.pi / 4)) / 2)
 

@@ -66,9 +66,9 @@ class TrainConfig:
 
     batch_size: int = _setting(64, "parallel streams of text", "[1, inf)")
     seq_len: int | Literal["full"] = _setting(
-        64, "time steps of truncated backpropagation; full for the whole stream", "[1, inf)"
+        32, "time steps of truncated backpropagation; full for the whole stream", "[1, inf)"
     )
-    steps: int | None = _setting(850, "optimizer steps", "[1, inf)")
+    steps: int | None = _setting(1800, "optimizer steps", "[1, inf)")
     epochs: float | None = _setting(None, "instead of steps: passes over the text", "(0, 100000]")
     minutes: float | None = _setting(None, "instead of steps: training time", "(0, 100000]")
     dropout: float = _setting(0.1, "rate between layers and before the output", "[0, 1)")
@@ -79,13 +79,13 @@ class TrainConfig:
         "soap", "soap, adam (AdamW with a weight decay), rmsprop, adagrad or sgd"
     )
     learning_rate: float = _setting(
-        0.008, "peak of the schedule; unless given, each optimizer has its own", "(0, inf)"
+        0.01, "peak of the schedule; unless given, each optimizer has its own", "(0, inf)"
     )
     schedule: Literal["cosine", "linear", "step", "plateau", "constant"] = _setting(
-        "cosine", "after the warm-up: cosine, linear, step, plateau or constant"
+        "linear", "after the warm-up: linear, cosine, step, plateau or constant"
     )
     warmup: int = _setting(100, "steps of linear warm-up to the peak", "[0, inf)")
-    final_rate: float = _setting(0.02, "cosine, linear: last rate, relative to the peak", "[0, 1]")
+    final_rate: float = _setting(0.0, "linear, cosine: last rate, relative to the peak", "[0, 1]")
     decay: float = _setting(0.5, "step, plateau: factor of each decay", "(0, 1]")
     decay_every: int | Literal["auto"] = _setting(
         "auto", "step: steps between decays; auto for an eighth of the run", "[1, inf)"
