@@ -43,7 +43,8 @@ def update(cell: str, L: int, H: int, B: int, T: int, V: int, embedding: str = "
     ids = np.random.default_rng(0).integers(0, V, 8 * B * (T + 1)).astype(vocabulary.dtype)
     given = config, vocabulary, TextInfo("", ids.size, "", ""), ids
     pace = measure(*given, environment.thread_counts())
-    print(pace.note, file=sys.stderr)
+    if pace.note:
+        print(pace.note, file=sys.stderr)
     trainer = Trainer(*given, None, threads=pace.threads)
 
     def work() -> None:
