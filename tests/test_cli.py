@@ -43,7 +43,8 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
         f"corpus  {text_file}: 4,000 characters, 38 distinct; 3,600 to learn from, 400 to validate",
         r"model   lstm, 2 layers of 12 units, embedding of 12: 3,350 parameters, \d+\.\d kB while "
         "training",
-        "plan    30 steps of 4 streams x 8 time steps, 0.27 passes over the text",
+        "plan    30 steps of 4 streams x 8 time steps, 0.27 passes over the text, adam at a rate of "
+        "0.005",
         "run     checkpoints/verse",
         "note    preset short: 4,000 characters are few, and are read over and over; --preset "
         "chooses another",
@@ -63,7 +64,7 @@ TOLD = [
      r"3,400 to learn from, 400 to validate \(the first 100 while training\), 200 kept"),
     (["--optimizer", "sgd"], r"passes over the text, sgd at a rate of \S+\n"),
     (["--name", "my verse"], "write with: charlm sample 'checkpoints/my verse'\n"),
-    (["--steps", "60"], r"(?m)^plan .* passes over the text, about \d+ s$"),
+    (["--steps", "60"], r"(?m)^plan .* passes over the text, adam at a rate of \S+, about \d+ s$"),
     (["--set", "train.validate_every=5", "--lr", "0.02"], r"\nadvice: .*\n(?!advice)"),
     (["--steps", "4000", *EARLY], "stopped early: validation has not improved for 2 times"),
 ]  # fmt: skip

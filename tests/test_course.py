@@ -133,7 +133,7 @@ def to_the_gru():
 def chunks():
     size = len((ROOT / "data" / "shakespeare.txt").read_text(encoding="utf-8"))
     learned = int(size * 0.9)
-    return [f"{learned:,}", f"{64 * 64:,}", f"{learned // (64 * 64)}"]
+    return [f"{learned:,}", f"{64 * 32:,}", f"{learned // (64 * 32)}"]
 
 
 ANSWERS = [

@@ -131,7 +131,8 @@ def test_one_run(charlm, runs):
     changed, kept = out.split("settings left at their defaults")
     assert re.findall(r"^  ([\w.]+) .*default ", changed, re.M) == [
         "preset", "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
-        "train.dropout", "train.learning_rate", "train.weight_decay",
+        "train.dropout", "train.optimizer", "train.learning_rate", "train.schedule",
+        "train.final_rate", "train.weight_decay",
     ]  # fmt: skip
     kept, losses = kept.split("losses in nats per character\n")
     assert "model.cell lstm, model.layers 2," in " ".join(kept.split())

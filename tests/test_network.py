@@ -153,7 +153,9 @@ def test_memory_is_the_sum_of_the_arrays(cell, embedding, rate, items):
     model.loss_and_gradient(ids[:-1], ids[1:], zero, cache, keep)
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    found = memory(config, V, T, B, rates=rates, optimizer_states=2, ema=True, items=items)
+    found = memory(
+        config, V, T, B, rates=rates, optimizer_states=2, optimizer_others=0, ema=True, items=items
+    )
     assert found.parameters == model.parameters.size == ema.parameters.size
     # Besides the arrays there are views of them, about a kilobyte per time step and layer.
     views = 4000 * (T + 2) * L

@@ -25,7 +25,7 @@ def test_a_short_text_has_fewer_streams(tmp_path):
     given = {"preset": "small", "model.hidden": 12, "train.steps": 3, "data.path": str(path)}
     prepared = start_run([Overrides("test", given)], tmp_path, "a")
     assert (prepared.trainer.streams.B, prepared.trainer.streams.T) == (8, 32)
-    assert prepared.notes == ["the text is short: 4 streams of 64 time steps instead of 64 of 64"]
+    assert prepared.notes == ["the text is short: 8 streams of 32 time steps instead of 64 of 32"]
     list(events(prepared.trainer))
     sizes = Overrides("test", {"train.batch_size": 64, "train.seq_len": 64})
     problem = "2,030 characters is too short, batch_size=64 x seq_len=64 needs at least 4,552"

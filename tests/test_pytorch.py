@@ -168,7 +168,13 @@ PEERS = {
 def test_schedules(schedule):
     steps = 40
     train = TrainConfig(
-        steps=steps, warmup=0, learning_rate=0.1, schedule=schedule, decay=0.5, decay_every=7
+        steps=steps,
+        warmup=0,
+        learning_rate=0.1,
+        schedule=schedule,
+        final_rate=0.02,
+        decay=0.5,
+        decay_every=7,
     )
     losses = np.round(np.random.default_rng(0).normal(2 - np.arange(steps) / 40, 0.2), 1)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)

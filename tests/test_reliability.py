@@ -444,7 +444,7 @@ def test_after_three_times_it_stops_with_advice(text_file, tmp_path):
     assert error.value.problem == (
         "the loss is no longer finite, got nan, and 3 rollbacks at half the learning rate did not help"
     )
-    assert error.value.advice == "start again with a tenth of it, --lr 0.0008"
+    assert error.value.advice == "start again with a tenth of it, --lr 0.001"
     backs = [(back.step, back.to, back.factor) for back in of_kind(seen, RolledBack)]
     assert backs == [(13, 12, 0.5**k) for k in range(1, MOST + 1)]
     found = load(trainer.run.last)

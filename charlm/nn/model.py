@@ -232,7 +232,7 @@ def memory(
     *,
     rates: Sequence[float],
     optimizer_states: int,
-    optimizer_matrices: int,
+    optimizer_others: int,
     ema: bool,
     items: bool = False,
     replicas: int = 1,
@@ -240,11 +240,11 @@ def memory(
 ) -> Memory:
     """Add up the arrays of a float32 training; allocates nothing.
 
-    `rates` are L+1 dropout rates, `optimizer_states` the arrays as long as the parameters that the
-    optimizer keeps, and `optimizer_matrices` the numbers of its matrices; `ema` says that a second
-    model holds averaged weights, and `items` that the state is zero where independent items begin.
-    So many `replicas` share the streams; for each one, optimizer and average have a scratch array
-    of a `block` of the parameters.
+    `rates` are L+1 dropout rates. The optimizer keeps `optimizer_states` arrays as long as the
+    parameters, and `optimizer_others` numbers. `ema` says that a second model holds averaged
+    weights, and `items` that the state is zero where independent items begin. So many `replicas`
+    share the streams; for each one, optimizer and average have a scratch array of a `block` of the
+    parameters.
     """
     first, layers, output = _network(config, V, rates[0] > 0)
     linears = [linear for layer in layers for linear in layer.linears]
@@ -257,7 +257,7 @@ def memory(
         )
 
     P = sum(math.prod(shape) for shape in shapes(config, V).values())
-    weights = P * (2 + optimizer_states) + optimizer_matrices + copies(training=True)
+    weights = P * (2 + optimizer_states) + optimizer_others + copies(training=True)
     weights += P + copies(training=False) if ema else 0
     weights += min(block * replicas, P) * (1 + ema)
     # A replica's gradient, and what it does not share.

@@ -91,6 +91,11 @@ class Configured(Optimizer):
         """Return the layout of `matrices`, given that of the parameters."""
         return []
 
+    @classmethod
+    def other_numbers(cls, layout: Sequence[Block]) -> int:
+        """Return how many numbers it keeps beside its arrays as long as the parameters."""
+        return 0
+
 
 class SGD(Configured):
     """Stochastic gradient descent with momentum.
@@ -219,35 +224,45 @@ class SOAP(Adam):
 
     def __init__(self, parameters: Parameters, gradient: Parameters, train: TrainConfig) -> None:
         super().__init__(parameters, gradient, train)
-        self._rotated = [
-            (gradient.views[block.name], *(self.matrices.views[f"{block.name}.{k}"] for k in "CQ"))
-            for block in self.matrices.layout
-        ]  # dW, C, Q
-        for _, _, Q in self._rotated:
+        self._rotated = []  # dW, C, Q, and scratch arrays as large as dW and C
+        for block in self.matrices.layout:
+            dW = gradient.views[block.name]
+            C, Q = (self.matrices.views[f"{block.name}.{part}"] for part in "CQ")
             np.fill_diagonal(Q, 1)
+            scratch = np.empty(dW.shape, dW.dtype), np.empty(C.shape, C.dtype)
+            self._rotated.append((dW, C, Q, *scratch))
 
     @classmethod
     def matrix_blocks(cls, layout: Sequence[Block]) -> list[Block]:
         """Return the layout of C and Q, of the input and the recurrent weights of each layer."""
-        columns = {
-            f"{block.name}.{part}": K
+        return [Block(name, K, {"C": K, "Q": K}) for name, (_, K) in cls._shapes(layout).items()]
+
+    @classmethod
+    def other_numbers(cls, layout: Sequence[Block]) -> int:
+        """Return how many numbers C, Q and the scratch arrays are."""
+        return sum(M * K + 3 * K * K for M, K in cls._shapes(layout).values())
+
+    @staticmethod
+    def _shapes(layout: Sequence[Block]) -> dict[str, tuple[int, int]]:
+        """Return the names and shapes of the weights whose gradient is rotated."""
+        return {
+            f"{block.name}.{part}": (block.rows, K)
             for block in layout
             for part, K in block.parts.items()
             if part in ("Wx", "Wh") and K <= MOST_COLUMNS
         }
-        return [Block(name, K, {"C": K, "Q": K}) for name, K in columns.items()]
 
     def step(self, learning_rate: float, split: Split = whole) -> None:
         """Make one step."""
 
         def rotate(part: slice) -> None:
-            for dW, C, Q in self._rotated[part]:
-                self._rotate(dW, C, Q)
+            for arrays in self._rotated[part]:
+                self._rotate(*arrays)
 
         def rotate_back(part: slice) -> None:
             # The gradient's buffer holds the steps P now.
-            for P, _, Q in self._rotated[part]:
-                P[...] = P @ Q.T
+            for P, _, Q, u, _ in self._rotated[part]:
+                np.copyto(P, np.matmul(P, Q.T, out=u))
 
         def move(part: slice) -> None:
             self.parameters[part] -= self.gradient[part]
@@ -257,17 +272,19 @@ class SOAP(Adam):
         split(len(self._rotated), rotate_back)
         split(self.parameters.size, move)
 
-    def _rotate(self, dW: Array, C: Array, Q: Array) -> None:
+    def _rotate(self, dW: Array, C: Array, Q: Array, u: Array, square: Array) -> None:
         # C = 0.95 C + 0.05 dW^T dW
+        np.matmul(dW.T, dW, out=square)
+        square *= 1 - MOMENTS_DECAY
         C *= MOMENTS_DECAY
-        C += (1 - MOMENTS_DECAY) * (dW.T @ dW)
+        C += square
         # Q = qr(C Q)
         if (self.steps + 1) % BASIS_EVERY == 0:
             turned, R = np.linalg.qr(C @ Q)
             # The decomposition is unique up to signs; m and v are of vectors that keep theirs.
             np.multiply(turned, np.copysign(1, np.diag(R)), out=Q)
-        # dP = dW Q
-        dW[...] = dW @ Q
+        # dW Q
+        np.copyto(dW, np.matmul(dW, Q, out=u))
 
     def _update(self, learning_rate: float, *arrays: Array) -> None:
         _, dp, _, _, u = arrays

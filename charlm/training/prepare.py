@@ -6,7 +6,6 @@ resume    what runs/resumable.py finds -> threads -> memory -> Trainer, restored
 Of several processes the first one does all that comes before the ids are mapped.
 """
 
-import math
 import os
 import platform
 import time
@@ -345,7 +344,6 @@ def training_memory(config: Config, V: int, processes: int = 1, threads: int = 1
     train, T, B = config.train, config.train.seq_len, -(-config.train.batch_size // processes)
     assert isinstance(T, int)
     optimizer = OPTIMIZERS[train.optimizer]
-    matrices = optimizer.matrix_blocks(blocks(config.model, V))
     return memory(
         config.model,
         V,
@@ -353,7 +351,7 @@ def training_memory(config: Config, V: int, processes: int = 1, threads: int = 1
         B,
         rates=[train.embedding_dropout] + [train.dropout] * config.model.layers,
         optimizer_states=len(optimizer.STATE),
-        optimizer_matrices=sum(math.prod(block.shape) for block in matrices),
+        optimizer_others=optimizer.other_numbers(blocks(config.model, V)),
         ema=train.average > 0,
         items=config.data.items is not None,
         replicas=replicas(threads, B),
