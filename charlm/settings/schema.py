@@ -68,7 +68,7 @@ class TrainConfig:
     seq_len: int | Literal["full"] = _setting(
         32, "time steps of truncated backpropagation; full for the whole stream", "[1, inf)"
     )
-    steps: int | None = _setting(2000, "optimizer steps", "[1, inf)")
+    steps: int | None = _setting(1800, "optimizer steps", "[1, inf)")
     epochs: float | None = _setting(None, "instead of steps: passes over the text", "(0, 100000]")
     minutes: float | None = _setting(None, "instead of steps: training time", "(0, 100000]")
     dropout: float = _setting(0.1, "rate between layers and before the output", "[0, 1)")
