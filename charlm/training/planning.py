@@ -100,7 +100,7 @@ def measure(
     if threads != trainer.parallel.threads:
         trainer.use_threads(threads)
     pieces, count = layout(trainer.validation.size)
-    own = -(-pieces // (group.size * trainer.parallel.size))
+    own = -(-pieces // (group.size * trainer.validation_threads))
     length = config.train.sample_length if count else 0
     few, time_steps, samples = min(length, _TIME_STEPS), [0.0], [0.0]
     with environment.limited(trainer.parallel.blas_threads):
