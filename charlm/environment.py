@@ -63,7 +63,7 @@ def set_threads(count: int) -> None:
         _blas().limit(limits=count)
 
 
-def tells_threads() -> bool:
+def can_set_threads() -> bool:
     """Return whether the BLAS's number of threads can be set while it runs."""
     return bool(_blas().info())
 
@@ -84,10 +84,10 @@ def threads() -> int:
 
 
 def has_small_kernel() -> bool:
-    """Return whether small products, on one thread each, are the faster way to a narrow one.
+    """Return whether narrow products should be split into small ones.
 
-    They are where the BLAS has a kernel for them, and one thread. It is never timed: the choice may
-    change the last bits of a result.
+    They should where the BLAS has a kernel for small matrices, and one thread. It is never timed:
+    the choice may change the last bits of a result.
     """
     return all(
         library.get("architecture") in _SMALL_KERNELS and library["num_threads"] == 1
@@ -113,7 +113,7 @@ def thread_counts(processes: int = 1) -> list[int]:
     if chosen := chosen_threads():
         return [chosen]
     # A BLAS that cannot be told has one number; a caller's own limit is kept.
-    least = 1 if tells_threads() else threads()
+    least = 1 if can_set_threads() else threads()
     return sorted({least, max(least, min(usable_cpus() // processes, threads()))})
 
 

@@ -90,7 +90,7 @@ def truncation() -> dict[str, Any]:
             trained = charlm.train(
                 TEXT, cell=cell, hidden=64, layers=1, steps=300, batch_size=32, seq_len=64,
                 dropout=0.0, checkpoints=folder, sample_length=0, optimizer="adam",
-                learning_rate=0.008, schedule="cosine", final_rate=0.02,
+                learning_rate=0.008, schedule="cosine", final_rate=0.02, weight_decay=0.1,
             )  # fmt: skip
         V = trained.vocabulary.size
         text = TEXT.read_text(encoding="utf-8")

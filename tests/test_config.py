@@ -71,7 +71,7 @@ def test_an_optimizer_without_a_rate_has_its_own():
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_presets_weight_decay_is_adams(optimizer):
+def test_a_presets_weight_decay_is_decoupled(optimizer):
     decay = PRESETS["medium"]["train.weight_decay"]
     assert decay > 0
     found = resolved(preset="medium", train__optimizer=optimizer).train.weight_decay

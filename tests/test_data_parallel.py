@@ -14,10 +14,16 @@ from charlm.storage.checkpoint import load
 from charlm.text.corpus import TextInfo
 from charlm.training.data_parallel import DataParallel, replicas
 from charlm.training.loop import events
+from charlm.training.parallel import Group
 from charlm.training.prepare import resume_run, start_run
 from charlm.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("no_fsync")
+
+
+@pytest.fixture(autouse=True)
+def small_networks_validate_in_threads(monkeypatch):
+    monkeypatch.setattr("charlm.training.trainer.LONG_CALLS", 0)
 
 
 def trained(text_file, folder, threads, steps=5, **changes):
@@ -36,6 +42,7 @@ def arrays(t):
         t.model.parameters.flat,
         t.ema_model.parameters.flat,
         *t.optimizer.state.values(),
+        t.optimizer.matrices.flat,
         *states,
     ]
 
@@ -112,7 +119,7 @@ def test_the_gradient_is_the_sum(cell, items):
 def test_how_many_replicas(monkeypatch):
     given = [(1, 64), (2, 64), (2, 8), (2, 7), (16, 64), (64, 64), (4, 1)]
     assert [replicas(*each) for each in given] == [1, 2, 2, 1, 16, 16, 1]
-    monkeypatch.setattr(environment, "tells_threads", lambda: False)
+    monkeypatch.setattr(environment, "can_set_threads", lambda: False)
     assert replicas(2, 64) == 1
 
 
@@ -181,3 +188,17 @@ def test_threads_end_with_their_replicas():
     for worker in workers:
         worker.join(10)
         assert not worker.is_alive()
+
+
+def test_unlike_processes_score_each_piece_once(text_file, tmp_path):
+    """Processes with more streams than others may have more threads."""
+    t, _, _ = trained(text_file, tmp_path, 1)
+    t.validation = np.resize(t.ids, 5000)
+    whole, parts = t.validate(), []
+    t.group = Group()
+    t.group.size = 3
+    for t.group.rank, threads in enumerate((1, 2, 2)):
+        t.use_threads(threads)
+        parts.append(t.validate())
+    assert all(parts)
+    assert sum(parts) == pytest.approx(whole, rel=1e-5)

@@ -201,10 +201,15 @@ def test_a_run_continues_with_any_number_of_processes(folder):
 
 
 @pytest.mark.slow
-def test_the_same_number_continues_exactly(folder):
-    assert run(program(2, [started("whole", **CASES["items"])]), folder) == (0, "")
-    stop = {"rank": 1, "step": 9, "action": "training.stop()"}
-    assert run(program(2, [started("part", **CASES["items"])], **stop), folder) == (0, "")
+@pytest.mark.parametrize(
+    "settings",
+    [CASES["items"], {"preset": "small", "threads": 2, "batch_size": 15, "steps": 33}],
+    ids=["items", "soap, threads"],
+)
+def test_the_same_number_continues_exactly(folder, settings):
+    assert run(program(2, [started("whole", **settings)]), folder) == (0, "")
+    stop = {"rank": 1, "step": settings.get("steps", 20) - 11, "action": "training.stop()"}
+    assert run(program(2, [started("part", **settings)], **stop), folder) == (0, "")
     assert run(program(2, [{"name": "part", "resume": True}]), folder) == (0, "")
     last = [arrays(folder / "checkpoints" / name / "last.npz") for name in ("whole", "part")]
     assert distance(*last) == 0

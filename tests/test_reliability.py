@@ -748,7 +748,7 @@ def test_check_finds_what_no_checksum_does(charlm, checked, name, value, text):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["soap", "adam", "sgd"])
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_the_arrays_of_a_checkpoint_are_known_beforehand(
     text_file, tmp_path, cell, optimizer, average

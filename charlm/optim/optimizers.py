@@ -23,7 +23,7 @@ BLOCK = 65536
 MOMENTS_DECAY = 0.95
 BASIS_EVERY = 10
 # A block of more columns is left to Adam: (K, K) matrices would take too much time and memory.
-MOST_COLUMNS = 4096
+MOST_COLUMNS = 2048
 # Calls a function with parts of range(count) that make up the whole of it, perhaps in threads.
 Split: TypeAlias = Callable[[int, Callable[[slice], object]], object]
 
@@ -218,24 +218,23 @@ class SOAP(Adam):
     a rate for each number, as Adam has it, suits them better. Biases, embedding and output layer
     are left to Adam.
 
-    Sources: Vyas et al. 2025, SOAP, algorithm 3, in its one-sided form; Gupta, Koren & Singer 2018,
-    Shampoo.
+    Sources: Vyas et al. 2025, SOAP, algorithm 3, one-sided, with m in the basis as it turns, and a
+    Q that begins as the identity; Gupta, Koren & Singer 2018, Shampoo.
     """
 
     def __init__(self, parameters: Parameters, gradient: Parameters, train: TrainConfig) -> None:
         super().__init__(parameters, gradient, train)
         self._rotated = []  # dW, C, Q, and scratch arrays as large as dW and C
-        for block in self.matrices.layout:
-            dW = gradient.views[block.name]
-            C, Q = (self.matrices.views[f"{block.name}.{part}"] for part in "CQ")
+        for name in self._shapes(parameters.layout):
+            dW, (C, Q) = gradient.views[name], (self.matrices.views[f"{name}.{k}"] for k in "CQ")
             np.fill_diagonal(Q, 1)
-            scratch = np.empty(dW.shape, dW.dtype), np.empty(C.shape, C.dtype)
-            self._rotated.append((dW, C, Q, *scratch))
+            self._rotated.append((dW, C, Q, np.empty(dW.shape, dW.dtype), np.empty_like(C)))
 
     @classmethod
     def matrix_blocks(cls, layout: Sequence[Block]) -> list[Block]:
         """Return the layout of C and Q, of the input and the recurrent weights of each layer."""
-        return [Block(name, K, {"C": K, "Q": K}) for name, (_, K) in cls._shapes(layout).items()]
+        shapes = cls._shapes(layout).items()
+        return [Block(name, K, {part: K}) for name, (_, K) in shapes for part in "CQ"]
 
     @classmethod
     def other_numbers(cls, layout: Sequence[Block]) -> int:

@@ -74,7 +74,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# An optimizer's learning rate as a multiple of SOAP's; measured, see docs/results.md.
+# An optimizer's learning rate as a multiple of SOAP's or Adam's; measured, see docs/results.md.
 _RATES = {"soap": 1.0, "adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
 SHORT = 300_000
 LONG = 10_000_000
@@ -112,7 +112,7 @@ def choose_preset(
 
 
 def for_optimizer(config: Config, given: frozenset[str]) -> Config:
-    """Convert the defaults' and presets' learning rate and weight decay, which are SOAP's.
+    """Convert the defaults' and presets' learning rate and weight decay, which are SOAP's or Adam's.
 
     Those whose keys are `given` stay.
     """

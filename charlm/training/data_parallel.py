@@ -28,8 +28,8 @@ FEWEST_STREAMS = 4
 
 
 def replicas(threads: int, B: int) -> int:
-    """Return how many replicas share B streams; one where the BLAS cannot be told its threads."""
-    return max(1, min(threads, B // FEWEST_STREAMS)) if environment.tells_threads() else 1
+    """Return how many replicas share B streams; one where the threads of the BLAS cannot be set."""
+    return max(1, min(threads, B // FEWEST_STREAMS)) if environment.can_set_threads() else 1
 
 
 class DataParallel:

@@ -33,6 +33,7 @@ _LONGEST_S = 12.0
 # The same where only the expected duration is shown.
 _LONGEST_GLANCE_S = 3.0
 _STEPS = 6
+# Seconds of steps with one number of threads before those with another.
 _TURN_S = 0.15
 _TIME_STEPS = 200
 _SAMPLES = 3

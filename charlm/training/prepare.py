@@ -151,7 +151,7 @@ def _begin(
         vocabulary, note = extend(vocabulary, pretrained.vocabulary, items=source.items is not None)
         notes.append(f"starts from the weights of {config.train.init_from}: {note}")
     _check_memory(config, vocabulary.size, group, tried[0])
-    tried = [threads for threads in tried if _fits(config, vocabulary.size, group, threads)]
+    tried[1:] = [count for count in tried[1:] if _fits(config, vocabulary.size, group, count)]
     if rare := len({*map(chr, np.flatnonzero(counts))} - {*vocabulary.symbols}):
         notes.append(
             f"{rare:,} characters that occur less than {data.min_count} times are one unknown "
@@ -370,6 +370,8 @@ def _check_memory(config: Config, V: int, group: Group, threads: int) -> Memory:
     free = environment.free_memory() or 0
     problem = f"needs {_size(needed.total * group.local_size)}, got {_size(free)} of free memory"
     advice = "lower " + " or ".join(f"{key} ({values[key]})" for key in keys)
+    if threads > 1 and _fits(config, V, group, 1):
+        advice = f"lower --threads ({threads})"
     raise ConfigError("train", problem, advice)
 
 

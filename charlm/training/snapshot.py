@@ -1,6 +1,6 @@
 """What a training's checkpoints hold, and how they are saved and restored.
 
-    last.npz    parameters, optimizer.*/, average/, state/ and the counters
+    last.npz    parameters, optimizer.*, average/, state/ and the counters
     good.npz    the last.npz that a rollback returns to, where last.npz is not it
     best.npz    the weights of the best validation, averaged where on
 

@@ -19,7 +19,7 @@ from charlm.generation.sampler import Sampler
 from charlm.nn.model import Model
 from charlm.optim.averaging import EMA
 from charlm.optim.clipping import clip, global_norm
-from charlm.optim.optimizers import OPTIMIZERS
+from charlm.optim.optimizers import BASIS_EVERY, OPTIMIZERS
 from charlm.optim.schedules import Plateau, learning_rate
 from charlm.runs.description import Progress, Recovery
 from charlm.runs.folder import Run
@@ -102,7 +102,7 @@ class Trainer:
 
     def use_threads(self, threads: int) -> None:
         """Share the streams out to so many threads from now on."""
-        # Views of the old caches, which go before there are new ones.
+        # Copies, since the old caches are freed before new ones are allocated.
         self.state = [tuple(part.copy() for part in layer) for layer in self.state]
         del self.parallel
         self.parallel = self._replicate(threads)
@@ -157,6 +157,10 @@ class Trainer:
             raise Trouble(what, f"at step {n + 1} and learning rate {rate:.3g}")
         clip(self.gradient, norm, train.clip_norm)
         self.optimizer.step(rate, self.parallel.split)
+        if self.group.size > 1 and self.optimizer.matrices.size and n % BASIS_EVERY == 0:
+            # Products are rounded in other ways by other processors, and so are SOAP's steps.
+            parameters = self.model.parameters.flat
+            np.copyto(parameters, self.group.broadcast(parameters))
         if self.ema:
             self.ema.update(n, self.model.parameters.flat, self.parallel.split)
         self.parallel.refresh()
@@ -177,7 +181,8 @@ class Trainer:
                 self.ema_model,
                 self.validation,
                 self.vocabulary.start_id,
-                rank=group.rank * threads + r,
+                # The pieces of this process, whatever the number of threads in others.
+                rank=group.rank + group.size * r,
                 of=group.size * threads,
                 items=self.has_items,
             )
