@@ -113,7 +113,7 @@ def choose_preset(
 
 
 def for_optimizer(config: Config, given: frozenset[str]) -> Config:
-    """Convert the defaults' and presets' learning rate and weight decay, which are SOAP's or Adam's.
+    """Convert a preset's learning rate and weight decay, which are for SOAP or Adam.
 
     Those whose keys are `given` stay.
     """
