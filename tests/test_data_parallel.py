@@ -59,7 +59,7 @@ def arrays(t):
     ],
     ids=str,
 )
-@pytest.mark.parametrize(("threads", "B"), [(2, 9), (3, 16)])
+@pytest.mark.parametrize(("threads", "B"), [(2, 9), pytest.param(3, 16, marks=pytest.mark.slow)])
 def test_threads_make_the_run_of_one(text_file, tmp_path, changes, threads, B):
     """The same streams, masks and losses, up to rounding; and the same bits each time."""
     changes |= {"train__batch_size": B, "train__seq_len": 8, "train__learning_rate": 1e-3}

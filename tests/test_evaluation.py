@@ -132,6 +132,7 @@ def test_the_first_chunk_scores_as_fixed_weights_do(cell, embedding):
     assert np.array_equal(network.parameters.flat, before), "the model itself stays as it is"
 
 
+@pytest.mark.slow
 def test_no_character_is_learned_from_before_it_is_scored(model):
     """What is summed up over a beginning does not change with what follows it."""
     for cut in range(CHUNK, 5 * CHUNK, CHUNK):

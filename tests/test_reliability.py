@@ -599,6 +599,7 @@ def test_what_explodes_and_what_does_not():
 # Two at once
 
 
+@pytest.mark.slow
 def test_of_two_that_start_at_once_one_trains(text_file, tmp_path):
     """The other is told by whom the run is being trained."""
     trainer = started(

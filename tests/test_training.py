@@ -126,7 +126,7 @@ RESUMED = {
     "plateau": (
         {"train__schedule": "plateau", "train__plateau": 0, "train__patience": 4,
          "train__validate_every": 2, "train__warmup": 0, "train__learning_rate": 0.3,
-         "train__steps": 400}, [3, 8, 17],
+         "train__steps": 400, "train__optimizer": "adam"}, [3, 8, 17],
     ),
 }  # fmt: skip
 
