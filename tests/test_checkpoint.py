@@ -35,6 +35,7 @@ def test_what_is_saved_is_loaded(path, tmp_path):
         assert np.array_equal(content["lstm.0.Wx"], ARRAYS["lstm.0.Wx"]), "NumPy opens it too"
 
 
+@pytest.mark.slow
 def test_every_truncation_and_flipped_bit_is_refused_or_harmless(path):
     def content_of(path):
         found = load(path)

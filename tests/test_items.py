@@ -223,6 +223,7 @@ def model(tmp_path_factory):
 SCORED = ["anna", "boo", "dra" * 100, "x", "clea", "obo" * 30]
 
 
+@pytest.mark.slow
 def test_an_items_score_depends_on_no_other(model):
     alone = {name: model.log_probs(name).sum() for name in SCORED}
     for names in (SCORED, SCORED[::-1], SCORED * 40):
