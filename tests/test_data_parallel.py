@@ -190,6 +190,16 @@ def test_threads_end_with_their_replicas():
         assert not worker.is_alive()
 
 
+def test_processes_have_the_parameters_of_the_first_every_ten_steps(text_file, tmp_path):
+    """Unlike processors round SOAP's products in other ways."""
+    t, _, _ = trained(text_file, tmp_path, 1, steps=0)
+    t.group = Group()
+    t.group.size, t.group.broadcast = 2, lambda value: np.full_like(value, 0.25)
+    for n in range(11):
+        t.update()
+        assert (t.model.parameters.flat == 0.25).all() == (n in (0, 10))
+
+
 def test_unlike_processes_score_each_piece_once(text_file, tmp_path):
     """Processes with more streams than others may have more threads."""
     t, _, _ = trained(text_file, tmp_path, 1)

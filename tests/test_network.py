@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from charlm import environment
 from charlm.nn.dropout import draw_mask
 from charlm.nn.embedding import Embedding
 from charlm.nn.functions import cross_entropy, cross_entropy_backward, softmax
@@ -14,6 +15,7 @@ from charlm.nn.linear import GRADIENT_COLUMNS, Linear, block_rows
 from charlm.nn.model import Model, memory
 from charlm.nn.output import steps_per_block
 from charlm.nn.parameters import Block, Parameters
+from charlm.nn.stepper import Stepper
 from charlm.settings.schema import ModelConfig
 
 BLOCKS = [Block("embedding", 3, {"W": 5}), Block("lstm.0", 8, {"Wx": 3, "Wh": 2, "b": 1})]
@@ -70,6 +72,20 @@ def test_linear_products(contiguous):
 )
 def test_rows_of_a_block(M, K, N, rows):
     assert block_rows(M, K, N) == rows
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_a_model_multiplies_in_blocks_where_there_is_a_kernel(monkeypatch, has_kernel):
+    monkeypatch.setattr("charlm.environment.has_small_kernel", lambda: has_kernel)
+    for run in ("train", "step"):
+        model = Model(ModelConfig(hidden=4), 5)
+        model.initialize(0)
+        ids = np.zeros((3, 2), np.intp)
+        if run == "train":
+            model.loss_and_gradient(ids, ids, model.zero_state(2), model.cache(3, 2))
+        else:
+            Stepper(model, 2)
+        assert {linear.in_blocks for linear in model.linears} == {has_kernel}, run
 
 
 @pytest.mark.parametrize("N", [1, 2, 8, 33])
@@ -142,6 +158,7 @@ def test_caches_of_different_sizes_serve_one_model(cell):
 def test_memory_is_the_sum_of_the_arrays(cell, embedding, rate, items):
     config, V, T, B, L = ModelConfig(cell=cell, hidden=24, embedding=embedding), 30, 7, 5, 2
     rates = [rate, 0.5, 0.5]
+    environment.has_small_kernel()  # loads threadpoolctl
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     model = Model(config, V, masked_input=rate > 0)

@@ -15,7 +15,7 @@ from charlm.text.corpus import TextInfo
 from charlm.training import planning, prepare
 from charlm.training.loop import events
 from charlm.training.planning import Pace, measure, set_steps
-from charlm.training.prepare import resume_run, start_run
+from charlm.training.prepare import resume_run, start_run, training_memory
 from charlm.training.trainer import Trainer
 
 
@@ -116,6 +116,10 @@ def test_a_pause_does_not_spoil_the_plan(text_file, tmp_path, monkeypatch, pause
 def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     """Nothing is allocated, and no run's folder is made; what to lower depends on what is large."""
     run = train(text_file, tmp_path / "runs", "a")[0].run
+    wide = overrides(text_file, train__batch_size=16)
+    prepared = start_run(wide, tmp_path / "other").trainer
+    prepared.run.discard()
+    config, V = prepared.config, prepared.vocabulary.size
     monkeypatch.setattr(environment, "free_memory", lambda: 10**6)
     with pytest.raises(
         ConfigError, match=r"needs 1\d\d\.\d GB, got 1\.0 MB of free memory"
@@ -127,6 +131,10 @@ def test_too_little_memory_is_known_before(tmp_path, text_file, monkeypatch):
     with refused(ConfigError, "train", "needs ", advice):
         start_run(long, tmp_path / "runs", "b")
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
+    one, four = (training_memory(config, V, threads=n).total for n in (1, 4))
+    monkeypatch.setattr(environment, "free_memory", lambda: (one + four) // 2)
+    with refused(ConfigError, "train", "needs ", "lower --threads (4)"):
+        start_run(wide, tmp_path / "runs", "b", threads=4)
     monkeypatch.setattr(environment, "free_memory", lambda: 1000)
     with pytest.raises(ConfigError, match="free memory"):
         resume_run(run)

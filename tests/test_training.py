@@ -20,7 +20,7 @@ from helpers import (
     train,
 )  # fmt: skip
 
-from charlm import randomness
+from charlm import environment, randomness
 from charlm.errors import Diverged, RunError, TextError
 from charlm.nn.dropout import draw_mask
 from charlm.nn.functions import cross_entropy
@@ -320,6 +320,7 @@ def test_memory_is_known_before(tmp_path, text_file, changes, threads):
     config = settings(text_file, **changes)
     vocabulary = Vocabulary("".join(map(chr, range(32, 97))), " ")
     ids = np.zeros(50_000, vocabulary.dtype)
+    environment.has_small_kernel()  # loads threadpoolctl
     tracemalloc.start()
     t = Trainer(config, vocabulary, TextInfo("", ids.size, "", ""), ids, None, threads=threads)
     if t.model.parameters.size < 400_000:
