@@ -202,13 +202,14 @@ def test_processes_have_the_parameters_of_the_first_every_ten_steps(text_file, t
 
 def test_unlike_processes_score_each_piece_once(text_file, tmp_path):
     """Processes with more streams than others may have more threads."""
-    t, _, _ = trained(text_file, tmp_path, 1)
+    t, _, _ = trained(text_file, tmp_path, 1, train__batch_size=8)
     t.validation = np.sort(np.resize(t.ids, 5000))  # no two pieces have the same loss
     whole, parts = t.validate(), []
     t.group = Group()
     t.group.size = 3
     for t.group.rank, threads in enumerate((1, 2, 2)):
         t.use_threads(threads)
+        assert t.validation_threads == threads
         parts.append(t.validate())
     assert all(parts)
     assert sum(parts) == pytest.approx(whole, rel=1e-5)
