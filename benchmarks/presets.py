@@ -2,7 +2,7 @@
 
 Time is that of the whole command `charlm train`, from its start to its end. What is scored is the
 part of the text that it validated on, by `charlm eval`: with the state carried, and in cold windows
-of 256 characters. Which weights are kept as the best was chosen on that same part, by as many
+of 256 characters, and both once more mixed with the n-grams of the training part. Which weights are kept as the best was chosen on that same part, by as many
 validations as are counted here.
 """
 
@@ -21,9 +21,10 @@ from charlm.settings.schema import split_ends
 from charlm.storage.history import read_history
 
 HEAD = (
-    "| command | seeds | updates | validations | whole command | carried state | cold windows |\n"
-    "|---|---|---|---|---|---|---|"
+    "| command | seeds | updates | validations | whole command | carried state | cold windows "
+    "| carried, n-grams | cold, n-grams |\n|---|---|---|---|---|---|---|---|---|"
 )
+NGRAM_WEIGHT = 0.3
 
 
 def run(
@@ -63,6 +64,8 @@ def run(
         spread(runs, "seconds", "{:.0f} s"),
         spread(runs, "carried", "{:.3f}"),
         spread(runs, "cold", "{:.3f}"),
+        spread(runs, "carried_ngrams", "{:.3f}"),
+        spread(runs, "cold_ngrams", "{:.3f}"),
     ]
     print("| " + " | ".join(cells) + " |")
     if dynamic:
@@ -83,9 +86,13 @@ def once(
     seconds = time.perf_counter() - began
     best = checkpoints / name / "best.npz"
     asked = ["--dynamic"] if dynamic else []
-    report = json.loads(charlm("eval", str(held), "--run", str(best), "--json", *asked))
+    scoring = ("eval", str(held), "--run", str(best), "--json")
+    report = json.loads(charlm(*scoring, *asked))
+    mixed = json.loads(charlm(*scoring, "--ngram-weight", str(NGRAM_WEIGHT)))
+    report |= {f"{key}_ngrams": mixed[key] for key in ("carried", "cold")}
     readings = read_history(checkpoints / name / "history.jsonl").readings
-    scores = {key: report[key]["nats"] for key in ("carried", "cold", "dynamic") if key in report}
+    keys = ("carried", "cold", "carried_ngrams", "cold_ngrams", "dynamic")
+    scores = {key: report[key]["nats"] for key in keys if key in report}
     return {
         "seed": seed,
         "seconds": seconds,

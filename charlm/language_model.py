@@ -29,11 +29,13 @@ from charlm.evaluation import score
 from charlm.generation.filters import Filters
 from charlm.generation.sampler import Drawn, Sampler
 from charlm.nn.model import Model
+from charlm.nn.stepper import Mixture
 from charlm.runs.folder import find_checkpoint
 from charlm.runs.loading import Trained, load_model
 from charlm.settings.schema import Config, unknown_key
 from charlm.terminal import brief
 from charlm.text.corpus import encode_source
+from charlm.text.ngrams import NGrams
 from charlm.text.source import Source
 from charlm.text.vocabulary import OnUnknown, Vocabulary
 from charlm.types import Array, Ids, States
@@ -164,6 +166,7 @@ class Drawing(TypedDict, total=False):
     min_length: int  # symbols to draw before a stop text or an item's end counts
     on_unknown: OnUnknown  # what becomes of unknown characters of the start text
     seed: int | None  # the same seed gives the same text; a new one where None
+    ngram_weight: float  # of the n-grams of the training text, mixed in; below 1, default 0
     # Called with the symbols of the start text that are read, and their number.
     reading: Callable[[int, int], object] | None
 
@@ -222,13 +225,14 @@ class LanguageModel:
                 known = [*Drawing.__annotations__, "length", "count", "best_of"]
                 raise unknown_key("sample", key, known, "help(charlm.Drawing) lists them")
         others = cast(dict[str, Any], {"seed": None, "on_unknown": self.on_unknown, **drawing})
+        mixture = self._mixture(others.pop("ngram_weight", 0))
         keys = [key for key in others if key in ("temperature", "top_k", "top_p", "min_p")]
         filters = Filters(**{key: others.pop(key) for key in keys})
         if others["seed"] is None:
             others["seed"] = _new_seed()
         return Sampler(
             self._model, self.vocabulary, filters, streams=streams, n=n, scored=scored,
-            items=self._has_items, **others,
+            items=self._has_items, mixture=mixture, **others,
         )  # fmt: skip
 
     def stream(self, length: int = 500, **drawing: Unpack[Drawing]) -> Iterator[str]:
@@ -290,14 +294,18 @@ class LanguageModel:
         self._check_items("items")
         return (one.text for one in self.samples(count, length, **options))
 
-    def evaluate(self, text: Text) -> Evaluation:
+    def evaluate(self, text: Text, *, ngram_weight: float = 0) -> Evaluation:
         """Return a text's scores: mean cross-entropy in nats per character.
 
-        Independent items are scored each on its own, with the symbol that ends it.
+        Independent items are scored each on its own, with the symbol that ends it. With an
+        `ngram_weight` it is the mixture with the n-grams of the training text that is scored.
         """
-        ids, start_id = self._ids(text), self.vocabulary.start_id
-        carried = score.carried(self._model, ids, start_id, items=self._has_items)
-        return Evaluation(carried, score.cold(self._model, ids, start_id, items=self._has_items))
+        ids, start_id, model = self._ids(text), self.vocabulary.start_id, self._model
+        items, mixture = self._has_items, self._mixture(ngram_weight)
+        return Evaluation(
+            score.carried(model, ids, start_id, items=items, mixture=mixture),
+            score.cold(model, ids, start_id, items=items, mixture=mixture),
+        )
 
     def evaluate_dynamic(self, text: Text, *, learning_rate: float | None = None) -> score.Score:
         """Score a text with a copy of the model that is trained on what it has scored.
@@ -580,6 +588,18 @@ class LanguageModel:
         from charlm.insight.reading import Reader
 
         return Reader(self._model, self.vocabulary.start_id, items=self._has_items)
+
+    @cached_property
+    def _ngrams(self) -> NGrams:
+        boundary = self.vocabulary.start_id if self._has_items else None
+        return NGrams(self.training_text, self.vocabulary.size, boundary=boundary)
+
+    def _mixture(self, weight: float) -> Mixture | None:
+        """Return what a weight of the n-grams mixes with the network; None for 0."""
+        if not isinstance(weight, int | float) or not 0 <= weight < 1:
+            problem = f"must be a number of at least 0 and below 1, got {brief(weight)}"
+            raise ConfigError("ngram_weight", problem)
+        return Mixture(self._ngrams, weight) if weight else None
 
     @property
     def _has_items(self) -> bool:

@@ -56,6 +56,14 @@ def evaluate(
             show_default=str(_DEFAULT_RATE),
         ),
     ] = None,
+    ngram_weight: Annotated[
+        float,
+        typer.Option(
+            **real(),
+            help="Score the mixture with the n-grams of the training text, of this weight, such "
+            "as 0.3.",
+        ),
+    ] = 0.0,
     json: Json = False,
     heat: Annotated[
         bool,
@@ -78,6 +86,8 @@ def evaluate(
         raise typer.BadParameter("--json excludes --heat" if json else "--out belongs to --heat")
     if lr is not None and not dynamic:
         raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
+    if ngram_weight and (dynamic or heat):
+        raise typer.BadParameter("--dynamic and --heat are of the network alone")
     rate = _DEFAULT_RATE if lr is None else lr
     model = charlm.load(run, checkpoints=checkpoints, on_unknown=on_unknown)
     learned = {}
@@ -86,7 +96,11 @@ def evaluate(
             learned["dynamic"] = model.evaluate_dynamic(text, learning_rate=rate)
         except ConfigError as error:
             raise renamed(error, {"learning rate": "--lr"}) from None
-    scores: dict[str, Score] = model.evaluate(text)._asdict() | learned
+    try:
+        scores: dict[str, Score] = model.evaluate(text, ngram_weight=ngram_weight)._asdict()
+    except ConfigError as error:
+        raise renamed(error, {"ngram_weight": "--ngram-weight"}) from None
+    scores |= learned
     characters, items = scores["carried"].characters, scores["carried"].items
     if json:
         report: dict[str, Any] = {
@@ -102,12 +116,14 @@ def evaluate(
             "characters": characters,
             **({} if items is None else {"items": items}),
             "unknown": model.unknown(text),
+            "ngram_weight": ngram_weight,
         }
         show(to_json(about | report))
         return
     say_unknown(model, text, text)
     counted = f"{characters:,} characters" if items is None else f"{items:,} items"
-    show(printable(f"{text}: {counted}, scored by {model.path}"))
+    mixed = f", mixed with n-grams of weight {ngram_weight:g}" if ngram_weight else ""
+    show(printable(f"{text}: {counted}, scored by {model.path}{mixed}"))
     for name, score in scores.items():
         per_item = "" if items is None else f"  {score.nats_per_item:.3f} nats per item"
         show(

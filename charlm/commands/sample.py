@@ -40,7 +40,7 @@ _written = partial(typer.Option, rich_help_panel="What is written")
 # The options that are not called as the library's arguments are.
 _OPTIONS = {
     "start": "--start", "temperature": "--temp", "top_k": "--top-k", "top_p": "--top-p",
-    "min_p": "--min-p",
+    "min_p": "--min-p", "ngram_weight": "--ngram-weight",
 }  # fmt: skip
 # No start text is longer: what never ends, such as /dev/zero, is not read on.
 _MOST_BYTES = 1 << 24
@@ -82,6 +82,14 @@ def sample(
             help="Leave out what is less probable than this fraction of the most probable.",
         ),
     ] = None,
+    ngram_weight: Annotated[
+        float,
+        _drawing(
+            **real(),
+            help="Weight of the n-grams of the training text, mixed with the model's "
+            "probabilities, such as 0.3.",
+        ),
+    ] = 0.0,
     best_of: Annotated[
         int,
         _drawing(
@@ -179,7 +187,7 @@ def sample(
             compare = False
     drawing: charlm.Drawing = {
         "start": start, "temperature": temp, "top_k": top_k, "top_p": top_p, "min_p": min_p,
-        "stop": stop or (), "min_length": min_length, "seed": seed,
+        "stop": stop or (), "min_length": min_length, "seed": seed, "ngram_weight": ngram_weight,
     }  # fmt: skip
     several = count > 1 or best_of > 1 or json or new or unique
     with reading_bar("") if len(start) > _LONG else nullcontext() as reading:

@@ -21,7 +21,7 @@ import numpy as np
 
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
-from charlm.nn.stepper import Stepper
+from charlm.nn.stepper import Mixture, Stepper
 from charlm.text.items import ends as item_ends
 from charlm.types import Ids
 
@@ -67,13 +67,19 @@ def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
 
 
 def carried(
-    model: Model, ids: Ids, start_id: int, pieces: int = PIECES, *, items: bool = False
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    pieces: int = PIECES,
+    *,
+    items: bool = False,
+    mixture: Mixture | None = None,
 ) -> Score:
     """Score (N,) ids, not empty, with the state carried; `start_id` is before the first one.
 
     It ends each of independent `items`.
     """
-    nats = carried_nats(model, ids, start_id, pieces, items=items)
+    nats = carried_nats(model, ids, start_id, pieces, items=items, mixture=mixture)
     return Score(nats / ids.size, ids.size, count_items(ids, start_id) if items else None)
 
 
@@ -86,6 +92,7 @@ def carried_nats(
     of: int = 1,
     *,
     items: bool = False,
+    mixture: Mixture | None = None,
 ) -> float:
     """Return the sum of nats that `carried` scores, or part `rank` `of` several of it."""
     pieces, _ = layout(ids.size, pieces)
@@ -96,7 +103,7 @@ def carried_nats(
     begins, ends = bounds[:-1][rank::of], bounds[1:][rank::of]
     if not begins.size:
         return 0.0
-    stepper = Stepper(model, begins.size)
+    stepper = Stepper(model, begins.size, mixture)
     if pieces > 1 and not items:
         warm = np.maximum(begins - WARM, 0)
         _read(stepper, ids, start_id, warm, warm + WARM)
@@ -105,7 +112,14 @@ def carried_nats(
     return _read(stepper, ids, start_id, begins, ends, items=items)
 
 
-def cold(model: Model, ids: Ids, start_id: int, *, items: bool = False) -> Score:
+def cold(
+    model: Model,
+    ids: Ids,
+    start_id: int,
+    *,
+    items: bool = False,
+    mixture: Mixture | None = None,
+) -> Score:
     """Score (N,) ids, not empty, window by window, each from the zero state."""
     firsts = _begins(ids, start_id) if items else np.zeros(1, np.intp)
     sizes = np.diff(firsts, append=ids.size)
@@ -113,7 +127,7 @@ def cold(model: Model, ids: Ids, start_id: int, *, items: bool = False) -> Score
     ends = np.repeat(firsts + sizes, counts)
     within = np.arange(ends.size) - np.repeat(np.cumsum(counts) - counts, counts)
     begins = np.repeat(firsts, counts) + WINDOW * within
-    stepper, nats = Stepper(model, _WINDOWS_AT_ONCE), 0.0
+    stepper, nats = Stepper(model, _WINDOWS_AT_ONCE, mixture), 0.0
     for first in range(0, begins.size, _WINDOWS_AT_ONCE):
         some = slice(first, first + _WINDOWS_AT_ONCE)
         # The stepper's width is fixed: the last windows are padded with empty ones.

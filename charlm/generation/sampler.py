@@ -18,7 +18,7 @@ from charlm.errors import CheckpointError, ConfigError
 from charlm.generation.filters import Filters
 from charlm.nn.functions import cross_entropy
 from charlm.nn.model import Model
-from charlm.nn.stepper import Stepper
+from charlm.nn.stepper import Mixture, Stepper
 from charlm.runs.loading import usable
 from charlm.terminal import brief
 from charlm.text.vocabulary import OnUnknown, Vocabulary
@@ -65,6 +65,7 @@ class Sampler:
         n: a counter that gives one seed several generators.
         scored: sum up the log-probabilities; costs a softmax a draw.
         reading: called with the start text's symbols read so far, and their number.
+        mixture: what is mixed with the model's probabilities.
 
     Attributes:
         counts: the number of symbols of each text; bytes at byte level, and the end of an item.
@@ -94,6 +95,7 @@ class Sampler:
         n: int = 0,
         scored: bool = False,
         reading: Callable[[int, int], object] | None = None,
+        mixture: Mixture | None = None,
     ) -> None:
         whole = (("streams", streams, 1), ("seed", seed, 0), ("n", n, 0))
         for name, value, least in (*whole, ("min_length", min_length, 0)):
@@ -134,7 +136,7 @@ class Sampler:
         self._tails = [""] * streams
         self._longest = max(map(len, self.stop), default=0)
         self._decoders = [vocabulary.decoder() for _ in range(streams)]
-        self._stepper = Stepper(model, streams)
+        self._stepper, self._mixture = Stepper(model, streams, mixture), mixture
         self._rng = randomness.generator(seed, randomness.SAMPLES, n)
 
     @property
@@ -268,7 +270,7 @@ class Sampler:
 
     def _read_lead(self) -> None:
         """Read the start text but for its last symbol, and copy the state to all streams."""
-        stepper = self._stepper if self.B == 1 else Stepper(self.model, 1)
+        stepper = self._stepper if self.B == 1 else Stepper(self.model, 1, self._mixture)
         for k in range(self._lead.size):
             stepper.step(self._lead[k : k + 1])
             if self._reading and (k + 1) % _REPORTED == 0:

@@ -3,25 +3,47 @@
     ids (B,) -> Input -> step of layer 0 -> ... -> step of layer L-1 -> logits (V, B)
 
 Each layer has a rolling cache of one time step, and runs the same `step` as in training.
+
+A mixture with the n-grams of the training text has the logits of its own probabilities:
+
+    z = ln((1 - weight) softmax(z) + weight p_ngrams)
+
+Source: Mikolov et al. 2011, Extensions of recurrent neural network language model, section 2.
 """
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
+from charlm.nn.functions import softmax
 from charlm.nn.model import Model
+from charlm.text.ngrams import NGrams
 from charlm.types import Array, Ids, States
+
+# The logarithm of 0 is no number that a loss could be.
+_LEAST = np.finfo(np.float32).tiny
+
+
+class Mixture(NamedTuple):
+    """What is mixed with a network's probabilities."""
+
+    ngrams: NGrams
+    weight: float  # of the n-grams' probabilities, from 0 to 1
 
 
 class Stepper:
-    """A refreshed model run one time step at a time, for B streams."""
+    """A refreshed model run one time step at a time, for B streams, perhaps in a mixture."""
 
-    def __init__(self, model: Model, B: int) -> None:
-        self.model = model
+    def __init__(self, model: Model, B: int, mixture: Mixture | None = None) -> None:
+        self.model, self._mixture = model, mixture
         model.choose_products()
         self.caches = [layer.cache(1, B, rolling=True) for layer in model.layers]
         # The current state, as views that may be written to.
         self.state: States = [cache.state_out for cache in self.caches]
+        if mixture:
+            self._contexts = mixture.ngrams.contexts(B)
+            self.state.append((self._contexts,))
         self._output = model.output.cache(1, B)
         self._x = self.caches[0].x
         # With one stream, moving the column's 1 is faster than writing the column anew.
@@ -57,4 +79,15 @@ class Stepper:
         for step, h, above in self._steps:
             step()
             np.copyto(above, h)
-        return self.model.output.forward(self._output, 0)
+        z = self.model.output.forward(self._output, 0)
+        if self._mixture:
+            self._mix(z, ids, *self._mixture)
+        return z
+
+    def _mix(self, z: Array, ids: Ids, ngrams: NGrams, weight: float) -> None:
+        """Turn the network's logits behind (B,) symbols into those of the mixture, in place."""
+        ngrams.read(self._contexts, ids)
+        softmax(z)
+        z *= 1 - weight
+        z += weight * ngrams.probabilities(self._contexts)
+        np.log(np.maximum(z, _LEAST, out=z), out=z)
