@@ -2,8 +2,8 @@
 
 Time is that of the whole command `charlm train`, from its start to its end. What is scored is the
 part of the text that it validated on, by `charlm eval`: with the state carried, and in cold windows
-of 256 characters, and both once more mixed with the n-grams of the training part. Which weights are kept as the best was chosen on that same part, by as many
-validations as are counted here.
+of 256 characters, both also mixed with the n-grams of the training part. Which weights are kept as
+the best was chosen on that same part, by as many validations as are counted here.
 """
 
 import json
