@@ -1,4 +1,4 @@
-"""What temperature, top-k, top-p and min-p do to the text that a run writes.
+"""What temperature, top-k, top-p, min-p and n-grams do to the text that a run writes.
 
     known       share of the words written that occur in the learned text
     repeated    share of the three-word sequences of a text that it has written before
@@ -14,11 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+import charlm
 from charlm.generation.copies import find_copies
-from charlm.generation.filters import Filters
-from charlm.generation.sampler import Sampler
-from charlm.runs.folder import find_checkpoint
-from charlm.runs.loading import learned_text, load_model
 from charlm.text.corpus import split
 
 SETTINGS = [
@@ -27,6 +24,7 @@ SETTINGS = [
     *({"temperature": 1.0, "top_k": value} for value in (3, 10)),
     *({"temperature": 1.0, "top_p": value} for value in (0.8, 0.9, 0.95)),
     *({"temperature": 1.0, "min_p": value} for value in (0.02, 0.05, 0.1)),
+    *({"temperature": value, "ngram_weight": 0.3} for value in (0.6, 0.8, 1.0)),
 ]
 # Shorter agreements are not looked for; every text has some.
 AT_LEAST = 12
@@ -35,20 +33,17 @@ _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 
 def run(checkpoint: str | None, checkpoints: str, texts: int, length: int, seed: int) -> dict:
     """Write texts under each setting, measure them, and print the table."""
-    path = find_checkpoint(checkpoint, Path(checkpoints))
-    trained = load_model(path)
-    model, vocabulary, config, _ = trained
-    learned = learned_text(trained, path)
+    model = charlm.load(checkpoint, checkpoints=Path(checkpoints))
+    path, vocabulary, learned = model.path, model.vocabulary, model.training_text
     whole = np.fromfile(path.parent / "ids.bin", vocabulary.dtype)
-    training, validation, _ = split(whole, config.data)
-    decoded = vocabulary.decode(training)
-    known = set(words(decoded))
+    _, validation, _ = split(whole, model.config.data)
+    known = set(words(vocabulary.decode(learned)))
     rows = []
     print(f"{path}: {texts} texts of {length:,} characters each, seed {seed}\n")
     print("| drawn with | known words | repeated | copied: median | longest |")
     print("|---|---|---|---|---|")
     for settings in SETTINGS:
-        sampler = Sampler(model, vocabulary, Filters(**settings), streams=texts, seed=seed)
+        sampler = model.sampler(streams=texts, seed=seed, **settings)
         rows.append({**settings, **measure(sampler.write(length), known, learned, vocabulary)})
         name = ", ".join(f"{key.replace('_', '-')} {value:g}" for key, value in settings.items())
         print(_line(name, rows[-1]), flush=True)
