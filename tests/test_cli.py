@@ -82,6 +82,7 @@ def test_a_training_reports(charlm, text_file, monkeypatch, options, pattern):
         assert "stopped early" in charlm("train", "--resume")[2]
 
 
+@pytest.mark.slow
 def test_minutes_are_kept(charlm, text_file):
     err = charlm("train", text_file, *SMALL[:-2], "--minutes", 0.05)[2]
     (steps,) = re.findall(r"0.05 minutes are [\d,]+ steps here; the same with --steps (\d+)", err)

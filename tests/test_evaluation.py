@@ -185,6 +185,7 @@ def test_what_dynamic_evaluation_refuses(model, tmp_path):
         (tmp_path / "ids.bin").write_bytes(bytes(4000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_korean(tmp_path, monkeypatch, level):
     """A text whose alphabet is in the thousands, each character three bytes."""

@@ -436,7 +436,7 @@ ENTRIES = {
     "giant": make_sparse,
     "unreadable": lambda path: (path.write_bytes(b"x"), path.chmod(0)),
 }
-_RARE = {*ENTRIES} - {"link", "pipe"}
+_RARE = {*ENTRIES} - {"link"}
 NAMES = [
     "last.npz", "good.npz", "best.npz", "ids.bin", "history.jsonl", "config.yaml", "lock", "report.html",
     "last.npz.0123abcd.tmp", "ids.bin.0123abcd.tmp", "report.html.tmp",

@@ -323,6 +323,7 @@ def test_what_exceeds_float64_is_left_out(charlm):
     assert rate(np.array([1.0, 0.0])) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["a" * 3_000, "ab" * 1_500])
 def test_models_of_one_and_two_symbols(charlm, tmp_path, text):
     """One symbol is certain: its loss and its gradient are 0."""

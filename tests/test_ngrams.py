@@ -128,6 +128,7 @@ def test_a_mixture_scores_and_draws(model, tmp_path):
     assert mixed.carried.nats < 0.5 * alone.carried.nats
     assert mixed.cold.nats < 0.5 * alone.cold.nats
     assert model.evaluate(text, ngram_weight=0) == alone
+    assert mixed.carried.nats > model.evaluate(text, ngram_weight=1).carried.nats > 0
 
     drawing = {"start": VERSE[:30], "seed": 1, "temperature": 0.2, "ngram_weight": 0.9}
     written = model.sample(30, **drawing)
@@ -152,7 +153,7 @@ def test_contexts_end_where_an_item_begins(tmp_path):
     assert anna == pytest.approx(nats(other) - nats(alone["carl"]), rel=1e-4)
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.0, float("nan"), "much"])
+@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan"), "much"])
 def test_weights_out_of_range(model, weight):
     with pytest.raises(ConfigError, match="ngram_weight: must be a number"):
         model.evaluate("sea", ngram_weight=weight)

@@ -243,6 +243,7 @@ def test_report_colours_what_evaluation_scores(here):
     assert found == pytest.approx(bits.tolist(), abs=0.006)
 
 
+@pytest.mark.slow
 def test_report_of_hostile_run(here):
     change_history(here, lambda entry: entry | {"sample": HOSTILE * 3})
     folder = here / "checkpoints" / "<img src=x onerror=taken()>&"

@@ -42,6 +42,7 @@ def chi_square(found: list, expected: list) -> tuple[float, int]:
     return sum((drawn[k] - n) ** 2 / n for k, n in wanted.items()), len(wanted) - 1
 
 
+@pytest.mark.slow
 def test_lengths_and_first_letters_follow_the_list(tmp_path):
     """At temperature 1; 2,000 draws from the list itself are above the bound once in 10,000."""
     items = [first + "vwxyz"[:size] for first, many in (("a", 9), ("b", 5), ("c", 3), ("d", 2), ("e", 1))
