@@ -166,7 +166,7 @@ class Drawing(TypedDict, total=False):
     min_length: int  # symbols to draw before a stop text or an item's end counts
     on_unknown: OnUnknown  # what becomes of unknown characters of the start text
     seed: int | None  # the same seed gives the same text; a new one where None
-    ngram_weight: float  # of the n-grams of the training text, mixed in; below 1, default 0
+    ngram_weight: float  # of the n-grams of the training text, mixed in, from 0 to 1; default 0
     # Called with the symbols of the start text that are read, and their number.
     reading: Callable[[int, int], object] | None
 
@@ -596,9 +596,8 @@ class LanguageModel:
 
     def _mixture(self, weight: float) -> Mixture | None:
         """Return what a weight of the n-grams mixes with the network; None for 0."""
-        if not isinstance(weight, int | float) or not 0 <= weight < 1:
-            problem = f"must be a number of at least 0 and below 1, got {brief(weight)}"
-            raise ConfigError("ngram_weight", problem)
+        if not isinstance(weight, int | float) or not 0 <= weight <= 1:
+            raise ConfigError("ngram_weight", f"must be a number from 0 to 1, got {brief(weight)}")
         return Mixture(self._ngrams, weight) if weight else None
 
     @property
