@@ -26,7 +26,7 @@ import numpy as np
 
 from charlm.errors import ConfigError, TextError
 from charlm.evaluation import score
-from charlm.generation.filters import Filters
+from charlm.generation.filters import Filters, is_number
 from charlm.generation.sampler import Drawn, Sampler
 from charlm.nn.model import Model
 from charlm.nn.stepper import Mixture
@@ -300,8 +300,8 @@ class LanguageModel:
         Independent items are scored each on its own, with the symbol that ends it. With an
         `ngram_weight` it is the mixture with the n-grams of the training text that is scored.
         """
-        ids, start_id, model = self._ids(text), self.vocabulary.start_id, self._model
-        items, mixture = self._has_items, self._mixture(ngram_weight)
+        mixture, items, model = self._mixture(ngram_weight), self._has_items, self._model
+        ids, start_id = self._ids(text), self.vocabulary.start_id
         return Evaluation(
             score.carried(model, ids, start_id, items=items, mixture=mixture),
             score.cold(model, ids, start_id, items=items, mixture=mixture),
@@ -591,12 +591,11 @@ class LanguageModel:
 
     @cached_property
     def _ngrams(self) -> NGrams:
-        boundary = self.vocabulary.start_id if self._has_items else None
-        return NGrams(self.training_text, self.vocabulary.size, boundary=boundary)
+        return NGrams(self.training_text, self.vocabulary.size)
 
     def _mixture(self, weight: float) -> Mixture | None:
         """Return what a weight of the n-grams mixes with the network; None for 0."""
-        if not isinstance(weight, int | float) or not 0 <= weight <= 1:
+        if not is_number(weight) or not 0 <= weight <= 1:
             raise ConfigError("ngram_weight", f"must be a number from 0 to 1, got {brief(weight)}")
         return Mixture(self._ngrams, weight) if weight else None
 

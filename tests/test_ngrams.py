@@ -9,6 +9,7 @@ from helpers import VERSE, learn_items
 
 import charlm
 from charlm.errors import CheckpointError, ConfigError
+from charlm.evaluation import score
 from charlm.nn.stepper import Mixture, Stepper
 from charlm.text.ngrams import MOST, ORDER, NGrams
 
@@ -22,61 +23,78 @@ def model(tmp_path_factory):
     return charlm.train(folder / "verse.txt", checkpoints=folder / "runs", **FAST)
 
 
-def by_the_book(ids, V, order, boundary=None):
-    """Return p(v, context) as the equations have it, from dictionaries."""
+def by_the_book(ids, V, order):
+    """Return p(v, read) as the equations have it, from dictionaries; `read` is all that is known."""
     ids = tuple(map(int, ids))
-    counts = [Counter(ids[i : i + n] for i in range(len(ids) - n + 1)) for n in range(order + 2)]
+    occurring = [Counter(ids[i : i + n] for i in range(len(ids) - n + 1)) for n in range(order + 1)]
+    preceding = [defaultdict(set) for _ in range(order + 1)]
     for n in range(1, order):
-        before = defaultdict(set)
-        for longer in counts[n + 1]:
-            before[longer[1:]].add(longer[0])
-        for ngram in counts[n]:
-            if ngram[0] != boundary:
-                counts[n][ngram] = max(1, len(before[ngram]))
+        for ngram in occurring[n]:
+            preceding[n][ngram] = set()
+        for longer in occurring[n + 1]:
+            preceding[n][longer[1:]].add(longer[0])
+    preceding = [
+        {ngram: max(1, len(before)) for ngram, before in each.items()} for each in preceding
+    ]
 
-    def discount(n, count):
-        t = Counter(counts[n].values())
-        k, Y = min(count, 3), t[1] / max(1, t[1] + 2 * t[2])
-        return min(max(k - (k + 1) * Y * t[k + 1] / max(1, t[k]), 0), k)
+    def discount(counts, count):
+        t = Counter(counts.values())
+        t1, t2, t3, t4 = (max(1, t[k]) for k in (1, 2, 3, 4))
+        Y = t1 / (t1 + 2 * t2)
+        D = {1: 1 - 2 * Y * t2 / t1, 2: 2 - 3 * Y * t3 / t2, 3: 3 - 4 * Y * t4 / t3}
+        return max(0.05, D[min(count, 3)])
 
-    def p(v, context):
-        if len(context) >= order:
-            context = context[len(context) - order + 1 :]
-        n, shorter = len(context) + 1, p(v, context[1:]) if context else 1 / V
-        following = {g[-1]: count for g, count in counts[n].items() if g[:-1] == context}
+    def p(v, context, counts):
+        n = len(context) + 1
+        shorter = p(v, context[1:], preceding[n - 1]) if context else 1 / V
+        following = {ngram[-1]: count for ngram, count in counts.items() if ngram[:-1] == context}
         if not following:
             return shorter
-        left, total = sum(discount(n, c) for c in following.values()), sum(following.values())
-        own = following[v] - discount(n, following[v]) if v in following else 0
+        left, total = sum(discount(counts, c) for c in following.values()), sum(following.values())
+        own = following[v] - discount(counts, following[v]) if v in following else 0
         return (own + left * shorter) / total
 
-    return p
+    def highest(v, read):
+        context = tuple(read)[len(read) - min(len(read), order - 1) :]
+        return p(v, context, occurring[len(context) + 1])
+
+    return highest
 
 
-@pytest.mark.parametrize("boundary", [None, 1])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
 @pytest.mark.parametrize("order", [1, 2, 5])
-def test_the_equations(order, boundary):
+def test_the_equations(order, dtype):
     rng = np.random.default_rng(order)
     # Symbol 5 never occurs, and others often enough for each of the three discounts.
-    V, ids = 6, rng.choice(5, 400, p=[0.4, 0.3, 0.2, 0.07, 0.03])
-    ngrams, p = NGrams(ids, V, order, boundary), by_the_book(ids, V, order, boundary)
-    read = rng.integers(0, V, (12, 3))
+    V, ids = 6, rng.choice(5, 400, p=[0.4, 0.3, 0.2, 0.07, 0.03]).astype(dtype)
+    ngrams, p = NGrams(ids, V, order), by_the_book(ids, V, order)
+    read = rng.integers(0, V, (12, 3)).astype(dtype)
     contexts = ngrams.contexts(3)
-    for t, symbols in enumerate(read):
-        ngrams.read(contexts, symbols)
+    for t in range(12):
         ours = ngrams.probabilities(contexts)
         np.testing.assert_allclose(ours.sum(axis=0), 1, rtol=1e-6)
-        theirs = [[p(v, tuple(read[: t + 1, b].tolist())) for b in range(3)] for v in range(V)]
+        theirs = [[p(v, read[:t, b].tolist()) for b in range(3)] for v in range(V)]
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+        ngrams.read(contexts, read[t])
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 9])
-def test_few_symbols(size):
-    ngrams = NGrams(np.arange(size) % 2, 3)
+@pytest.mark.parametrize("text", ["a", "ab", "aab", "ab" * 100, "abcabcabd" * 4, "abcdefgh" * 5])
+def test_few_and_repeated_symbols(text):
+    """All that can follow is possible, and what was learned by heart is likely."""
+    V, ids = 9, np.frombuffer(text.encode(), np.uint8) - ord("a")
+    ngrams = NGrams(ids, V)
     contexts = ngrams.contexts(1)
-    for symbol in (0, 1, 0, 2, 1):
+    for symbol in [*ids[:20].tolist(), 8, 0]:
+        p = ngrams.probabilities(contexts)[:, 0]
+        assert p.sum() == pytest.approx(1)
+        assert p.min() > 0
         ngrams.read(contexts, np.array([symbol]))
-        assert ngrams.probabilities(contexts).sum() == pytest.approx(1)
+    if text == "ab" * 100:
+        likely, contexts = [], ngrams.contexts(1)
+        for symbol in ids[:50].tolist():
+            likely.append(ngrams.probabilities(contexts)[symbol, 0])
+            ngrams.read(contexts, np.array([symbol]))
+        assert min(likely[1:]) > 0.8
 
 
 def test_many_symbols_have_shorter_ngrams():
@@ -87,8 +105,7 @@ def test_many_symbols_have_shorter_ngrams():
     p, contexts = by_the_book(ids, V, 3), ngrams.contexts(1)
     for symbol in ids[100:103]:
         ngrams.read(contexts, np.array([symbol]))
-    context = tuple(ids[101:103].tolist())
-    expected = [p(v, context) for v in range(V - 20, V)]
+    expected = [p(v, ids[100:103].tolist()) for v in range(V - 20, V)]
     np.testing.assert_allclose(ngrams.probabilities(contexts)[-20:, 0], expected, rtol=1e-5)
 
 
@@ -104,7 +121,7 @@ def test_the_last_symbols_of_a_long_text_count(monkeypatch):
 
 
 def test_a_mixture_is_of_probabilities(model):
-    """By hand, through a reset in the midst, and a stream that begins anew alone."""
+    """By hand, where all streams are reset, and where one is."""
     network, ngrams = model._model, model._ngrams
     mixed, alone = Stepper(network, 2, Mixture(ngrams, 0.3)), Stepper(network, 2)
     contexts = ngrams.contexts(2)
@@ -121,7 +138,7 @@ def test_a_mixture_is_of_probabilities(model):
         np.testing.assert_allclose(np.exp(mixed.step(ids)), expected, rtol=2e-5)
 
 
-def test_a_mixture_scores_and_draws(model, tmp_path):
+def test_a_mixture_scores_and_draws(model):
     """Of a text that was learned, n-grams of eight know more than so small a network."""
     text = VERSE * 2
     alone, mixed = model.evaluate(text), model.evaluate(text, ngram_weight=0.9)
@@ -153,7 +170,48 @@ def test_contexts_end_where_an_item_begins(tmp_path):
     assert anna == pytest.approx(nats(other) - nats(alone["carl"]), rel=1e-4)
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan"), "much"])
+def test_only_the_training_part_is_counted(tmp_path):
+    """Held-out text of other characters is as unlikely as what never occurs."""
+    text = tmp_path / "halves.txt"
+    text.write_text("abcd " * 200 + "wxyz " * 200, newline="")
+    model = charlm.train(text, checkpoints=tmp_path, validation=0.25, test=0.25, **FAST)
+    seen, unseen = (
+        model.evaluate(t, ngram_weight=1).carried.nats for t in ("abcd " * 9, "wxyz " * 9)
+    )
+    assert seen < 0.5
+    assert unseen > 2
+
+
+def test_pieces_side_by_side_are_as_one(model):
+    """Contexts are carried from the characters that a piece is warmed up on."""
+    network, mixture = model._model, Mixture(model._ngrams, 0.5)
+    ids = model.vocabulary.encode((VERSE * 80)[:9_600]).astype(np.intp)
+    many, one = (score.carried(network, ids, 0, pieces=n, mixture=mixture).nats for n in (16, 1))
+    assert many == pytest.approx(one, rel=2e-3)
+
+
+def test_items_are_drawn_from_the_mixture(tmp_path):
+    names = ["anna", "bob", "carl", "dora"]
+    model = charlm.load(learn_items(tmp_path / "names", names * 40, steps=1))
+    drawn = {*model.items(60, length=9, ngram_weight=1.0, temperature=0.5, seed=1)}
+    assert drawn == {*names}
+    assert not {*model.items(9, length=9, temperature=0.5, seed=1)} & {*names}
+
+
+def test_an_underflow_leaves_the_loss_finite(model):
+    sure = charlm.load(model.path)
+    sure.parameters["output.b"][0] = 300
+    assert 80 < sure.evaluate("sea", ngram_weight=1e-45).carried.nats < 300
+
+
+@pytest.mark.parametrize("weight", [0.3, np.float32(0.3), 1, np.int64(1)])
+def test_weights_are_numbers(model, weight):
+    assert model.evaluate("sea", ngram_weight=weight) == model.evaluate(
+        "sea", ngram_weight=float(weight)
+    )
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan"), "much", None, True])
 def test_weights_out_of_range(model, weight):
     with pytest.raises(ConfigError, match="ngram_weight: must be a number"):
         model.evaluate("sea", ngram_weight=weight)
@@ -183,7 +241,7 @@ def test_commands(model, charlm, tmp_path):
     for other in ("--dynamic", "--heat"):
         code, _, err = charlm("eval", text, "--run", run, "--ngram-weight", 0.5, other)
         assert code == 2
-        assert "the network alone" in err
+        assert "excludes --dynamic and --heat" in err
     options = ("--seed", 1, "--length", 40, "--ngram-weight")
     assert charlm("sample", run, *options, 0.5)[1] == model.sample(40, seed=1, ngram_weight=0.5)
     code, _, err = charlm("sample", run, *options, 1.5)

@@ -60,8 +60,8 @@ def evaluate(
         float,
         typer.Option(
             **real(),
-            help="Score the mixture with the n-grams of the training text, of this weight, such "
-            "as 0.3.",
+            help="Weight of the n-grams of the training text, mixed with the model's "
+            "probabilities, such as 0.3.",
         ),
     ] = 0.0,
     json: Json = False,
@@ -87,20 +87,18 @@ def evaluate(
     if lr is not None and not dynamic:
         raise typer.BadParameter("--lr goes with --dynamic; the other scores learn nothing")
     if ngram_weight and (dynamic or heat):
-        raise typer.BadParameter("--dynamic and --heat are of the network alone")
+        raise typer.BadParameter("--ngram-weight excludes --dynamic and --heat")
     rate = _DEFAULT_RATE if lr is None else lr
     model = charlm.load(run, checkpoints=checkpoints, on_unknown=on_unknown)
     learned = {}
-    if dynamic:
-        try:
-            learned["dynamic"] = model.evaluate_dynamic(text, learning_rate=rate)
-        except ConfigError as error:
-            raise renamed(error, {"learning rate": "--lr"}) from None
     try:
-        scores: dict[str, Score] = model.evaluate(text, ngram_weight=ngram_weight)._asdict()
+        if dynamic:
+            learned["dynamic"] = model.evaluate_dynamic(text, learning_rate=rate)
+        scored = model.evaluate(text, ngram_weight=ngram_weight)
     except ConfigError as error:
-        raise renamed(error, {"ngram_weight": "--ngram-weight"}) from None
-    scores |= learned
+        options = {"learning rate": "--lr", "ngram_weight": "--ngram-weight"}
+        raise renamed(error, options) from None
+    scores: dict[str, Score] = scored._asdict() | learned
     characters, items = scores["carried"].characters, scores["carried"].items
     if json:
         report: dict[str, Any] = {

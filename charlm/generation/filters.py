@@ -47,7 +47,7 @@ class Filters:
     def __post_init__(self) -> None:
         t, k, p, least = self.temperature, self.top_k, self.top_p, self.min_p
         for name, value in (("temperature", t), ("top_p", p), ("min_p", least)):
-            if not _is_number(value) and not (value is None and name != "temperature"):
+            if not is_number(value) and not (value is None and name != "temperature"):
                 raise ConfigError(name, f"must be a number, got {brief(value)}")
         if not t >= 0:
             raise ConfigError("temperature", f"must be at least 0, got {t}")
@@ -115,5 +115,6 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Return whether a value is a number, Python's or NumPy's; True and False are none."""
     return _is_whole(value) or isinstance(value, float | np.floating)

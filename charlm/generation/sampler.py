@@ -70,8 +70,8 @@ class Sampler:
     Attributes:
         counts: the number of symbols of each text; bytes at byte level, and the end of an item.
         ended: whether each stream has written a stop text, or ended its item.
-        log_probs: (B,) ln p of each text under the model itself: at temperature 1 and without
-            filters. Zeros unless `scored`.
+        log_probs: (B,) ln p of each text under the model, or its mixture: at temperature 1 and
+            without filters. Zeros unless `scored`.
 
     Raises:
         ConfigError: a value is out of range or of another type.

@@ -1,4 +1,4 @@
-"""The same network one time step at a time, for sampling and scoring.
+"""The same network one time step at a time, for sampling and scoring; optionally with n-grams.
 
     ids (B,) -> Input -> step of layer 0 -> ... -> step of layer L-1 -> logits (V, B)
 
@@ -21,19 +21,19 @@ from charlm.nn.model import Model
 from charlm.text.ngrams import NGrams
 from charlm.types import Array, Ids, States
 
-# The logarithm of 0 is no number that a loss could be.
+# ln 0 is -inf; a loss stays finite.
 _LEAST = np.finfo(np.float32).tiny
 
 
 class Mixture(NamedTuple):
-    """What is mixed with a network's probabilities."""
+    """An n-gram model and its weight, to be mixed with a network."""
 
     ngrams: NGrams
-    weight: float  # of the n-grams' probabilities, from 0 to 1
+    weight: float  # from 0, the network alone, to 1
 
 
 class Stepper:
-    """A refreshed model run one time step at a time, for B streams, perhaps in a mixture."""
+    """A refreshed model run one time step at a time, for B streams."""
 
     def __init__(self, model: Model, B: int, mixture: Mixture | None = None) -> None:
         self.model, self._mixture = model, mixture
