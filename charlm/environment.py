@@ -107,14 +107,15 @@ def chosen_threads() -> int | None:
 def thread_counts(processes: int = 1) -> list[int]:
     """Return the numbers of threads to choose from, the least first.
 
-    Without a chosen one these are one thread, and as many as there are usable CPUs for each of the
-    processes that share them.
+    Without a chosen one these are 1, 2, 4 and so on, up to as many as there are usable CPUs for
+    each of the processes that share them.
     """
     if chosen := chosen_threads():
         return [chosen]
     # A BLAS that cannot be told has one number; a caller's own limit is kept.
     least = 1 if can_set_threads() else threads()
-    return sorted({least, max(least, min(usable_cpus() // processes, threads()))})
+    most = max(least, min(usable_cpus() // processes, threads()))
+    return sorted({most, *(2**k for k in range(most.bit_length()) if 2**k >= least)})
 
 
 def usable_cpus() -> int:

@@ -97,6 +97,7 @@ def test_a_row_of_presets_and_one_of_filters(tmp_path):
         # Uniform guesses among 38 characters cost 3.6 nats.
         assert 0 < one["carried"] < 3.6
         assert 0 < one["dynamic"] < 3.6
+        assert 0 < one["cold_ngrams"] < one["cold"]
     subprocess.run(
         [sys.executable, "-m", "charlm", "train", "verse.txt", "--quiet", *small],
         cwd=tmp_path, check=True, env=environment(),

@@ -138,7 +138,7 @@ def test_memory_is_that_of_the_groups_above_too(groups, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("cpus", "now", "variable", "counts"),
-    [(2, 2, "", [1, 2]), (1, 2, "", [1]), (2, 1, "", [1]), (8, 4, "", [1, 4]), (2, 2, "3", [3]),
+    [(2, 2, "", [1, 2]), (1, 2, "", [1]), (2, 1, "", [1]), (8, 4, "", [1, 2, 4]), (12, 16, "", [1, 2, 4, 8, 12]), (2, 2, "3", [3]),
      (2, 2, "0", [1, 2])],
 )  # fmt: skip
 @pytest.mark.usefixtures("unset")
@@ -171,6 +171,8 @@ def test_a_blas_that_cannot_be_told_has_one_number(monkeypatch):
         ({1: [0.24] * 9, 2: [0.15] * 6 + [1.4] * 3}, 1),  # of several the mean counts
         ({1: [0.24] * 2, 2: [0.15, 1.4]}, 1),  # of few none is left out
         ({1: [9.0], 2: [5.0]}, 2),
+        ({1: [0.24] * 3, 2: [0.13] * 3, 4: [0.12] * 3, 8: [0.3] * 3}, 2),
+        ({1: [0.24] * 3, 2: [0.23] * 3, 4: [0.12] * 3, 8: [0.3] * 3}, 4),
     ],
 )
 def test_the_choice_of_threads(times, chosen):

@@ -87,7 +87,7 @@ def train(
     threads: Annotated[
         int | None,
         threads(
-            "1 or all CPUs, timed; with --resume as before",
+            "1, 2, 4, ... or all CPUs, timed; with --resume as before",
             "Threads, which share the streams.",
             rich_help_panel="Run",
         ),

@@ -52,10 +52,10 @@ class NGrams:
         self.V, self._base = V, V + 1
         self.order = max(1, min(order, int(63 / math.log2(self._base)), ids.size))
         digits = np.asarray(ids[-MOST:]).astype(np.int64) + 1
-        counted, every = [np.unique(digits, return_counts=True)], digits
+        occurring, counted = digits, [np.unique(digits, return_counts=True)]
         for n in range(1, self.order):
-            every = every[:-1] * self._base + digits[n:]
-            counted.append(np.unique(every, return_counts=True))
+            occurring = occurring[:-1] * self._base + digits[n:]
+            counted.append(np.unique(occurring, return_counts=True))
         numbers, begins, symbols, end = [], [], [], 0
         own, backoffs = list[list[Array]](), list[list[Array]]()
         for n, (ngrams, counts) in enumerate(counted, 1):
@@ -96,16 +96,15 @@ class NGrams:
         """Return the (V, B) probabilities of the next symbol."""
         B = contexts.shape[1]
         # At the beginning of a text the longer contexts repeat the longest that there is.
-        longer = contexts[1:] > contexts[:-1]
-        every = np.ones((1, B), np.bool_)
-        is_highest = ~np.append(longer, ~every, axis=0)
+        is_longer, true = contexts[1:] > contexts[:-1], np.ones((1, B), np.bool_)
+        is_highest = np.append(~is_longer, true, axis=0)
         table = is_highest.astype(np.intp)
         place = np.searchsorted(self._numbers, contexts)
         place[place == self._numbers.size] = 0
-        found = (self._numbers[place] == contexts) & np.append(every, longer, axis=0)
+        found = (self._numbers[place] == contexts) & np.append(true, is_longer, axis=0)
         # What is left to the probabilities of each order by those above, and to 1 / V by all.
         left = np.where(found, self._backoffs[table, place], 1)[::-1].cumprod(axis=0)[::-1]
-        scale = np.append(left[1:], every, axis=0)
+        scale = np.append(left[1:], true, axis=0)
         # The n-grams of all contexts that were found, one after the other.
         begin = self._begins[place].ravel()
         size = np.where(found, self._begins[place + 1] - self._begins[place], 0).ravel()

@@ -42,8 +42,8 @@ _LEAVING_S = 1.0
 # So small that the loss cannot diverge while steps are timed.
 _RATE = 1e-6
 _ENDLESS = 10**6
-# More threads are worth it where a step takes less than this share of one thread's time: steps of
-# equal work differ by up to a tenth, and one thread waits for no other when programs come and go.
+# More threads are worth it where a step takes less than this share of the time with fewer: steps of
+# equal work differ by up to a tenth, and fewer threads wait less when programs come and go.
 _WORTH = 0.9
 
 
@@ -123,11 +123,11 @@ def measure(
 def choose_threads(times: Mapping[int, Sequence[float]]) -> int:
     """Return the number of threads to train with, given the seconds of some steps with each.
 
-    It is the fastest, or the least where the fastest saves less than a tenth.
+    It is the least of which the fastest saves less than a tenth.
     """
-    mean_s, least = {threads: _mean(seconds) for threads, seconds in times.items()}, min(times)
-    fastest = min(mean_s, key=mean_s.__getitem__)
-    return fastest if mean_s[fastest] < _WORTH * mean_s[least] else least
+    mean_s = {threads: _mean(seconds) for threads, seconds in times.items()}
+    fastest_s = min(mean_s.values())
+    return min(threads for threads, s in mean_s.items() if fastest_s >= _WORTH * s)
 
 
 def _mean(seconds: Sequence[float]) -> float:

@@ -285,10 +285,10 @@ def _resume(
     group.once(run.take)
     try:
         found = group.once(lambda: find_resumable(run, moved_to))
-        # Another number may change the last bits of the result.
-        threads = found.description.threads if threads is None else threads
-        if threads is None or not 0 < threads <= _MOST_THREADS:
-            threads = environment.threads()
+        if threads is None:
+            # Another number may change the last bits of the result.
+            then = found.description.threads or 0
+            threads = then if 0 < then <= _MOST_THREADS else environment.threads()
         return _resume_found(run, found, steps, threads, group)
     except BaseException:
         run.release()
