@@ -317,7 +317,7 @@ def test_ctrl_c_while_a_long_text_is_read_leaves_nothing(tmp_path):
 
 HELP = [
     ("train", ["Text:", "Network:", "Run:", "Training:"], ["(data.path)", "(auto)", "(soap)", "(the text's stem)",
-                                                         "(./config.yaml)", "(1 or all CPUs, timed; with --resume as before)"]),
+                                                         "(./config.yaml)", "(1, 2, 4, ... or all CPUs, timed; with --resume as before)"]),
     ("eval", [], ["(the newest run)", f"({RATE})"]),
     ("sample", ["Drawing:", "What is written:"], ["(the newest run)", "(another each time)", "0.8"]),
     ("", ["Learn and write:", "Look at what was learned:", "Bring in and take away:"], []),
