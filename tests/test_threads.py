@@ -138,8 +138,8 @@ def test_memory_is_that_of_the_groups_above_too(groups, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("cpus", "now", "variable", "counts"),
-    [(2, 2, "", [1, 2]), (1, 2, "", [1]), (2, 1, "", [1]), (8, 4, "", [1, 2, 4]), (12, 16, "", [1, 2, 4, 8, 12]), (2, 2, "3", [3]),
-     (2, 2, "0", [1, 2])],
+    [(2, 2, "", [1, 2]), (1, 2, "", [1]), (2, 1, "", [1]), (8, 4, "", [1, 2, 4]),
+     (12, 16, "", [1, 2, 4, 8, 12]), (2, 2, "3", [3]), (2, 2, "0", [1, 2])],
 )  # fmt: skip
 @pytest.mark.usefixtures("unset")
 def test_threads_to_choose_from(monkeypatch, cpus, now, variable, counts):
@@ -223,6 +223,10 @@ def test_the_choice_holds_while_a_run_trains(tmp_path, text_file, monkeypatch):
     stop_at(resumed._trainer, 3)
     (note,) = resume_run(prepared.trainer.run, threads=1).notes
     assert "threads 2 -> 1" in note
+    prepared.trainer.run.release()
+    # As many as a caller asks for; a checkpoint with such a number is damaged.
+    (note,) = resume_run(prepared.trainer.run, threads=1025).notes
+    assert "threads 2 -> 1025" in note
     prepared.trainer.run.release()
 
 

@@ -11,6 +11,7 @@ from charlm.commands.console import say, say_unknown, show, to_json
 from charlm.commands.drawing import NO_COLOURS, by_surprise, colour_system
 from charlm.commands.options import (
     CHECKPOINTS,
+    NGRAM_WEIGHT,
     Checkpoints,
     Json,
     OnUnknownOption,
@@ -56,14 +57,7 @@ def evaluate(
             show_default=str(_DEFAULT_RATE),
         ),
     ] = None,
-    ngram_weight: Annotated[
-        float,
-        typer.Option(
-            **real(),
-            help="Weight of the n-grams of the training text, mixed with the model's "
-            "probabilities, such as 0.3.",
-        ),
-    ] = 0.0,
+    ngram_weight: Annotated[float, typer.Option(**NGRAM_WEIGHT)] = 0.0,
     json: Json = False,
     heat: Annotated[
         bool,

@@ -82,6 +82,11 @@ OnUnknownOption = Annotated[
     OnUnknown,
     typer.Option(**ON_UNKNOWN, help="What becomes of characters that the model does not know."),
 ]
+NGRAM_WEIGHT = {
+    **real(),
+    "help": "Weight of the n-grams of the training text, mixed with the model's probabilities, "
+    "such as 0.3.",
+}
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Page = Annotated[
     Path | None, typer.Option("--out", help="Write a page for a browser instead of the terminal's.")

@@ -17,6 +17,7 @@ from charlm.commands.console import closable, reading_bar, say, say_unknown, to_
 from charlm.commands.drawing import by_surprise, colour_system, shorten
 from charlm.commands.options import (
     CHECKPOINTS,
+    NGRAM_WEIGHT,
     ON_UNKNOWN,
     Checkpoints,
     OnUnknown,
@@ -82,14 +83,7 @@ def sample(
             help="Leave out what is less probable than this fraction of the most probable.",
         ),
     ] = None,
-    ngram_weight: Annotated[
-        float,
-        _drawing(
-            **real(),
-            help="Weight of the n-grams of the training text, mixed with the model's "
-            "probabilities, such as 0.3.",
-        ),
-    ] = 0.0,
+    ngram_weight: Annotated[float, _drawing(**NGRAM_WEIGHT)] = 0.0,
     best_of: Annotated[
         int,
         _drawing(

@@ -77,7 +77,7 @@ def carried(
 ) -> Score:
     """Score (N,) ids, not empty, with the state carried; `start_id` is before the first one.
 
-    It ends each of independent `items`.
+    It ends each of independent `items`. With a `mixture`, that is scored.
     """
     nats = carried_nats(model, ids, start_id, pieces, items=items, mixture=mixture)
     return Score(nats / ids.size, ids.size, count_items(ids, start_id) if items else None)
@@ -120,7 +120,7 @@ def cold(
     items: bool = False,
     mixture: Mixture | None = None,
 ) -> Score:
-    """Score (N,) ids, not empty, window by window, each from the zero state."""
+    """Score (N,) ids, not empty, window by window, each from the zero state; as `carried`."""
     firsts = _begins(ids, start_id) if items else np.zeros(1, np.intp)
     sizes = np.diff(firsts, append=ids.size)
     counts = -(-sizes // WINDOW)

@@ -3,7 +3,7 @@
 under 300,000 characters    short: few streams, more dropout, few epochs
 the same in short items     list: one layer, many small steps
 up to ten million           small: its 1,800 steps read 3.7 million characters
-beyond                      medium, without dropout: no character is read twice
+beyond                      medium, without dropout: hardly a character is read twice
 with train.minutes          tiny below 2, small below 12, medium below 50, then large; a short
                             text keeps short or list
 

@@ -40,12 +40,12 @@ class NGrams:
     (order, B) contexts, of 0 to order - 1 symbols each; zeros are the beginning of a text.
 
     It takes 24 bytes for each different context and 12 for each different n-gram, of all orders:
-    35 MB for a million characters of English verse.
+    36 MB for 900,000 characters of English verse.
 
     Args:
         ids: the text.
         V: ids are below it.
-        order: the longest n-grams; fewer symbols where (V + 1)^order exceeds 2^63.
+        order: symbols of the longest n-grams; fewer where (V + 1)^order exceeds 2^63.
     """
 
     def __init__(self, ids: Ids, V: int, order: int = ORDER) -> None:
