@@ -1,7 +1,8 @@
 """How well a model predicts a text: nats per character, in two protocols.
 
-    carried   the text in 16 equal pieces side by side, each warmed up on the 300 characters before
-              it, then read to its end with the state carried; every character counts
+    carried   the text in at most 64 equal pieces side by side, each of 300 characters or more and
+              warmed up on the 300 before it, then read to its end with the state carried; every
+              character counts
     cold      consecutive windows of 256 characters, each from the zero state
 
 The first character of the text is predicted from the vocabulary's `start` in the zero state, as
@@ -25,7 +26,7 @@ from charlm.nn.stepper import Mixture, Stepper
 from charlm.text.items import ends as item_ends
 from charlm.types import Ids
 
-PIECES = 16
+PIECES = 64
 WARM = 300
 WINDOW = 256
 _WINDOWS_AT_ONCE = 64
@@ -61,9 +62,8 @@ class Score:
 
 def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
     """Return how many pieces `carried` reads side by side, and in how many time steps."""
-    if pieces == 1 or size < pieces * WARM:
-        return 1, size
-    return pieces, WARM + math.ceil(size / pieces)
+    pieces = max(1, min(pieces, size // WARM))
+    return pieces, size if pieces == 1 else WARM + math.ceil(size / pieces)
 
 
 def carried(

@@ -40,8 +40,8 @@ VALIDATIONS = 8
 # one; `charlm eval` reads everything.
 VALIDATION_CHARACTERS = 200_000
 # With fewer hidden units the calls of a validation's time steps are so short that threads wait for
-# the interpreter's lock: at 2 x 128 two take twice the time of one, at 2 x 256 three quarters.
-LONG_CALLS = 192
+# the interpreter's lock: at 2 x 64 two take twice the time of one, at 2 x 128 two thirds.
+LONG_CALLS = 128
 
 
 class Trainer:
