@@ -44,7 +44,7 @@ def test_train_says_what_it_does(charlm, text_file, tmp_path):
         r"model   lstm, 2 layers of 12 units, embedding of 12: 3,350 parameters, \d+\.\d kB while "
         "training",
         "plan    30 steps of 4 streams x 8 time steps, 0.27 passes over the text, adam at a rate of "
-        "0.005",
+        "0.01",
         "run     checkpoints/verse",
         "note    preset short: 4,000 characters are few, and are read over and over; --preset "
         "chooses another",

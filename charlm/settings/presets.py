@@ -32,7 +32,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "train.steps": None,
         "train.epochs": 13,
         "train.dropout": 0.3,
-        "train.learning_rate": 0.005,
+        "train.learning_rate": 0.01,
         "train.weight_decay": 1.0,
     },
     "list": {
@@ -77,7 +77,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 # An optimizer's learning rate as a multiple of SOAP's or Adam's; measured, see docs/results.md.
-_RATES = {"soap": 1.0, "adam": 1.0, "rmsprop": 0.6, "adagrad": 20.0, "sgd": 1000.0}
+_RATES = {"soap": 1.0, "adam": 1.0, "rmsprop": 0.6, "adagrad": 10.0, "sgd": 1000.0}
 SHORT = 300_000
 LONG = 10_000_000
 # Characters of a short item, on average, and minutes in which a short list is read so often that it
