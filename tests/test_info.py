@@ -124,15 +124,14 @@ def test_one_run(charlm, runs):
     assert f"\nthreads      {meta['threads']}\n" in out
     assert (
         "\nsettings that differ from the defaults\n"
-        "  preset               short  default auto\n"
-        f"  data.path            {text_file}  default data/shakespeare.txt\n"
+        "  preset              short  default auto\n"
+        f"  data.path           {text_file}  default data/shakespeare.txt\n"
     ) in re.sub(" {3,}(?=default)", "  ", out)
     assert re.search(r"^  model\.hidden +12 +default 256$", out, re.M)
     changed, kept = out.split("settings left at their defaults")
     assert re.findall(r"^  ([\w.]+) .*default ", changed, re.M) == [
         "preset", "data.path", "model.hidden", "train.batch_size", "train.seq_len", "train.steps",
-        "train.dropout", "train.optimizer", "train.learning_rate", "train.schedule",
-        "train.final_rate", "train.weight_decay",
+        "train.dropout", "train.optimizer", "train.schedule", "train.final_rate", "train.weight_decay",
     ]  # fmt: skip
     kept, losses = kept.split("losses in nats per character\n")
     assert "model.cell lstm, model.layers 2," in " ".join(kept.split())
