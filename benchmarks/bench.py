@@ -104,6 +104,9 @@ def add_quality(names: argparse._SubParsersAction) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="changes"
     )
     made["presets"].add_argument("--dynamic", action="store_true", help="score it so as well")
+    made["presets"].add_argument(
+        "--ngram-weight", type=float, default=0.3, help="of the n-grams that it is mixed with"
+    )
     made["equal-cells"].add_argument("--preset", default="tiny")
     made["equal-cells"].add_argument("--minutes", type=float, default=1, help="of each cell")
     made["equal-cells"].add_argument("--plot", default=str(HERE / "results" / "equal-cells.svg"))

@@ -36,7 +36,7 @@ def run(text: str, preset: str, minutes: float, seeds: int, plot: str) -> dict:
                 "--lr", f"{config.train.learning_rate * share:g}",
             ]  # fmt: skip
             checkpoints = Path(folder) / cell
-            runs = [once(text, options, seed, held, checkpoints, False) for seed in range(seeds)]
+            runs = [once(text, options, seed, held, checkpoints) for seed in range(seeds)]
             rows[cell] = {"units": H, "parameters": size(cell, H), "options": options, "runs": runs}
             curves[cell] = read_history(checkpoints / "seed-0" / "history.jsonl").readings
             print(

@@ -24,7 +24,6 @@ HEAD = (
     "| command | seeds | updates | validations | whole command | carried state | cold windows "
     "| carried, n-grams | cold, n-grams |\n|---|---|---|---|---|---|---|---|---|"
 )
-NGRAM_WEIGHT = 0.3
 
 
 def run(
@@ -34,6 +33,7 @@ def run(
     changes: list[str],
     seeds: int,
     dynamic: bool,
+    ngram_weight: float,
 ) -> dict:
     """Train and score once a seed, and print the row of the means.
 
@@ -44,6 +44,7 @@ def run(
         changes: other settings, KEY=VALUE.
         seeds: 0, 1, ...
         dynamic: score by dynamic evaluation too.
+        ngram_weight: of the n-grams in the last two columns.
     """
     options = [] if preset is None else ["--preset", preset]
     options += [] if minutes is None else ["--minutes", f"{minutes:g}"]
@@ -52,7 +53,9 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         held = held_out(Path(text), Path(folder) / "held-out.txt")
         for seed in range(seeds):
-            runs.append(once(text, options, seed, held, Path(folder) / "runs", dynamic))
+            runs.append(
+                once(text, options, seed, held, Path(folder) / "runs", dynamic, ngram_weight)
+            )
             print(json.dumps(runs[-1]), flush=True)
     print(HEAD)
     command = " ".join(["charlm train", Path(text).name, *options])
@@ -74,7 +77,13 @@ def run(
 
 
 def once(
-    text: str, options: list[str], seed: int, held: Path, checkpoints: Path, dynamic: bool
+    text: str,
+    options: list[str],
+    seed: int,
+    held: Path,
+    checkpoints: Path,
+    dynamic: bool = False,
+    ngram_weight: float = 0.3,
 ) -> dict:
     """Train with one seed, and score what it kept."""
     name = f"seed-{seed}"
@@ -88,7 +97,7 @@ def once(
     asked = ["--dynamic"] if dynamic else []
     scoring = ("eval", str(held), "--run", str(best), "--json")
     report = json.loads(charlm(*scoring, *asked))
-    mixed = json.loads(charlm(*scoring, "--ngram-weight", str(NGRAM_WEIGHT)))
+    mixed = json.loads(charlm(*scoring, "--ngram-weight", str(ngram_weight)))
     report |= {f"{key}_ngrams": mixed[key] for key in ("carried", "cold")}
     readings = read_history(checkpoints / name / "history.jsonl").readings
     keys = ("carried", "cold", "carried_ngrams", "cold_ngrams", "dynamic")

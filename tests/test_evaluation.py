@@ -103,6 +103,20 @@ def test_layout_is_what_is_read(learned, monkeypatch, size):
     assert pieces == {1: 1, 599: 1, 600: 2, 700: 2, 4801: 16, 19_199: 63}.get(size, 64)
 
 
+@pytest.mark.parametrize("size", [599, 4_800, 20_000])
+def test_layout_of_items_is_what_is_read(learned, monkeypatch, size):
+    """Their pieces are not warmed up, and end with an item: here of 8 symbols."""
+    model, _ = learned
+    step, widths = Stepper.step, []
+    monkeypatch.setattr(
+        Stepper, "step", lambda s, read: (widths.append(read.size), step(s, read))[1]
+    )
+    carried(model, np.resize([1, 2, 3, 1, 2, 3, 1, 0], size), 0, items=True)
+    pieces, steps = layout(size, items=True)
+    assert set(widths) == {pieces}
+    assert steps <= len(widths) < steps + 8
+
+
 @pytest.mark.parametrize("size", [1, 255, 256, 257, 1000])
 def test_cold_windows(learned, size):
     """Each begins in the zero state, and reads the character before it first."""

@@ -43,8 +43,8 @@ def dynamic(
     """Score (N,) ids, not empty, with a copy of the model that learns from them.
 
     `learned` are the ids of the text that the model was trained on, `start_id` is the symbol before
-    the first one; at a learning rate of 0 the score is that of fixed weights. It ends each of
-    independent `items`, and the state is zero behind it.
+    the first one; at a learning rate of 0 the score is that of fixed weights. With independent
+    `items`, `start_id` also ends each of them, and the state is zero after it.
 
     Raises:
         ConfigError: the learning rate is out of range.

@@ -60,10 +60,11 @@ class Score:
             return math.inf
 
 
-def layout(size: int, pieces: int = PIECES) -> tuple[int, int]:
-    """Return how many pieces `carried` reads side by side, and in how many time steps."""
+def layout(size: int, pieces: int = PIECES, *, items: bool = False) -> tuple[int, int]:
+    """Return how many pieces `carried` reads side by side, and in about how many time steps."""
     pieces = max(1, min(pieces, size // WARM))
-    return pieces, size if pieces == 1 else WARM + math.ceil(size / pieces)
+    warm = 0 if items or pieces == 1 else WARM
+    return pieces, warm + math.ceil(size / pieces)
 
 
 def carried(
@@ -77,7 +78,8 @@ def carried(
 ) -> Score:
     """Score (N,) ids, not empty, with the state carried; `start_id` is before the first one.
 
-    It ends each of independent `items`. With a `mixture`, that is scored.
+    With independent `items`, `start_id` also ends each of them, and the state is zero after it.
+    With a `mixture`, that is scored.
     """
     nats = carried_nats(model, ids, start_id, pieces, items=items, mixture=mixture)
     return Score(nats / ids.size, ids.size, count_items(ids, start_id) if items else None)

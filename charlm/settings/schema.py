@@ -104,7 +104,7 @@ class TrainConfig:
         0.99, "decay of the weights' moving average, which best.npz holds; 0 for none", "[0, 1)"
     )
     validate_every: int | Literal["auto"] = _setting(
-        "auto", "steps between validations; auto for eight per run", "[1, inf)"
+        "auto", "steps between validations; auto for at most eight per run", "[1, inf)"
     )
     save_every_s: float = _setting(60.0, "most seconds between checkpoints", "(0, inf)")
     sample_length: int = _setting(

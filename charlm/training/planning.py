@@ -100,7 +100,7 @@ def measure(
     steps = times[threads]
     if threads != trainer.parallel.threads:
         trainer.use_threads(threads)
-    pieces, count = layout(trainer.validation.size)
+    pieces, count = layout(trainer.validation.size, items=trainer.has_items)
     own = -(-pieces // (group.size * trainer.validation_threads))
     length = config.train.sample_length if count else 0
     few, time_steps, samples = min(length, _TIME_STEPS), [0.0], [0.0]
