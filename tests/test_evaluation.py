@@ -90,13 +90,19 @@ def test_parts_add_up_to_the_whole(learned, size, items, of):
     assert sum(part > 0 for part in parts) == min(of, layout(size)[0])
 
 
-@pytest.mark.parametrize("size", [1, 599, 600, 700, 4801, 19_199, 19_200, 20_003])
-def test_layout_is_what_is_read(learned, monkeypatch, size):
-    model, ids = learned
+@pytest.fixture
+def widths(monkeypatch):
+    """The number of streams of each time step that is read."""
     step, widths = Stepper.step, []
     monkeypatch.setattr(
         Stepper, "step", lambda s, read: (widths.append(read.size), step(s, read))[1]
     )
+    return widths
+
+
+@pytest.mark.parametrize("size", [1, 599, 600, 700, 4801, 19_199, 19_200, 20_003])
+def test_layout_is_what_is_read(learned, widths, size):
+    model, ids = learned
     carried(model, np.resize(ids, size), 0)
     pieces, steps = layout(size)
     assert widths == [pieces] * steps
@@ -104,13 +110,9 @@ def test_layout_is_what_is_read(learned, monkeypatch, size):
 
 
 @pytest.mark.parametrize("size", [599, 4_800, 20_000])
-def test_layout_of_items_is_what_is_read(learned, monkeypatch, size):
+def test_layout_of_items_is_what_is_read(learned, widths, size):
     """Their pieces are not warmed up, and end with an item: here of 8 symbols."""
     model, _ = learned
-    step, widths = Stepper.step, []
-    monkeypatch.setattr(
-        Stepper, "step", lambda s, read: (widths.append(read.size), step(s, read))[1]
-    )
     carried(model, np.resize([1, 2, 3, 1, 2, 3, 1, 0], size), 0, items=True)
     pieces, steps = layout(size, items=True)
     assert set(widths) == {pieces}

@@ -216,7 +216,7 @@ class SOAP(Adam):
 
     The entries of x or h are correlated, and so are the columns of dW: those of dW Q are less, and
     a rate for each number, as Adam has it, suits them better. Biases, embedding and output layer
-    are left to Adam, and so are weights of more than 2,048 columns.
+    are left to Adam, and so are weights of more than MOST_COLUMNS columns.
 
     Sources: Vyas et al. 2025, SOAP, algorithm 3, one-sided, with m in the basis as it turns, and a
     Q that begins as the identity; Gupta, Koren & Singer 2018, Shampoo.
